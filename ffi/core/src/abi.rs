@@ -1,0 +1,48 @@
+//! What the library exports, and all of it. `ffi/bindgen` compiles this same file with the feature `bindgen`, which
+//! swaps `no_mangle` for `#[deno_bindgen]` and so learns the signatures for `lib/ffi/symbols.ts`.
+//!
+//! Scalars are 32 bits wide, every pointer is a buffer of the caller whose length follows it, results are the kernel's
+//! or `-errno`.
+use crate::{btf, request::Request, syscall, walk};
+
+/// The version of this interface. TypeScript refuses a library that answers another number.
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_abi() -> u32 {
+    1
+}
+
+/// bpf(2): the request's argument block is the attr, its common block the `bpf_common_attr` of 7.x.
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_bpf(command: u32, request: *mut u8, request_len: u32) -> i32 {
+    Request::run(request, request_len, &|r| syscall::bpf(command, r.arguments(), r.common()))
+}
+
+/// Another system call of [`syscall::CALLS`]: the request's argument block is its six arguments, each a u64.
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_system(call: u32, request: *mut u8, request_len: u32) -> i32 {
+    Request::run(request, request_len, &|r| syscall::system(call, r.arguments()))
+}
+
+/// close(2).
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_close(fd: i32) -> i32 {
+    syscall::close(fd)
+}
+
+/// Fills `records` with the links whose id is above `start_id` and returns how many; see [`walk::walk`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_walk(start_id: u32, keep: u32, records: *mut u8, records_len: u32) -> i32 {
+    walk::walk(start_id, keep, records, records_len)
+}
+
+/// The id of a type in the kernel's BTF; see [`btf::find`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_btf_find(kind: u32, names: *mut u8, names_len: u32) -> i32 {
+    btf::find(kind, names, names_len)
+}

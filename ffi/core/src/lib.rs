@@ -1,0 +1,18 @@
+//! The native half of `@bpf/link`: system calls for JavaScript, and nothing else.
+//!
+//! Every function takes numbers and buffers and returns a result of the kernel or `-errno`. There is no allocation,
+//! no libc, no state and no callback. [`abi`] lists what is exported; TypeScript's side is `lib/ffi`.
+#![cfg_attr(not(test), no_std)]
+
+mod abi;
+mod btf;
+mod mapped;
+mod request;
+mod syscall;
+mod walk;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    syscall::abort()
+}

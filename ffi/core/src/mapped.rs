@@ -1,0 +1,75 @@
+//! Whole files in memory.
+use core::mem::MaybeUninit;
+
+use crate::syscall::{AT_FDCWD, EINVAL, O_RDONLY_CLOEXEC, close, nr, syscall, syscall_long};
+
+/// A file's bytes, until dropped.
+pub struct Mapped {
+    address: usize,
+    len: usize,
+}
+
+const PROT_READ: usize = 1;
+const PROT_WRITE: usize = 2;
+const MAP_PRIVATE: usize = 2;
+const MAP_ANONYMOUS: usize = 32;
+
+impl Mapped {
+    /// Opens the file at `path`, which a NUL follows.
+    pub fn open(path: &[u8]) -> Result<Mapped, i32> {
+        let fd = syscall(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_RDONLY_CLOEXEC, 0, 0, 0]);
+        if fd < 0 {
+            return Err(-fd);
+        }
+        let mapped = Mapped::whole(fd);
+        close(fd);
+        mapped
+    }
+
+    fn whole(fd: i32) -> Result<Mapped, i32> {
+        // struct stat: 144 bytes (128 on aarch64), st_size at 48 on both
+        let mut stat = MaybeUninit::<[u64; 18]>::uninit();
+        let result = syscall(nr::FSTAT, [fd as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0]);
+        if result < 0 {
+            return Err(-result);
+        }
+        // SAFETY: the kernel has written at least 128 bytes
+        let len = unsafe { stat.as_ptr().cast::<u64>().add(6).read() } as usize;
+        if len == 0 {
+            return Err(EINVAL);
+        }
+        // files of /sys/kernel/btf can be mapped since Linux 6.16; reading takes four times as long
+        Mapped::map(len, PROT_READ, MAP_PRIVATE, fd).or_else(|_| Mapped::read(len, fd))
+    }
+
+    fn read(len: usize, fd: i32) -> Result<Mapped, i32> {
+        let mapped = Mapped::map(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1)?;
+        let mut done = 0;
+        while done < len {
+            match syscall(nr::READ, [fd as usize, mapped.address + done, len - done, 0, 0, 0]) {
+                0 => break,
+                count if count > 0 => done += count as usize,
+                errno => return Err(-errno),
+            }
+        }
+        Ok(mapped)
+    }
+
+    fn map(len: usize, protection: usize, flags: usize, fd: i32) -> Result<Mapped, i32> {
+        match syscall_long(nr::MMAP, [0, len, protection, flags, fd as usize, 0]) {
+            errno if (-4095..0).contains(&errno) => Err(-errno as i32),
+            address => Ok(Mapped { address: address as usize, len }),
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping has `len` readable bytes until drop, and nobody writes to them
+        unsafe { core::slice::from_raw_parts(self.address as *const u8, self.len) }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        syscall(nr::MUNMAP, [self.address, self.len, 0, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,194 @@
+//! A request: all that one system call needs, in one buffer of the caller.
+//!
+//! ```text
+//! header       6 words: size of arguments, size of common, count of slots, count of owned fds, netns fd or -1, zero
+//! arguments    what the kernel reads first (bpf_attr, or six u64)
+//! common       bpf_common_attr, usually absent
+//! data         everything that a pointer of the blocks above, or of data itself, refers to
+//! slots        pairs of words: the u64 at the first offset gets the address of the byte at the second
+//! owned fds    words; closed as soon as the call has returned
+//! ```
+//! Offsets count from the start of the request. Addresses are written just before the call and wiped after it, so
+//! the caller never sees one.
+use crate::syscall::{self, EFAULT, EINVAL};
+
+const HEADER: usize = 24;
+
+#[derive(Clone, Copy)]
+pub struct Request {
+    base: *mut u8,
+    arguments: usize,
+    common: usize,
+    slots: usize,
+    slot_count: usize,
+    owned_count: usize,
+    netns: i32,
+}
+
+impl Request {
+    /// Checks the request, makes `call` with it, and closes the fds that it owns. A malformed request makes no call.
+    pub fn run(buffer: *mut u8, len: u32, call: &dyn Fn(&Request) -> i32) -> i32 {
+        match Self::parse(buffer, len) {
+            Err(errno) => -errno,
+            Ok(request) => {
+                request.write_addresses(true);
+                let result = syscall::in_netns(request.netns, || call(&request));
+                request.write_addresses(false);
+                for i in 0..request.owned_count {
+                    syscall::close(request.word(request.slots + request.slot_count * 8 + i * 4) as i32);
+                }
+                result
+            }
+        }
+    }
+
+    /// Address and size of what the kernel reads first.
+    pub fn arguments(&self) -> (usize, usize) {
+        (self.base as usize + HEADER, self.arguments)
+    }
+
+    /// Address and size of the `bpf_common_attr`; (0, 0) without one.
+    pub fn common(&self) -> (usize, usize) {
+        match self.common {
+            0 => (0, 0),
+            size => (self.base as usize + HEADER + self.arguments, size),
+        }
+    }
+
+    fn parse(base: *mut u8, len: u32) -> Result<Request, i32> {
+        let len = len as usize;
+        if base.is_null() {
+            return Err(EFAULT);
+        }
+        if len < HEADER {
+            return Err(EINVAL);
+        }
+        let mut r = Request { base, arguments: 0, common: 0, slots: 0, slot_count: 0, owned_count: 0, netns: 0 };
+        r.arguments = r.word(0) as usize;
+        r.common = r.word(4) as usize;
+        r.slot_count = r.word(8) as usize;
+        r.owned_count = r.word(12) as usize;
+        r.netns = r.word(16) as i32;
+        // usize is 64 bits wide here, so sums of words cannot wrap
+        let tail = r.slot_count * 8 + r.owned_count * 4;
+        if HEADER + r.arguments + r.common + tail > len || r.word(20) != 0 {
+            return Err(EINVAL);
+        }
+        r.slots = len - tail;
+        for i in 0..r.slot_count {
+            let (at, to) = r.slot(i);
+            // multiples of eight cannot overlap in part, and the header and the slots stay out of reach
+            if at % 8 != 0 || at < HEADER || at + 8 > r.slots || to < HEADER || to > r.slots {
+                return Err(EINVAL);
+            }
+        }
+        Ok(r)
+    }
+
+    fn write_addresses(&self, show: bool) {
+        for i in 0..self.slot_count {
+            let (at, to) = self.slot(i);
+            let address = if show { self.base as u64 + to as u64 } else { 0 };
+            // SAFETY: parse found HEADER <= at <= slots - 8, which lies inside the caller's buffer
+            unsafe { self.base.add(at).cast::<u64>().write_unaligned(address) };
+        }
+    }
+
+    fn slot(&self, i: usize) -> (usize, usize) {
+        let at = self.slots + i * 8;
+        (self.word(at) as usize, self.word(at + 4) as usize)
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        // SAFETY: called with offsets of the header, of a slot or of an owned fd, all inside the caller's buffer
+        unsafe { self.base.add(at).cast::<u32>().read_unaligned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request from its words, then `extra` bytes of data, then the words of the tail.
+    fn build(header: [u32; 6], body: usize, tail: &[u32]) -> Vec<u8> {
+        let mut bytes: Vec<u8> = header.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        bytes.resize(HEADER + body, 0);
+        bytes.extend(tail.iter().flat_map(|w| w.to_ne_bytes()));
+        bytes
+    }
+
+    fn run(bytes: &mut [u8], call: impl Fn(&Request) -> i32) -> i32 {
+        Request::run(bytes.as_mut_ptr(), bytes.len() as u32, &call)
+    }
+
+    const HOME: u32 = u32::MAX; // netns -1
+
+    fn refused(mut bytes: Vec<u8>) -> i32 {
+        run(&mut bytes, |_| panic!("a malformed request must not reach the kernel"))
+    }
+
+    #[test]
+    fn null_and_short_buffers_are_refused() {
+        assert_eq!(Request::run(core::ptr::null_mut(), 24, &|_| panic!()), -EFAULT);
+        let mut empty = [0u8; 1];
+        assert_eq!(Request::run(empty.as_mut_ptr(), 0, &|_| panic!()), -EINVAL);
+        assert_eq!(refused(vec![0; HEADER - 1]), -EINVAL);
+    }
+
+    #[test]
+    fn blocks_must_fit() {
+        assert_eq!(refused(build([9, 0, 0, 0, HOME, 0], 8, &[])), -EINVAL);
+        assert_eq!(refused(build([8, 1, 0, 0, HOME, 0], 8, &[])), -EINVAL);
+        assert_eq!(refused(build([8, 0, 1, 0, HOME, 0], 8, &[24])), -EINVAL);
+        assert_eq!(refused(build([8, 0, 0, 2, HOME, 0], 8, &[3])), -EINVAL);
+        assert_eq!(refused(build([u32::MAX, u32::MAX, u32::MAX, u32::MAX, HOME, 0], 8, &[])), -EINVAL);
+        assert_eq!(refused(build([8, 0, 0, 0, HOME, 1], 8, &[])), -EINVAL);
+        assert_eq!(run(&mut build([8, 0, 0, 0, HOME, 0], 8, &[]), |r| r.arguments().1 as i32), 8);
+        assert_eq!(run(&mut build([8, 8, 0, 0, HOME, 0], 16, &[]), |r| (r.common().0 - r.arguments().0) as i32), 8);
+        assert_eq!(run(&mut build([8, 0, 0, 0, HOME, 0], 16, &[]), |r| r.common().0 as i32), 0);
+    }
+
+    #[test]
+    fn slots_stay_between_header_and_tail() {
+        for (at, to) in [(16, 32), (20, 32), (28, 32), (40, 32), (u32::MAX - 7, 32), (24, 23), (24, 41), (24, u32::MAX)]
+        {
+            assert_eq!(refused(build([8, 0, 1, 0, HOME, 0], 16, &[at, to])), -EINVAL, "slot {at} -> {to}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_there_during_the_call_and_wiped_after_it() {
+        let mut bytes = build([8, 0, 2, 0, HOME, 0], 24, &[24, 40, 32, 24]);
+        let base = bytes.as_ptr() as u64;
+        // SAFETY: only called with addresses inside `bytes`
+        let read = |p: usize| u64::from_ne_bytes(unsafe { *(p as *const [u8; 8]) });
+        let seen = run(&mut bytes, |r| {
+            let (at, _) = r.arguments();
+            assert_eq!(read(at), base + 40);
+            assert_eq!(read(at + 8), base + 24);
+            7
+        });
+        assert_eq!(seen, 7);
+        assert!(bytes[HEADER..48].iter().all(|b| *b == 0));
+    }
+
+    #[test]
+    fn one_slot_named_twice_keeps_the_last_address() {
+        let mut bytes = build([8, 0, 2, 0, HOME, 0], 8, &[24, 24, 24, 32]);
+        let base = bytes.as_ptr() as u64;
+        run(&mut bytes, |r| {
+            // SAFETY: the argument block lies inside `bytes`
+            let word = unsafe { *(r.arguments().0 as *const [u8; 8]) };
+            assert_eq!(u64::from_ne_bytes(word), base + 32);
+            0
+        });
+    }
+
+    #[test]
+    fn owned_fds_are_closed_even_if_the_call_fails() {
+        use std::os::fd::IntoRawFd;
+        let fd = std::fs::File::open("/dev/null").unwrap().into_raw_fd();
+        assert_eq!(run(&mut build([8, 0, 0, 1, HOME, 0], 8, &[fd as u32]), |_| -1), -1);
+        assert_eq!(syscall::close(fd), -9);
+    }
+}

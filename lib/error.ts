@@ -1,0 +1,99 @@
+/** The one error that a kernel's refusal becomes. */
+import { ERRNO } from "./uapi/errno.ts";
+
+/** Why a call failed, in terms a program can act on; see {@linkcode BpfError.reason}. */
+export type Reason =
+  | "mismatch"
+  | "stale"
+  | "policy"
+  | "capability"
+  | "gone"
+  | "exists"
+  | "busy"
+  | "limit"
+  | "unsupported"
+  | "invalid"
+  | "unsettled"
+  | "other";
+
+/** What an errno means at one place: the reason, a clause for the message, and what to do about it. */
+export interface Explanation {
+  readonly reason: Reason;
+  readonly meaning: string;
+  readonly hint?: string | undefined;
+}
+
+/** What a {@linkcode BpfError} is made of. */
+export interface BpfErrorInit extends Explanation {
+  /** What could not be done, as the message begins: `Cannot detach link 7`. */
+  readonly action: string;
+  /** The command of bpf(2), without `BPF_`, or the name of another system call. */
+  readonly command: string;
+  /** The verifier's log. */
+  readonly log?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * A refusal of the kernel, explained.
+ *
+ * The message says what could not be done, what the errno means at this place, and the errno's code. `hint` says what
+ * to do about it. Programs decide by `reason` or `code`, never by the message.
+ *
+ * @example Is the link gone?
+ * ```ts
+ * import { BpfError, Link } from "@bpf/link";
+ *
+ * try {
+ *   using link = Link.open(1234);
+ *   console.log(link.type);
+ * } catch (error) {
+ *   if (!(error instanceof BpfError && error.reason === "gone")) console.error(error);
+ * }
+ * ```
+ */
+export class BpfError extends Error {
+  /** `BpfError`. */
+  override readonly name = "BpfError";
+  /** The error's code, as `EPERM`; `errno 4095` for a number without a name. */
+  readonly code: string;
+  /** The error's number; 524, which only the kernel uses, is called `ENOTSUPP`. */
+  readonly errno: number;
+  /** The command of bpf(2) that failed (`LINK_UPDATE`), or the name of another system call (`openat`). */
+  readonly command: string;
+  /** What to do about it, where there is something to say. */
+  readonly hint: string | undefined;
+  /**
+   * - `mismatch`: the object holds or is something else than expected
+   * - `stale`: the hook changed since its revision was read
+   * - `policy`: privileges suffice, but this kernel or a security module refuses
+   * - `capability`: a capability is missing
+   * - `gone`: the object, or what it was attached to, is no more
+   * - `exists`: it is there already
+   * - `busy`: somebody else holds the place
+   * - `limit`: a limit of the kernel or of the process is reached
+   * - `unsupported`: this kernel, type or driver cannot do it
+   * - `invalid`: the kernel refuses the arguments
+   * - `unsettled`: the object is just being made; ask again
+   * - `other`: none of these
+   */
+  readonly reason: Reason;
+  /** The verifier's log, where a program was refused. */
+  declare readonly log?: string;
+
+  /**
+   * @param errno The error's number, positive.
+   * @param init What could not be done, by which command, and what that means.
+   */
+  constructor(errno: number, init: BpfErrorInit) {
+    const code = ERRNO[errno]?.[0] ?? `errno ${errno}`;
+    super(`${init.action}: ${init.meaning} (${code})`, init.cause === undefined ? undefined : { cause: init.cause });
+    this.code = code;
+    this.errno = errno;
+    this.command = init.command;
+    this.hint = init.hint;
+    this.reason = init.reason;
+    if (init.log) this.log = init.log;
+    Object.defineProperty(this, "name", { enumerable: false });
+  }
+}

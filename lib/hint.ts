@@ -1,0 +1,397 @@
+/** What an errno means at one place: the tables behind `BpfError`. Facts of kernels 5.10 to 7.3. */
+import type { Explanation, Reason } from "./error.ts";
+import { ERRNO } from "./uapi/errno.ts";
+
+type Row = readonly [reason: Reason, meaning: string, hint?: string];
+type Table = Readonly<Record<string, Row>>;
+
+const NOT_A_LINK: Row = [
+  "invalid",
+  "the fd is no link",
+  "pass an fd that LINK_CREATE, RAW_TRACEPOINT_OPEN, LINK_GET_FD_BY_ID or OBJ_GET returned",
+];
+const CLOSED: Row = ["invalid", "an fd is not open", "keep the handle open until the call has returned"];
+const TOO_MANY_FILES: Row = [
+  "limit",
+  "the process has too many open files",
+  "close handles that are no longer needed, or raise RLIMIT_NOFILE",
+];
+const SYSTEM_FILES: Row = [
+  "limit",
+  "the system has too many open files",
+  "close handles that are no longer needed, or raise fs.file-max",
+];
+const MEMORY: Row = [
+  "limit",
+  "the kernel has no memory for it",
+  "before Linux 5.11 raise RLIMIT_MEMLOCK; else free memory, also of the memory cgroup",
+];
+const ADMIN: Row = [
+  "capability",
+  "it needs CAP_SYS_ADMIN in the initial user namespace",
+  "run as root, or give the process CAP_SYS_ADMIN; CAP_BPF is not enough",
+];
+const NO_LINK: Row = ["gone", "there is no such link", "it has ended; list the links again"];
+
+/** Commands by name; LINK_CREATE also by the link type, which is looked up first. */
+const HINTS: Readonly<Record<string, Table>> = {
+  LINK_CREATE: {
+    EBADF: CLOSED,
+    EINVAL: [
+      "invalid",
+      "the kernel refuses the arguments",
+      "check that the program was loaded for this attach type, and every option of the target",
+    ],
+    EPERM: ["policy", "attaching is not permitted", "check CAP_NET_ADMIN and security modules"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+    ENOMEM: MEMORY,
+    EBUSY: ["busy", "the place is taken", "detach the link or program that is there; Link.infos() lists links"],
+    EEXIST: ["exists", "the program is attached there already"],
+    EOPNOTSUPP: ["unsupported", "this kernel or device does not support it"],
+    ENOTSUPP: ["unsupported", "this kernel does not support it"],
+    ESTALE: [
+      "stale",
+      "the hook has changed since its revision was read",
+      "query the hook again and repeat with the new revision",
+    ],
+    E2BIG: ["limit", "there are too many already", "detach one of them first"],
+  },
+  "LINK_CREATE cgroup": {
+    EBADF: [
+      "invalid",
+      "the target is no directory of a cgroup2 file system, or an fd is closed",
+      "name a directory below a cgroup2 mount, not a file and not cgroup v1",
+    ],
+    ENOENT: [
+      "gone",
+      "the cgroup is being removed, or the anchor is not attached there",
+      "make the cgroup anew, or query the hook again",
+    ],
+    EPERM: [
+      "policy",
+      "the hook, here or in an ancestor, holds a program that allows no other beside it",
+      "detach the program that was attached without BPF_F_ALLOW_MULTI",
+    ],
+    E2BIG: ["limit", "the hook has its 64 programs already", "detach one of them first"],
+    EINVAL: [
+      "invalid",
+      "the program does not fit the attach type, or the position cannot be had",
+      "load the program for this attach type; anchors of a cgroup are links of the same hook and the same preorder",
+    ],
+  },
+  "LINK_CREATE xdp": {
+    EINVAL: [
+      "invalid",
+      "the interface does not exist in this network namespace, or the program is no XDP program",
+      'check the device; load the program with expectedAttachType "xdp"',
+    ],
+    EBUSY: [
+      "busy",
+      "another link or program holds the interface in this mode",
+      'find it with Link.infos({ types: ["xdp"] }) or `ip link`, and detach it',
+    ],
+    EEXIST: [
+      "busy",
+      "a program is attached in another mode",
+      "detach it, or use the same mode: generic and native exclude each other",
+    ],
+    EOPNOTSUPP: ["unsupported", "the driver cannot run XDP in this mode", 'use mode "generic"'],
+    ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
+  },
+  "LINK_CREATE tcx": {
+    ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
+    EEXIST: [
+      "exists",
+      "the program is attached to this hook already",
+      "a program can be in a tcx hook once; load it a second time",
+    ],
+    ERANGE: [
+      "limit",
+      "the hook has its 63 programs already, or the position contradicts itself",
+      "detach one of them first",
+    ],
+    ENOENT: ["gone", "the anchor is not attached to this hook", "query the hook again"],
+  },
+  "LINK_CREATE netkit": {
+    ENODEV: [
+      "gone",
+      "there is no such interface in this network namespace, or its peer is gone",
+      "check the device and the netns",
+    ],
+    ENXIO: ["invalid", "the interface is no netkit device", "name a device made with `ip link add type netkit`"],
+    EACCES: [
+      "invalid",
+      "the interface is the peer of a netkit pair",
+      "name the primary device, and say peer: true for the peer's side",
+    ],
+    EEXIST: [
+      "exists",
+      "the program is attached to this hook already",
+      "a program can be in a netkit hook once; load it a second time",
+    ],
+    ERANGE: [
+      "limit",
+      "the hook has its 63 programs already, or the position contradicts itself",
+      "detach one of them first",
+    ],
+    ENOENT: ["gone", "the anchor is not attached to this hook", "query the hook again"],
+  },
+  "LINK_CREATE netns": {
+    EINVAL: [
+      "invalid",
+      "the target is no network namespace, or the program does not fit",
+      "name a file such as /proc/PID/ns/net or /run/netns/NAME",
+    ],
+    E2BIG: [
+      "limit",
+      "the namespace has a flow dissector, or its 64 sk_lookup programs, already",
+      "detach one of them first",
+    ],
+    EEXIST: ["busy", "a program is attached there without a link", "detach that program first"],
+  },
+  "LINK_CREATE netfilter": {
+    EAFNOSUPPORT: ["invalid", "the protocol family is neither IPv4 nor IPv6"],
+    EPROTO: ["invalid", "there is no such netfilter hook"],
+    ERANGE: [
+      "invalid",
+      "the priority cannot be used",
+      "use a priority between the extremes of 32 bits; defragment needs one above -400",
+    ],
+    EBUSY: ["busy", "another program has this family, hook and priority", "use another priority"],
+    EOPNOTSUPP: ["unsupported", "this kernel does not know the netfilter flags"],
+  },
+  "LINK_CREATE iter": {
+    EINVAL: [
+      "invalid",
+      "the iterator refuses its parameters",
+      "load the program for the iterator that takes them, and give one of tid, pid and pidfd at most",
+    ],
+    EBADF: ["invalid", "the iterator needs a map, cgroup or process that is open"],
+    ESRCH: ["gone", "there is no such process"],
+    ENOENT: ["gone", "there is no such cgroup"],
+  },
+  "LINK_CREATE sockmap": {
+    EINVAL: ["invalid", "the target is no sockmap or sockhash, or the program does not fit"],
+    EBUSY: [
+      "busy",
+      "another link holds the map's hook, or its other verdict hook is in use",
+      "skb_verdict and stream_verdict exclude each other",
+    ],
+  },
+  "LINK_CREATE perf_event": {
+    EBADF: ["invalid", "the target is no perf event"],
+    EEXIST: ["exists", "another program is attached to this event", "open an event of your own"],
+    EINVAL: ["invalid", "the program's type does not fit the event"],
+    EACCES: ["invalid", "the program reads beyond the tracepoint's record", "check the format file of the tracepoint"],
+    EPROTO: [
+      "invalid",
+      "the program asks for stacks, but the event samples none",
+      "set PERF_SAMPLE_CALLCHAIN on the event",
+    ],
+  },
+  "LINK_CREATE kprobe_multi": {
+    EOPNOTSUPP: ["unsupported", "this kernel was built without fprobe (CONFIG_FPROBE)", "use kprobe links"],
+    ESRCH: [
+      "invalid",
+      "a symbol is not among the kernel's traceable functions",
+      "see available_filter_functions in tracefs",
+    ],
+    ENOENT: ["invalid", "an address or symbol is no traceable function", "see available_filter_functions in tracefs"],
+    E2BIG: ["limit", "there are more functions than one link takes"],
+  },
+  "LINK_CREATE uprobe_multi": {
+    ENOENT: ["gone", "there is no such file"],
+    EBADF: ["invalid", "the path is no regular file"],
+    ESRCH: ["gone", "there is no such process"],
+    E2BIG: ["limit", "there are more offsets than one link takes (2 ** 20)"],
+    ENOTSUPP: [
+      "invalid",
+      "an offset does not begin an instruction that can be probed",
+      "take offsets from the symbol table",
+    ],
+    EINVAL: ["invalid", "the kernel refuses path, offsets or flags", "offsets must lie inside the file"],
+  },
+  "LINK_CREATE tracing": {
+    EBUSY: ["busy", "the program is attached to this target already, or an extension is in the way"],
+    E2BIG: ["limit", "the function has its 38 programs already", "detach one of them first"],
+    EINVAL: [
+      "invalid",
+      "the program does not fit the target",
+      "target program and BTF id go together, and only a program of type ext takes them",
+    ],
+  },
+  "LINK_CREATE struct_ops": {
+    EINVAL: [
+      "invalid",
+      "the map is no struct_ops map that is filled and made for links",
+      "create it with link: true and write its value first",
+    ],
+    EEXIST: ["exists", "an implementation of this name is registered"],
+  },
+  RAW_TRACEPOINT_OPEN: {
+    ENOENT: [
+      "invalid",
+      "the kernel has no raw tracepoint of this name",
+      "names are those of events in tracefs, without the category",
+    ],
+    EINVAL: [
+      "invalid",
+      "the program is no raw_tracepoint program, or the kernel does not know the cookie",
+      "cookies came with Linux 6.10",
+    ],
+    EBADF: CLOSED,
+    EFAULT: ["invalid", "a raw_tracepoint program needs a name"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+    ENOMEM: MEMORY,
+    EPERM: ["policy", "attaching is not permitted"],
+  },
+  LINK_UPDATE: {
+    EBADF: CLOSED,
+    EINVAL: [
+      "unsupported",
+      "this type of link cannot be updated, or the program does not fit it",
+      "tracing, perf_event, raw_tracepoint and multi links have no update: attach a new link, then end the old",
+    ],
+    EPERM: ["policy", "a security module or the hook refuses the program"],
+    ENOLINK: ["gone", "the link is detached, or what it was attached to is gone", "attach a new link"],
+    EOPNOTSUPP: [
+      "unsupported",
+      "this link cannot be updated",
+      "attach a new link, then end the old; netfilter needs another priority for it",
+    ],
+    EEXIST: [
+      "exists",
+      "the new program is attached to this hook already",
+      "a program can be in a tcx or netkit hook once; load it a second time",
+    ],
+    ENOMEM: MEMORY,
+  },
+  "LINK_UPDATE expected": {
+    EPERM: [
+      "mismatch",
+      "the link holds another program than expected",
+      "somebody else updated it first; read info().programId and decide again",
+    ],
+  },
+  LINK_DETACH: {
+    EBADF: CLOSED,
+    EINVAL: NOT_A_LINK,
+    EOPNOTSUPP: [
+      "unsupported",
+      "this type of link cannot be detached by force",
+      "close every fd and remove every pin of it",
+    ],
+  },
+  LINK_GET_NEXT_ID: {
+    EPERM: ADMIN,
+    EINVAL: ["invalid", "the id is out of range"],
+  },
+  LINK_GET_FD_BY_ID: {
+    EPERM: ADMIN,
+    ENOENT: NO_LINK,
+    EAGAIN: ["unsettled", "the link is just being made", "ask again"],
+    EINVAL: ["invalid", "links take neither open flags nor a token", "leave both out"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  PROG_GET_FD_BY_ID: {
+    EPERM: ADMIN,
+    ENOENT: ["gone", "there is no such program", "it was unloaded when its last user ended"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  OBJ_GET_INFO_BY_FD: {
+    EBADFD: CLOSED,
+    EBADF: CLOSED,
+    EINVAL: ["invalid", "the fd is no object of bpf"],
+  },
+  OBJ_PIN: {
+    EINVAL: ["invalid", "the fd is no object of bpf, or it is closed"],
+    EEXIST: ["exists", "the path exists already", "choose another path, or remove that pin first"],
+    EPERM: [
+      "invalid",
+      "the path lies on no bpf file system, its name has a dot, or the directory may not be written",
+      "choose a path below a bpf mount, such as /sys/fs/bpf, and a name without a dot",
+    ],
+    EACCES: ["policy", "the directory may not be written", "check the permissions of the directory"],
+    ENOENT: ["gone", "the directory does not exist", "make it first: bpf file systems have mkdir"],
+    ENOTDIR: ["invalid", "a part of the path is no directory"],
+    EROFS: ["policy", "the file system is mounted read-only"],
+    ENAMETOOLONG: ["invalid", "the path or a name in it is too long"],
+  },
+  OBJ_GET: {
+    ENOENT: ["gone", "nothing is pinned there", "check the path; another bpf mount over it hides pins"],
+    EACCES: [
+      "invalid",
+      "the path is no pin, or it may not be read and written",
+      "opening a pin needs both permissions on its file",
+    ],
+    ENOTDIR: ["invalid", "a part of the path is no directory"],
+    EINVAL: ["invalid", "a link cannot be opened read-only or write-only"],
+    EPERM: ["policy", "opening the pin is not permitted"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  ITER_CREATE: {
+    EBADF: CLOSED,
+    EINVAL: ["invalid", "the fd is no iter link"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+    ENOMEM: MEMORY,
+  },
+  PROG_LOAD: {
+    EPERM: [
+      "policy",
+      "loading this kind of program is not permitted",
+      "privileges suffice, so the kernel or a security module refuses the kind itself",
+    ],
+    EACCES: ["invalid", "the verifier refuses the program", "the error's log says why"],
+    EINVAL: [
+      "invalid",
+      "the kernel refuses the program or its options",
+      "the error's log says why, if the verifier ran; check type, expectedAttachType and attachTo",
+    ],
+    E2BIG: ["limit", "the program is too long or too complex", "the error's log says why"],
+    EBADF: CLOSED,
+    ENOENT: ["invalid", "the function to attach to does not exist"],
+    ENOTSUPP: ["invalid", "this type and attach type do not go together, or attachTo is missing"],
+    ENOMEM: MEMORY,
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  openat: {
+    ENOENT: ["gone", "there is no such file or directory"],
+    EACCES: ["policy", "the file may not be opened"],
+    ENOTDIR: ["invalid", "a part of the path is no directory"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  unlinkat: {
+    ENOENT: ["gone", "the file does not exist"],
+    EACCES: ["policy", "the directory may not be written"],
+    EPERM: ["policy", "it may not be removed"],
+  },
+  SIOCGIFINDEX: { ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] },
+  fcntl: { EBADF: ["invalid", "the fd is not open"], EMFILE: TOO_MANY_FILES },
+  close: { EBADF: ["invalid", "the fd is not open"] },
+  setns: {
+    EINVAL: ["invalid", "the file is no network namespace", "name a file such as /proc/PID/ns/net or /run/netns/NAME"],
+  },
+};
+
+/** What `errno` of `command` means; `place` is a link type, or "expected" for an update that names the old program. */
+export function explain(command: string, errno: number, place?: string): Explanation {
+  const [code, text] = ERRNO[errno] ?? ["", "unknown error"];
+  const row = (place === undefined ? undefined : HINTS[`${command} ${place}`]?.[code]) ?? HINTS[command]?.[code];
+  if (row !== undefined) return { reason: row[0], meaning: row[1], hint: row[2] };
+  if (code === "ENOSYS") {
+    return {
+      reason: "unsupported",
+      meaning: "this kernel has no bpf(2)",
+      hint: "Linux 5.10 or newer with CONFIG_BPF_SYSCALL is needed; seccomp may hide it",
+    };
+  }
+  return { reason: "other", meaning: text };
+}

@@ -1,0 +1,51 @@
+/** What a kind makes of a target: the arguments of one call that creates the link. */
+import type { Program } from "../program.ts";
+import { expectedAttachTypeOf } from "../program.ts";
+import { checkFd, checkPath, kindOf } from "../sys/check.ts";
+import type { LinkCreateOptions } from "../sys/link_create.ts";
+import { open } from "../sys/system.ts";
+import type { AttachType } from "../uapi/types.ts";
+
+/** The arguments of LINK_CREATE, or of RAW_TRACEPOINT_OPEN, beside the program. */
+export type Attachment =
+  & (
+    | { readonly attachType: AttachType; readonly targetFd: number; readonly options?: LinkCreateOptions | undefined }
+    | { readonly rawTracepoint: string | undefined; readonly cookie?: bigint | undefined }
+  )
+  & {
+    /** fds that were opened for the call, to be closed after it. */
+    readonly temporary?: readonly number[];
+  };
+
+/** A network namespace: its file, or an fd of it. */
+export type Netns = string | URL | number;
+
+/** An fd of a namespace or directory that the user gives as path or fd, and what to close after the call. */
+export function openTarget(value: unknown, name: string): { fd: number; temporary: number[] } {
+  if (typeof value === "number") return { fd: checkFd(value, name), temporary: [] };
+  if (typeof value !== "string" && !(value instanceof URL)) {
+    throw new TypeError(`${name} must be a path, a file: URL or an fd, not ${kindOf(value)}`);
+  }
+  const fd = open(checkPath(value, name));
+  return { fd, temporary: [fd] };
+}
+
+/** The attach type of a target: as given, or as the program was loaded for. */
+export function attachTypeOf<T extends AttachType>(
+  given: T | undefined,
+  program: Program,
+  fits: (attachType: AttachType) => boolean,
+  among: string,
+): T {
+  const attachType = given ?? expectedAttachTypeOf(program);
+  if (attachType === undefined) {
+    throw new TypeError(
+      `target.attachType is required: the kernel does not tell for which attach type program ${program.id} was loaded; it may be ${among}`,
+    );
+  }
+  if (typeof attachType !== "string") {
+    throw new TypeError(`target.attachType must be a string, not ${kindOf(attachType)}`);
+  }
+  if (!fits(attachType)) throw new TypeError(`target.attachType must be ${among}, not "${attachType}"`);
+  return attachType as T;
+}

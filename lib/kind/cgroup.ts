@@ -1,0 +1,79 @@
+/** Links to a cgroup. */
+import type { Program } from "../program.ts";
+import { checkKeys, kindOf } from "../sys/check.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { BPF_F_PREORDER } from "../uapi/constants.ts";
+import type { CgroupAttachType } from "../uapi/types.ts";
+import { type Attachment, attachTypeOf, openTarget } from "./attachment.ts";
+import type { LinkInfoBase } from "./info.ts";
+import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
+
+/**
+ * The programs of a cgroup run for its processes and sockets, and those of its descendants.
+ *
+ * Since Linux 5.7; `lsm_cgroup` 6.0, `position` and `expectedRevision` 6.17 (some older kernels have them backported).
+ * Such links can be updated and detached. When the cgroup is removed they are detached some milliseconds later.
+ */
+export interface CgroupTarget {
+  /** The kind of target. */
+  type: "cgroup";
+  /** A directory of a cgroup2 file system, or an fd of it. */
+  cgroup: string | URL | number;
+  /** What the programs decide about. May be absent if the program was loaded here for one. */
+  attachType?: CgroupAttachType | undefined;
+  /** The place among the links of the cgroup; last if absent. */
+  position?: Position<LinkAnchor> | undefined;
+  /** Whether to run before the programs of descendants; since Linux 6.15. */
+  preorder?: boolean | undefined;
+  /** The revision that the hook must have, else the error's reason is `stale`. Not 0n. */
+  expectedRevision?: bigint | undefined;
+}
+
+/** Info of a link to a cgroup. */
+export interface CgroupInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "cgroup";
+  /** The cgroup's id, which is the inode number of its directory; 0n if detached. */
+  cgroupId: bigint;
+  /** What the program decides about. */
+  attachType: CgroupAttachType;
+}
+
+const KEYS = ["type", "cgroup", "attachType", "position", "preorder", "expectedRevision"];
+
+export function prepareCgroup(program: Program, target: CgroupTarget): Attachment {
+  checkKeys(target, "target", KEYS);
+  const { cgroup, position, preorder = false, expectedRevision } = target;
+  const attachType = attachTypeOf(
+    target.attachType,
+    program,
+    isCgroupAttachType,
+    "an attach type that begins with cgroup_, or lsm_cgroup",
+  );
+  if (typeof preorder !== "boolean") throw new TypeError(`target.preorder must be a boolean, not ${kindOf(preorder)}`);
+  const { flags, relative } = encodePosition(position, expectedRevision, "links");
+  const options = flags === 0 && relative === undefined && !preorder
+    ? undefined
+    : { flags: flags | (preorder ? BPF_F_PREORDER : 0), cgroup: relative };
+  const { fd, temporary } = openTarget(cgroup, "target.cgroup");
+  return { attachType, targetFd: fd, options, temporary };
+}
+
+export function describeCgroup(target: CgroupTarget): string {
+  return typeof target.cgroup === "number" ? `cgroup (fd ${target.cgroup})` : `cgroup "${target.cgroup}"`;
+}
+
+export function readCgroup({ id, progId, cgroupId, attachType }: Extract<BpfLinkInfo, { type: "cgroup" }>): CgroupInfo {
+  return {
+    type: "cgroup",
+    id,
+    programId: progId,
+    attached: cgroupId !== 0n,
+    cgroupId,
+    attachType: attachType as CgroupAttachType,
+  };
+}
+
+function isCgroupAttachType(attachType: string): boolean {
+  return attachType.startsWith("cgroup_") || attachType === "lsm_cgroup";
+}

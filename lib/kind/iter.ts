@@ -1,0 +1,117 @@
+/** Links that make an iterator readable. */
+import type { Program } from "../program.ts";
+import { checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../sys/check.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { CGROUP_ITER_ORDERS } from "../uapi/constants.ts";
+import { type Attachment, openTarget } from "./attachment.ts";
+import type { LinkInfoBase } from "./info.ts";
+
+/** In which order a cgroup iterator walks: the cgroup alone, it and its descendants (parents first or last), it and its ancestors. */
+export type CgroupOrder = "self_only" | "descendants_pre" | "descendants_post" | "ancestors_up";
+
+/**
+ * The program is run for each object of a kind whenever the link is read; which kind, it was loaded for
+ * (`attachTo: "task"` with the attach type `trace_iter`).
+ *
+ * Since Linux 5.8; cgroups 6.1, a single task 6.1. Such links can be updated, but not detached by force: they end when
+ * the last fd and pin are gone.
+ */
+export interface IterTarget {
+  /** The kind of target. */
+  type: "iter";
+  /** Which cgroups a `cgroup` iterator walks. */
+  cgroup?: {
+    /** Where it begins: a directory of a cgroup2 file system, an fd of it, or an id. */
+    cgroup: string | URL | number | {
+      /** The cgroup's id. */
+      id: bigint;
+    };
+    /** The order; descendants_pre if absent. */
+    order?: CgroupOrder | undefined;
+  } | undefined;
+  /** Which tasks a `task`, `task_file` or `task_vma` iterator walks; all if absent. */
+  task?: {
+    /** One thread. */
+    tid: number;
+  } | {
+    /** The threads of one process. */
+    pid: number;
+  } | {
+    /** The threads of the process of this fd. */
+    pidfd: number;
+  } | undefined;
+}
+
+/** Info of an iterator's link. */
+export interface IterInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "iter";
+  /** What is walked: `task`, `bpf_map`, `cgroup`, ... */
+  targetName: string;
+  /** The id of the map whose elements are walked. */
+  mapId?: number;
+  /** The id of the cgroup where the walk begins. */
+  cgroupId?: bigint;
+  /** The order in which cgroups are walked. */
+  order?: CgroupOrder;
+  /** The one thread that is walked. */
+  tid?: number;
+  /** The process whose threads are walked. */
+  pid?: number;
+}
+
+const ORDERS = CGROUP_ITER_ORDERS.slice(1) as CgroupOrder[];
+
+export function prepareIter(_program: Program, target: IterTarget): Attachment {
+  checkKeys(target, "target", ["type", "cgroup", "task"]);
+  const { cgroup, task } = target;
+  if (cgroup !== undefined && task !== undefined) throw new TypeError("target may have cgroup or task, not both");
+  if (cgroup !== undefined) return prepareCgroupWalk(cgroup);
+  const iterInfo = task === undefined ? undefined : { task: taskOf(task) };
+  return { attachType: "trace_iter", targetFd: 0, options: iterInfo && { iterInfo } };
+}
+
+function prepareCgroupWalk(walk: NonNullable<IterTarget["cgroup"]>): Attachment {
+  checkKeys(walk, "target.cgroup", ["cgroup", "order"]);
+  const order = CGROUP_ITER_ORDERS.indexOf(checkOneOf(walk.order ?? "descendants_pre", "target.cgroup.order", ORDERS));
+  const made = (where: { cgroupFd?: number; cgroupId?: bigint }, temporary: readonly number[]) => ({
+    attachType: "trace_iter",
+    targetFd: 0,
+    options: { iterInfo: { cgroup: { order, ...where } } },
+    temporary,
+  });
+  if (typeof walk.cgroup === "object" && !(walk.cgroup instanceof URL) && walk.cgroup !== null) {
+    checkKeys(walk.cgroup, "target.cgroup.cgroup", ["id"]);
+    return made({ cgroupId: checkU64(walk.cgroup.id, "target.cgroup.cgroup.id") }, []);
+  }
+  const { fd, temporary } = openTarget(walk.cgroup, "target.cgroup.cgroup");
+  return made({ cgroupFd: fd }, temporary);
+}
+
+function taskOf(task: NonNullable<IterTarget["task"]>): { tid?: number; pid?: number; pidFd?: number } {
+  checkKeys(task, "target.task", ["tid", "pid", "pidfd"]);
+  const [entry, more] = Object.entries(task);
+  if (entry === undefined || more !== undefined) {
+    throw new TypeError(
+      `target.task must have one of tid, pid, pidfd, not ${entry === undefined ? kindOf(task) : "several"}`,
+    );
+  }
+  const value = checkU32(entry[1], `target.task.${entry[0]}`);
+  return "tid" in task ? { tid: value } : "pid" in task ? { pid: value } : { pidFd: value };
+}
+
+export function describeIter(): string {
+  return "the iterator's objects";
+}
+
+export function readIter(
+  { id, progId, targetName, mapId, cgroupId, order, tid, pid }: Extract<BpfLinkInfo, { type: "iter" }>,
+): IterInfo {
+  const info: IterInfo = { type: "iter", id, programId: progId, targetName };
+  if (mapId !== 0) info.mapId = mapId;
+  if (cgroupId !== 0n) info.cgroupId = cgroupId;
+  if (order !== 0) info.order = CGROUP_ITER_ORDERS[order] as CgroupOrder;
+  if (tid !== 0) info.tid = tid;
+  if (pid !== 0) info.pid = pid;
+  return info;
+}

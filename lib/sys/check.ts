@@ -1,0 +1,75 @@
+/** Checks of numbers before they reach the kernel. (Deno's own are dropped once a call is compiled.) */
+
+/** An integer between `min` and `max`. */
+export function checkInteger(value: unknown, name: string, min: number, max: number): number {
+  if (typeof value !== "number") throw new TypeError(`${name} must be a number, not ${kindOf(value)}`);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`${name} must be an integer from ${min} to ${max}, not ${value}`);
+  }
+  return value;
+}
+
+/** An unsigned number of 32 bits. */
+export function checkU32(value: unknown, name: string): number {
+  return typeof value === "number" && value >>> 0 === value ? value : checkInteger(value, name, 0, 0xffffffff);
+}
+
+/** A file descriptor. */
+export function checkFd(value: unknown, name: string): number {
+  return typeof value === "number" && value >>> 0 === value && value <= 0x7fffffff
+    ? value
+    : checkInteger(value, name, 0, 0x7fffffff);
+}
+
+/** An unsigned number of 64 bits. */
+export function checkU64(value: unknown, name: string): bigint {
+  if (typeof value !== "bigint") throw new TypeError(`${name} must be a bigint, not ${kindOf(value)}`);
+  if (value < 0n || value > 0xffffffffffffffffn) {
+    throw new RangeError(`${name} must be from 0n to 2n ** 64n - 1n, not ${value}n`);
+  }
+  return value;
+}
+
+/** A string that can be passed to the kernel: not empty, without NUL. */
+export function checkString(value: unknown, name: string): string {
+  if (typeof value !== "string") throw new TypeError(`${name} must be a string, not ${kindOf(value)}`);
+  if (value === "" || value.includes("\0")) {
+    throw new TypeError(`${name} must be a non-empty string without NUL characters`);
+  }
+  return value;
+}
+
+/** One of the strings of `values`. */
+export function checkOneOf<T extends string>(value: unknown, name: string, values: readonly T[]): T {
+  if (typeof value !== "string") throw new TypeError(`${name} must be a string, not ${kindOf(value)}`);
+  if (!values.includes(value as T)) {
+    throw new TypeError(`${name} must be one of ${values.map((v) => `"${v}"`).join(", ")}, not "${value}"`);
+  }
+  return value as T;
+}
+
+/** An object whose own keys are all in `keys`: a misspelt option is never ignored. */
+export function checkKeys(value: unknown, name: string, keys: readonly string[]): void {
+  if (typeof value !== "object" || value === null) {
+    throw new TypeError(`${name} must be an object, not ${kindOf(value)}`);
+  }
+  for (const key in value) {
+    if (!keys.includes(key)) throw new TypeError(`${name} has no field "${key}"; it may have ${keys.join(", ")}`);
+  }
+}
+
+/** A path as a string; of a URL, only `file:`. */
+export function checkPath(value: unknown, name: string): string {
+  if (value instanceof URL) {
+    if (value.protocol !== "file:") throw new TypeError(`${name} must be a path or a file: URL, not ${value.href}`);
+    return decodeURIComponent(value.pathname);
+  }
+  return checkString(value, name);
+}
+
+/** What a value is, for a message. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" ? `a ${(value as object).constructor?.name ?? "object"}` : typeof value;
+}

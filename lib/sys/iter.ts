@@ -1,0 +1,43 @@
+/** The command that starts an iterator. */
+import { BpfError } from "../error.ts";
+import { explain } from "../hint.ts";
+import { Command } from "../uapi/constants.ts";
+import { checkFd } from "./check.ts";
+import { Request } from "./request.ts";
+
+const iterCreation = new Request(8);
+
+/**
+ * Starts a run of an iterator: reading the fd makes the program walk its objects and returns what it writes.
+ *
+ * Each fd is a run of its own, from the first object. A run keeps the program that the link had when it was started,
+ * also after an update and after the link ended. Wraps `bpf_iter_create()`. Since Linux 5.8. Needs no capability, only
+ * the link's fd.
+ *
+ * @param linkFd An fd of an iter link.
+ * @returns An fd to be read to its end, close-on-exec; close it with {@linkcode close}.
+ * @throws {RangeError} If `linkFd` is no fd.
+ * @throws {BpfError}
+ * - `EBADF`: `linkFd` is not open
+ * - `EINVAL`: `linkFd` is no link, or a link of another type
+ * - `EMFILE`: the process has too many open files
+ *
+ * @example
+ * ```ts ignore
+ * import { close, iterCreate, objGet } from "@bpf/link/sys";
+ *
+ * const link = objGet("/sys/fs/bpf/my_iterator");
+ * const run = iterCreate(link);
+ * close(run);
+ * close(link);
+ * ```
+ */
+export function iterCreate(linkFd: number): number {
+  const result = iterCreation.u32(0, checkFd(linkFd, "linkFd")).bpf(Command.ITER_CREATE);
+  if (result >= 0) return result;
+  throw new BpfError(-result, {
+    action: `Cannot run iterator (fd ${linkFd})`,
+    command: "ITER_CREATE",
+    ...explain("ITER_CREATE", -result),
+  });
+}

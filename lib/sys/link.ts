@@ -1,0 +1,295 @@
+/** The commands of bpf(2) on links that exist. */
+import { BpfError } from "../error.ts";
+import { explain } from "../hint.ts";
+import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
+import { checkFd, checkKeys, checkU32 } from "./check.ts";
+import { Request } from "./request.ts";
+
+const detach = new Request(4);
+const update = new Request(16);
+const nextId = new Request(12);
+const fdById = new Request(16);
+
+/**
+ * Detaches a link from what it is attached to, by force.
+ *
+ * The program no longer runs there, whoever else refers to the link by an fd or a pin. The link itself lives on, and its
+ * info can be read, until its last fd is closed and its last pin is gone. Detaching again succeeds and does nothing, and
+ * so does detaching after the target went away. Wraps `bpf_link_detach()`.
+ *
+ * Since Linux 5.9: cgroup, netns, xdp, tcx, netkit, netfilter and sockmap links; struct_ops since 6.11. Links of other
+ * types cannot be detached but by closing every fd and removing every pin. Needs no capability, only the fd. An update
+ * under way in another thread either comes first or finds the link detached (`ENOLINK`).
+ *
+ * @param linkFd An fd of the link.
+ * @throws {RangeError} If `linkFd` is no fd.
+ * @throws {BpfError}
+ * - `EBADF`: `linkFd` is not open
+ * - `EINVAL`: `linkFd` is no link
+ * - `EOPNOTSUPP`: links of this type have no detach
+ *
+ * @example Twice, and still readable
+ * ```ts
+ * import { close, linkCreate, linkDetach, linkGetInfoByFd, open, progLoad } from "@bpf/link/sys";
+ *
+ * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 1
+ * const program = progLoad("sk_lookup", accept, { expectedAttachType: "sk_lookup" });
+ * const netns = open("/proc/self/ns/net");
+ * const link = linkCreate(program, netns, "sk_lookup");
+ * linkDetach(link);
+ * linkDetach(link);
+ * console.log(linkGetInfoByFd(link)); // netnsIno is 0 now
+ * for (const fd of [link, netns, program]) close(fd);
+ * ```
+ */
+export function linkDetach(linkFd: number): void {
+  settleDetach(linkFd, tryDetach(checkFd(linkFd, "linkFd")));
+}
+
+/**
+ * {@linkcode linkDetach} on another thread: xdp, tcx and netkit links wait milliseconds for the kernel.
+ *
+ * It works on a duplicate of `linkFd`, so that fd may be closed meanwhile.
+ *
+ * @param linkFd An fd of the link.
+ * @returns A promise that is settled when the link is detached.
+ * @throws {RangeError} If `linkFd` is no fd.
+ * @throws {BpfError} As {@linkcode linkDetach}.
+ *
+ * @example
+ * ```ts
+ * import { close, linkCreate, linkDetachAsync, open, progLoad } from "@bpf/link/sys";
+ *
+ * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 1
+ * const program = progLoad("sk_lookup", accept, { expectedAttachType: "sk_lookup" });
+ * const netns = open("/proc/self/ns/net");
+ * const link = linkCreate(program, netns, "sk_lookup");
+ * await linkDetachAsync(link);
+ * for (const fd of [link, netns, program]) close(fd);
+ * ```
+ */
+export async function linkDetachAsync(linkFd: number): Promise<void> {
+  settleDetach(linkFd, await new Request(4).fd(0, checkFd(linkFd, "linkFd")).bpfAsync(Command.LINK_DETACH));
+}
+
+/** {@linkcode linkDetach} without an error: 0 or -errno. */
+export function tryDetach(linkFd: number): number {
+  return detach.u32(0, linkFd).bpf(Command.LINK_DETACH);
+}
+
+/** Detaches a link on another thread and closes `linkFd` there: 0 or -errno of the detachment. */
+export function tryDetachAndCloseAsync(linkFd: number): Promise<number> {
+  return new Request(4).own(linkFd).u32(0, linkFd).bpfAsync(Command.LINK_DETACH);
+}
+
+/** The error for a detachment that {@linkcode tryDetach} could not make. */
+export function detachError(linkFd: number, errno: number): BpfError {
+  return new BpfError(errno, {
+    action: `Cannot detach link (fd ${linkFd})`,
+    command: "LINK_DETACH",
+    ...explain("LINK_DETACH", errno),
+  });
+}
+
+function settleDetach(linkFd: number, result: number): void {
+  if (result < 0) throw detachError(linkFd, -result);
+}
+
+/** What an update expects; see {@linkcode linkUpdate}. */
+export interface LinkUpdateOptions {
+  /** 0, or BPF_F_REPLACE (4), which `oldProgFd` and `oldMapFd` imply. */
+  flags?: number | undefined;
+  /** An fd of the program that the link must hold, else nothing happens and the call fails with `EPERM`. */
+  oldProgFd?: number | undefined;
+  /** The same for a struct_ops link: an fd of its map. */
+  oldMapFd?: number | undefined;
+}
+
+/**
+ * Puts another program (another map for struct_ops) into a link, without a moment in which nothing is attached.
+ *
+ * Events see the old program or the new one. Id, pins and the position among other links stay. With `oldProgFd` it is
+ * a compare-and-swap: of several writers that expect the same program exactly one succeeds. Programs are compared as
+ * objects, so a change to another program and back is not noticed. Wraps `bpf_link_update()`.
+ *
+ * Since Linux 5.7 for cgroup links, 5.8 netns and iter, 5.9 xdp, 6.4 struct_ops, 6.6 tcx, 6.7 netkit, 6.10 sockmap.
+ * Needs no capability, only the fds. The kernel does not compare the attach types of programs for cgroup links: a
+ * connect6 program goes into a connect4 link. {@linkcode "@bpf/link".Link.update} checks that.
+ *
+ * @param linkFd An fd of the link.
+ * @param newProgFd An fd of the new program; of the new map for a struct_ops link. **Never the map that a struct_ops
+ * link holds already: kernels up to 7.3 crash.** `Link.update` refuses that.
+ * @param options What the link must hold.
+ * @throws {TypeError} If an option is unknown or both old fds are given.
+ * @throws {RangeError} If a number is no fd.
+ * @throws {BpfError}
+ * - `EBADF`: an fd is not open
+ * - `EINVAL`: `linkFd` is no link; or its type has no update (tracing, raw_tracepoint, perf_event, multi links); or
+ *   `newProgFd` is no program, or one of another type or attach type; or `flags` has other bits than 4
+ * - `EPERM`: the link does not hold `oldProgFd`. This is no lack of privilege
+ * - `ENOLINK`: the link is detached, or its target is gone
+ * - `EOPNOTSUPP`: a netfilter link, or a struct_ops whose operations have no update
+ * - `EEXIST`: a tcx or netkit hook has the new program already
+ *
+ * @example Compare and swap
+ * ```ts
+ * import { close, linkCreate, linkUpdate, open, progLoad } from "@bpf/link/sys";
+ *
+ * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 1
+ * const [first, second] = [1, 2].map(() => progLoad("sk_lookup", accept, { expectedAttachType: "sk_lookup" }));
+ * const netns = open("/proc/self/ns/net");
+ * const link = linkCreate(first!, netns, "sk_lookup");
+ * linkUpdate(link, second!, { oldProgFd: first! });
+ * for (const fd of [link, netns, first!, second!]) close(fd);
+ * ```
+ */
+export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpdateOptions): void {
+  let flags = 0, old = 0, expected = false;
+  if (options !== undefined) {
+    checkKeys(options, "options", ["flags", "oldProgFd", "oldMapFd"]);
+    if (options.oldProgFd !== undefined && options.oldMapFd !== undefined) {
+      throw new TypeError("options may have oldProgFd or oldMapFd, not both");
+    }
+    flags = checkU32(options.flags ?? 0, "options.flags");
+    expected = options.oldProgFd !== undefined || options.oldMapFd !== undefined;
+    if (expected) {
+      flags |= BPF_F_REPLACE;
+      old = options.oldProgFd === undefined
+        ? checkFd(options.oldMapFd, "options.oldMapFd")
+        : checkFd(options.oldProgFd, "options.oldProgFd");
+    }
+  }
+  update.u32(0, checkFd(linkFd, "linkFd")).u32(4, checkFd(newProgFd, "newProgFd")).u32(8, flags).u32(12, old);
+  const result = update.bpf(Command.LINK_UPDATE);
+  if (result < 0) {
+    const why = explain("LINK_UPDATE", -result, expected ? "expected" : undefined);
+    throw new BpfError(-result, { action: `Cannot update link (fd ${linkFd})`, command: "LINK_UPDATE", ...why });
+  }
+}
+
+/**
+ * The smallest id above `startId` that a link has.
+ *
+ * Ids are counted up for the whole machine, starting anew after 2 ** 31 - 2, and failed attempts use up ids too, so
+ * there are gaps. A walk is no snapshot: an id may belong to a link that is still being made or just ending, for which
+ * {@linkcode linkGetFdById} fails with `EAGAIN` or `ENOENT`; go on from the id. Wraps `bpf_link_get_next_id()`.
+ *
+ * Since Linux 5.8. Needs CAP_SYS_ADMIN in the initial user namespace; CAP_BPF is not enough.
+ *
+ * @param startId An id, existing or not; 0 to begin.
+ * @returns The id, or `undefined` if no link has a larger one.
+ * @throws {RangeError} If `startId` is no unsigned 32-bit number.
+ * @throws {BpfError}
+ * - `EPERM`: CAP_SYS_ADMIN is missing
+ * - `EINVAL`: `startId` is 2 ** 31 - 1 or more (found before a missing capability is)
+ *
+ * @example All ids
+ * ```ts
+ * import { linkGetNextId } from "@bpf/link/sys";
+ *
+ * for (let id = linkGetNextId(0); id !== undefined; id = linkGetNextId(id)) console.log(id);
+ * ```
+ */
+export function linkGetNextId(startId: number): number | undefined {
+  const result = nextId.u32(0, checkU32(startId, "startId")).bpf(Command.LINK_GET_NEXT_ID);
+  if (result === 0) return nextId.getU32(4);
+  if (result === -2) return undefined;
+  throw new BpfError(-result, {
+    action: "Cannot list links",
+    command: "LINK_GET_NEXT_ID",
+    ...explain("LINK_GET_NEXT_ID", -result),
+  });
+}
+
+/**
+ * Opens a link by its id.
+ *
+ * The fd keeps the link, and with it the attachment, alive after its owner has closed it. Wraps
+ * `bpf_link_get_fd_by_id()`.
+ *
+ * Since Linux 5.8. Needs CAP_SYS_ADMIN in the initial user namespace; without it even an id that does not exist gives
+ * `EPERM`. A link may end between finding its id and this call (`ENOENT`), or not be ready yet (`EAGAIN`).
+ *
+ * @param id The id of the link.
+ * @returns An fd of the link, close-on-exec; close it with {@linkcode close}.
+ * @throws {RangeError} If `id` is no unsigned 32-bit number.
+ * @throws {BpfError}
+ * - `ENOENT`: no link has this id; 0 never is one
+ * - `EAGAIN`: the link is just being made; ask again
+ * - `EPERM`: CAP_SYS_ADMIN is missing
+ * - `EMFILE`: the process has too many open files
+ *
+ * @example
+ * ```ts
+ * import { close, linkGetFdById, linkGetInfoByFd, linkGetNextId } from "@bpf/link/sys";
+ *
+ * const id = linkGetNextId(0);
+ * if (id !== undefined) {
+ *   const fd = linkGetFdById(id);
+ *   console.log(linkGetInfoByFd(fd));
+ *   close(fd);
+ * }
+ * ```
+ */
+export function linkGetFdById(id: number): number {
+  fdById.u32(0, checkU32(id, "id"));
+  return settleOpen(id, fdById.bpf(Command.LINK_GET_FD_BY_ID));
+}
+
+/** Options of {@linkcode linkGetFdByIdOpts}. */
+export interface GetFdByIdOptions {
+  /** Open flags. No kernel knows any for links: a value other than 0 gives `EINVAL`. */
+  openFlags?: number | undefined;
+  /** A BPF token. No kernel takes one for links: a value other than 0 gives `EINVAL`. */
+  tokenFd?: number | undefined;
+}
+
+/**
+ * {@linkcode linkGetFdById} with options, of which kernels up to 7.3 accept only zeroes for links.
+ *
+ * It is here because libbpf has it, so that a program can find out what its kernel says. Wraps
+ * `bpf_link_get_fd_by_id_opts()`. Since Linux 5.8; privileges and races as {@linkcode linkGetFdById}.
+ *
+ * @param id The id of the link.
+ * @param options Passed to the kernel as they are.
+ * @returns An fd of the link, close-on-exec; close it with {@linkcode close}.
+ * @throws {TypeError} If an option is unknown.
+ * @throws {RangeError} If a number is out of range.
+ * @throws {BpfError} As {@linkcode linkGetFdById}, and
+ * - `EINVAL`: `openFlags` or `tokenFd` is not 0 (found before a missing capability is)
+ *
+ * @example
+ * ```ts
+ * import { close, linkGetFdByIdOpts, linkGetNextId } from "@bpf/link/sys";
+ *
+ * const id = linkGetNextId(0);
+ * if (id !== undefined) close(linkGetFdByIdOpts(id, { openFlags: 0 }));
+ * ```
+ */
+export function linkGetFdByIdOpts(id: number, options?: GetFdByIdOptions): number {
+  const request = new Request(16).u32(0, checkU32(id, "id"));
+  if (options !== undefined) {
+    checkKeys(options, "options", ["openFlags", "tokenFd"]);
+    request.u32(8, checkU32(options.openFlags ?? 0, "options.openFlags")).u32(
+      12,
+      checkFd(options.tokenFd ?? 0, "options.tokenFd"),
+    );
+  }
+  return settleOpen(id, request.bpf(Command.LINK_GET_FD_BY_ID));
+}
+
+function settleOpen(id: number, result: number): number {
+  if (result >= 0) return result;
+  throw new BpfError(-result, {
+    action: `Cannot open link ${id}`,
+    command: "LINK_GET_FD_BY_ID",
+    ...explain("LINK_GET_FD_BY_ID", -result),
+  });
+}
+
+const EBADF = 9;
+
+/** Whether an open fd is a link: LINK_UPDATE looks at it before it finds that the new program is none. Changes nothing. */
+export function isLink(fd: number): boolean {
+  return update.u32(0, fd).u32(4, -1).u32(8, 0).u32(12, 0).bpf(Command.LINK_UPDATE) === -EBADF;
+}

@@ -1,0 +1,50 @@
+/**
+ * libbpf's low-level calls on links and their neighbours, under libbpf's names in camel case: plain fds in, fds out, a
+ * {@linkcode BpfError} on failure.
+ *
+ * Nothing here is closed by itself: each fd that a call returns is closed with {@linkcode close}, or lives until the
+ * process ends. The classes of `@bpf/link` are built on these calls and on nothing else; use them unless you need what
+ * only the kernel's own terms can say.
+ *
+ * The doc comments say what the kernels 5.10 to 7.3 do, which differs from libbpf's documentation in places; a test
+ * provokes every sentence.
+ *
+ * ```ts
+ * import { close, linkGetFdById, linkGetInfoByFd, linkGetNextId } from "@bpf/link/sys";
+ *
+ * const id = linkGetNextId(0);
+ * if (id !== undefined) {
+ *   const fd = linkGetFdById(id);
+ *   console.log(linkGetInfoByFd(fd));
+ *   close(fd);
+ * }
+ * ```
+ *
+ * @module
+ */
+export { iterCreate } from "./iter.ts";
+export {
+  type GetFdByIdOptions,
+  linkDetach,
+  linkDetachAsync,
+  linkGetFdById,
+  linkGetFdByIdOpts,
+  linkGetNextId,
+  linkUpdate,
+  type LinkUpdateOptions,
+} from "./link.ts";
+export { linkCreate, linkCreateAsync, type LinkCreateOptions, type RelativeOptions } from "./link_create.ts";
+export {
+  type BpfLinkInfo,
+  linkGetInfoByFd,
+  type PerfEventFields,
+  type ProbedFunction,
+  type ProbedOffset,
+  type TracedFunction,
+} from "./link_info.ts";
+export { objGet, objPin } from "./object.ts";
+export { progGetFdById, progGetInfoByFd, type ProgInfo, progLoad, type ProgLoadOptions } from "./program.ts";
+export { rawTracepointOpen, rawTracepointOpenAsync } from "./raw_tracepoint.ts";
+export { close, closeAsync, open } from "./system.ts";
+export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "../error.ts";
+export type { AttachType, CgroupAttachType, LinkType, ProgramType } from "../uapi/types.ts";

@@ -1,0 +1,84 @@
+/** Pins: names of links, programs and maps on a bpf file system. */
+import { BpfError } from "../error.ts";
+import { explain } from "../hint.ts";
+import { Command } from "../uapi/constants.ts";
+import { checkFd, checkString, checkU32 } from "./check.ts";
+import { Request } from "./request.ts";
+
+/**
+ * Pins a link, program or map: gives it a path on a bpf file system, which keeps it alive without any process.
+ *
+ * Removing the file drops that reference; if it was the last, the kernel detaches a link some milliseconds later, not
+ * at once. Wraps `bpf_obj_pin()`. Since Linux 4.4, links since 5.7. Needs no capability, only write permission in the
+ * directory.
+ *
+ * @param fd An fd of the object.
+ * @param path The new file. Its name may have no dot.
+ * @throws {TypeError} If `path` is empty or has a NUL.
+ * @throws {BpfError}
+ * - `EINVAL`: `fd` is not open, or no link, program or map
+ * - `EEXIST`: `path` exists
+ * - `EPERM`: `path` lies on no bpf file system, or its name has a dot
+ * - `EACCES`: the directory may not be written
+ * - `ENOENT`: the directory does not exist
+ * - `ENOTDIR`: a part of the path is no directory
+ * - `ENAMETOOLONG`: a name has more than 255 bytes
+ * - `EROFS`: the file system is mounted read-only
+ *
+ * @example
+ * ```ts ignore
+ * import { objGet, objPin } from "@bpf/link/sys";
+ *
+ * objPin(objGet("/sys/fs/bpf/my_link"), "/sys/fs/bpf/its_second_name");
+ * ```
+ */
+export function objPin(fd: number, path: string): void {
+  const request = new Request(16, 512).u32(8, checkFd(fd, "fd"));
+  request.string(0, checkString(path, "path"));
+  const result = request.bpf(Command.OBJ_PIN);
+  if (result < 0) {
+    throw new BpfError(-result, {
+      action: `Cannot pin to "${path}"`,
+      command: "OBJ_PIN",
+      ...explain("OBJ_PIN", -result),
+    });
+  }
+}
+
+/**
+ * Opens the link, program or map that is pinned at a path.
+ *
+ * Wraps `bpf_obj_get()`. Since Linux 4.4, links since 5.7. Needs no capability, only read and write permission on the
+ * file.
+ *
+ * @param path The pin.
+ * @param fileFlags 0; for maps also BPF_F_RDONLY (8) or BPF_F_WRONLY (16).
+ * @returns An fd of the object, close-on-exec; close it with {@linkcode close}.
+ * @throws {TypeError} If `path` is empty or has a NUL.
+ * @throws {RangeError} If `fileFlags` is no unsigned 32-bit number.
+ * @throws {BpfError}
+ * - `ENOENT`: there is no such file
+ * - `EACCES`: it is no pin, or may not be read and written
+ * - `ENOTDIR`: a part of the path is no directory
+ * - `EINVAL`: flags on a link, or unknown flags
+ *
+ * @example
+ * ```ts ignore
+ * import { close, linkGetInfoByFd, objGet } from "@bpf/link/sys";
+ *
+ * const link = objGet("/sys/fs/bpf/my_link");
+ * console.log(linkGetInfoByFd(link));
+ * close(link);
+ * ```
+ */
+export function objGet(path: string, fileFlags = 0): number {
+  const request = new Request(16, 512).u32(12, checkU32(fileFlags, "fileFlags"));
+  request.string(0, checkString(path, "path"));
+  const result = request.bpf(Command.OBJ_GET);
+  if (result >= 0) return result;
+  throw new BpfError(-result, {
+    action: `Cannot open pin "${path}"`,
+    command: "OBJ_GET",
+    ...explain("OBJ_GET", -result),
+  });
+}

@@ -1,0 +1,307 @@
+/** The commands of bpf(2) on programs that links need. */
+import { BpfError } from "../error.ts";
+import { explain } from "../hint.ts";
+import { Command } from "../uapi/constants.ts";
+import {
+  type AttachType,
+  attachTypeNumber,
+  type ProgramType,
+  programTypeName,
+  programTypeNumber,
+} from "../uapi/types.ts";
+import { checkFd, checkInteger, checkKeys, checkString, checkU32, kindOf } from "./check.ts";
+import { explainProgLoad } from "./diagnose.ts";
+import { Request } from "./request.ts";
+
+/** Options of {@linkcode progLoad}, named as in `struct bpf_prog_load_opts`. */
+export interface ProgLoadOptions {
+  /** A name for listings; the kernel keeps 15 bytes of letters, digits, `_` and `.`. */
+  name?: string | undefined;
+  /** The licence; helpers marked so want one that is compatible with the GPL. "GPL" by default. */
+  license?: string | undefined;
+  /** What the program is to be attached as, where its type has several. */
+  expectedAttachType?: AttachType | undefined;
+  /** The function, tracepoint or struct in kernel BTF that the program is for. */
+  attachBtfId?: number | undefined;
+  /** freplace: the program whose function is replaced. */
+  attachProgFd?: number | undefined;
+  /** The BTF object that `attachBtfId` counts in; the kernel's own if absent. */
+  attachBtfObjFd?: number | undefined;
+  /** BPF_F_SLEEPABLE (16), BPF_F_XDP_HAS_FRAGS (32), BPF_F_XDP_DEV_BOUND_ONLY (64) and others. */
+  progFlags?: number | undefined;
+  /** The interface that the program is bound or offloaded to. */
+  progIfindex?: number | undefined;
+  /** The program's BTF. */
+  progBtfFd?: number | undefined;
+  /** Records of `struct bpf_func_info`, 8 bytes each. */
+  funcInfo?: Uint8Array | undefined;
+  /** Records of `struct bpf_line_info`, 16 bytes each. */
+  lineInfo?: Uint8Array | undefined;
+  /** A BPF token. */
+  tokenFd?: number | undefined;
+  /** 1 or 2 for more of the verifier's words in a refusal's log, 4 for statistics only. 1 by default. */
+  logLevel?: number | undefined;
+  /** Bytes of log to keep. 64 KiB by default; the end of a longer log is kept since Linux 6.4. */
+  logSize?: number | undefined;
+}
+
+const ATTR_SIZE = 148; // up to prog_token_fd
+const LOG_SIZE = 64 * 1024;
+const EAGAIN = 11;
+const OPTIONS: readonly (keyof ProgLoadOptions)[] = [
+  "name",
+  "license",
+  "expectedAttachType",
+  "attachBtfId",
+  "attachProgFd",
+  "attachBtfObjFd",
+  "progFlags",
+  "progIfindex",
+  "progBtfFd",
+  "funcInfo",
+  "lineInfo",
+  "tokenFd",
+  "logLevel",
+  "logSize",
+];
+
+/**
+ * Loads a program.
+ *
+ * The kernel's verifier proves it safe first; if it refuses, the program is verified a second time to get its log. The
+ * program lives until its last fd, pin and link is gone. Wraps `bpf_prog_load()`.
+ *
+ * Since Linux 3.18; `attachBtfId` 5.5, `tokenFd` 6.9. Needs CAP_BPF, and CAP_NET_ADMIN for programs of the network or
+ * CAP_PERFMON for tracing ones; CAP_SYS_ADMIN stands in for all.
+ *
+ * @param type The program's type, as libbpf names it.
+ * @param instructions The program: 8 bytes an instruction, in the machine's byte order.
+ * @param options What the type takes beyond that.
+ * @returns An fd of the program, close-on-exec; close it with {@linkcode close}.
+ * @throws {TypeError} If a value has the wrong type, or an option is unknown.
+ * @throws {RangeError} If a number is out of range, or `instructions` is no multiple of 8 bytes.
+ * @throws {BpfError} with the verifier's words in `log`, if it ran
+ * - `EACCES`, `EINVAL`: the verifier refuses the program, or the kernel the options
+ * - `EPERM`: capabilities are missing, or the kernel refuses this kind of program by policy; `reason` says which
+ * - `ENOTSUPP` (524): type, attach type and BTF id do not go together
+ * - `E2BIG`: more than a million instructions, or too complex
+ * - `EBADF`: an fd is not open
+ *
+ * @example
+ * ```ts
+ * import { close, progLoad } from "@bpf/link/sys";
+ *
+ * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+ * close(progLoad("xdp", pass, { name: "pass", expectedAttachType: "xdp" }));
+ * ```
+ */
+export function progLoad(type: ProgramType, instructions: Uint8Array, options: ProgLoadOptions = {}): number {
+  checkKeys(options, "options", OPTIONS);
+  const { logLevel = 1, logSize = LOG_SIZE } = options;
+  checkInteger(logLevel, "options.logLevel", 0, 15);
+  checkInteger(logSize, "options.logSize", 128, 0x1fffffff);
+  const request = encode(type, instructions, options);
+  const result = load(request);
+  if (result >= 0) return result;
+  let log = "";
+  if (logLevel > 0) {
+    const at = request.u32(24, logLevel).u32(28, logSize).room(32, logSize);
+    const again = load(request);
+    if (again >= 0) return again;
+    log = request.getString(at, logSize).trimEnd();
+  }
+  const name = options.name === undefined ? "" : ` "${options.name}"`;
+  throw new BpfError(-result, {
+    action: `Cannot load ${type} program${name}`,
+    command: "PROG_LOAD",
+    log,
+    ...explainProgLoad(-result, log, type),
+  });
+}
+
+/** A signal makes the verifier give up with EAGAIN. */
+function load(request: Request): number {
+  let result;
+  for (let tries = 0; (result = request.bpf(Command.PROG_LOAD)) === -EAGAIN && tries < 5; tries++);
+  return result;
+}
+
+function encode(type: ProgramType, instructions: Uint8Array, options: ProgLoadOptions): Request {
+  if (!(instructions instanceof Uint8Array)) {
+    throw new TypeError(`instructions must be a Uint8Array, not ${kindOf(instructions)}`);
+  }
+  if (instructions.length === 0 || instructions.length % 8 !== 0) {
+    throw new RangeError(`instructions must be a multiple of 8 bytes, not ${instructions.length}`);
+  }
+  const { name, license = "GPL", expectedAttachType, attachBtfId, attachProgFd, attachBtfObjFd, funcInfo, lineInfo } =
+    options;
+  if (attachProgFd !== undefined && attachBtfObjFd !== undefined) {
+    throw new TypeError("options may have attachProgFd or attachBtfObjFd, not both");
+  }
+  const request = new Request(ATTR_SIZE, ATTR_SIZE + instructions.length + 256);
+  request.u32(0, programTypeNumber(type, "type")).u32(4, instructions.length / 8);
+  request.data(8, instructions);
+  request.string(16, checkString(license, "options.license"));
+  request.u32(44, checkU32(options.progFlags ?? 0, "options.progFlags"));
+  if (name !== undefined) request.bytes(48, 16).set(nameBytes(name));
+  request.u32(64, checkU32(options.progIfindex ?? 0, "options.progIfindex"));
+  if (expectedAttachType !== undefined) {
+    request.u32(68, attachTypeNumber(expectedAttachType, "options.expectedAttachType"));
+  }
+  if (options.progBtfFd !== undefined) request.u32(72, checkFd(options.progBtfFd, "options.progBtfFd"));
+  if (funcInfo !== undefined) encodeRecords(request, funcInfo, "options.funcInfo", 8, 76, 80, 88);
+  if (lineInfo !== undefined) encodeRecords(request, lineInfo, "options.lineInfo", 16, 92, 96, 104);
+  request.u32(108, checkU32(attachBtfId ?? 0, "options.attachBtfId"));
+  if (attachProgFd !== undefined) request.u32(112, checkFd(attachProgFd, "options.attachProgFd"));
+  if (attachBtfObjFd !== undefined) request.u32(112, checkFd(attachBtfObjFd, "options.attachBtfObjFd"));
+  if (options.tokenFd !== undefined) {
+    request.u32(44, request.getU32(44) | BPF_F_TOKEN_FD).u32(144, checkFd(options.tokenFd, "options.tokenFd"));
+  }
+  return request;
+}
+
+const BPF_F_TOKEN_FD = 1 << 16;
+
+function encodeRecords(
+  request: Request,
+  records: Uint8Array,
+  name: string,
+  size: number,
+  sizeAt: number,
+  pointerAt: number,
+  countAt: number,
+): void {
+  if (!(records instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array, not ${kindOf(records)}`);
+  if (records.length % size !== 0) {
+    throw new RangeError(`${name} must be a multiple of ${size} bytes, not ${records.length}`);
+  }
+  request.u32(sizeAt, size).u32(countAt, records.length / size);
+  request.data(pointerAt, records);
+}
+
+/** The kernel refuses other characters with a bare EINVAL. */
+export function nameBytes(name: unknown): Uint8Array {
+  if (!/^[A-Za-z0-9_.]*$/.test(checkString(name, "name"))) {
+    throw new TypeError(`name may have letters, digits, "_" and "." only, not "${name}"`);
+  }
+  return new TextEncoder().encode(name as string).subarray(0, 15);
+}
+
+/**
+ * Opens a program by its id.
+ *
+ * Wraps `bpf_prog_get_fd_by_id()`. Since Linux 4.13. Needs CAP_SYS_ADMIN in the initial user namespace.
+ *
+ * @param id The id of the program.
+ * @returns An fd of the program, close-on-exec; close it with {@linkcode close}.
+ * @throws {RangeError} If `id` is no unsigned 32-bit number.
+ * @throws {BpfError}
+ * - `ENOENT`: no program has this id
+ * - `EPERM`: CAP_SYS_ADMIN is missing
+ *
+ * @example
+ * ```ts
+ * import { close, progGetFdById, progGetInfoByFd, progLoad } from "@bpf/link/sys";
+ *
+ * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+ * const program = progLoad("xdp", pass);
+ * const again = progGetFdById(progGetInfoByFd(program).id);
+ * close(again);
+ * close(program);
+ * ```
+ */
+export function progGetFdById(id: number): number {
+  const result = new Request(12).u32(0, checkU32(id, "id")).bpf(Command.PROG_GET_FD_BY_ID);
+  if (result >= 0) return result;
+  throw new BpfError(-result, {
+    action: `Cannot open program ${id}`,
+    command: "PROG_GET_FD_BY_ID",
+    ...explain("PROG_GET_FD_BY_ID", -result),
+  });
+}
+
+/** What the kernel tells of a program: the part of `struct bpf_prog_info` that links need. */
+export interface ProgInfo {
+  /** Its type, as libbpf names it. */
+  readonly type: ProgramType;
+  /** Its id. */
+  readonly id: number;
+  /** Its name, of at most 15 bytes; may be empty. */
+  readonly name: string;
+  /** A digest of its instructions, 16 hexadecimal digits. */
+  readonly tag: string;
+  /** When it was loaded, in nanoseconds since boot. */
+  readonly loadTime: bigint;
+  /** The user who loaded it. */
+  readonly createdByUid: number;
+  /** The ids of its maps. */
+  readonly mapIds: readonly number[];
+  /** How long it ran, in nanoseconds; 0n unless statistics are enabled. */
+  readonly runTimeNs: bigint;
+  /** How often it ran; 0n unless statistics are enabled. */
+  readonly runCnt: bigint;
+}
+
+const INFO_SIZE = 208; // up to run_cnt
+const MAPS = 256;
+
+/**
+ * Reads what the kernel tells of a program.
+ *
+ * Wraps `bpf_prog_get_info_by_fd()`. Since Linux 4.13. Needs no capability, only the fd.
+ *
+ * @param progFd An fd of the program.
+ * @returns Its info.
+ * @throws {RangeError} If `progFd` is no fd.
+ * @throws {BpfError}
+ * - `EBADFD`: `progFd` is not open
+ * - `EINVAL`: `progFd` is no object of bpf
+ *
+ * @example
+ * ```ts
+ * import { close, progGetInfoByFd, progLoad } from "@bpf/link/sys";
+ *
+ * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+ * const program = progLoad("xdp", pass, { name: "pass" });
+ * console.log(progGetInfoByFd(program).name);
+ * close(program);
+ * ```
+ */
+export function progGetInfoByFd(progFd: number): ProgInfo {
+  for (let maps = MAPS;;) {
+    const request = new Request(16, 32 + INFO_SIZE + maps * 4).u32(0, checkFd(progFd, "progFd")).u32(4, INFO_SIZE);
+    const info = request.room(8, INFO_SIZE);
+    const ids = request.u32(info + 52, maps).room(info + 56, maps * 4);
+    const result = request.bpf(Command.OBJ_GET_INFO_BY_FD);
+    if (result < 0) {
+      throw new BpfError(-result, {
+        action: `Cannot read info of program (fd ${progFd})`,
+        command: "OBJ_GET_INFO_BY_FD",
+        ...explain("OBJ_GET_INFO_BY_FD", -result),
+      });
+    }
+    const count = request.getU32(info + 52);
+    if (count > maps) {
+      maps = count;
+      continue;
+    }
+    return {
+      type: programTypeName(request.getU32(info)),
+      id: request.getU32(info + 4),
+      tag: request.bytes(info + 8, 8).toHex(),
+      loadTime: request.getU64(info + 40),
+      createdByUid: request.getU32(info + 48),
+      mapIds: Array.from({ length: count }, (_, i) => request.getU32(ids + i * 4)),
+      name: request.getString(info + 64, 16),
+      runTimeNs: request.getU64(info + 192),
+      runCnt: request.getU64(info + 200),
+    };
+  }
+}
+
+const EBADF = 9;
+
+/** Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing. */
+export function isProgram(fd: number): boolean {
+  return new Request(12).u32(0, fd).u32(4, -1).bpf(Command.PROG_BIND_MAP) === -EBADF;
+}

@@ -1,0 +1,82 @@
+/** The command that makes links of raw tracepoints. */
+import { BpfError } from "../error.ts";
+import { explain } from "../hint.ts";
+import { Command } from "../uapi/constants.ts";
+import { checkFd, checkString, checkU64 } from "./check.ts";
+import { Request } from "./request.ts";
+
+/**
+ * Attaches a program to a raw tracepoint, or a program loaded for a BTF-typed function to that function.
+ *
+ * Its result is a link since Linux 5.7. {@linkcode linkCreate} refuses raw_tracepoint programs with `EINVAL`, and
+ * before Linux 5.19 also those of fentry, fexit, fmod_ret, tp_btf and lsm. Wraps `bpf_raw_tracepoint_open_opts()`.
+ * Needs no capability beyond what loading the program took.
+ *
+ * @param name The tracepoint's name without its category, as `sched_switch`; `undefined` for tracing and lsm programs,
+ * which know their function.
+ * @param progFd An fd of the program.
+ * @param cookie What the program reads with `bpf_get_attach_cookie`; since Linux 6.10.
+ * @returns An fd of the link, close-on-exec; close it with {@linkcode close}.
+ * @throws {TypeError} If a value has the wrong type.
+ * @throws {RangeError} If a number is out of range.
+ * @throws {BpfError}
+ * - `ENOENT`: the kernel has no such tracepoint
+ * - `EINVAL`: the program is of another type; or a name with a tracing program; or a cookie before Linux 6.10
+ * - `EFAULT`: a raw_tracepoint program without a name
+ * - `EBADF`: `progFd` is not open
+ *
+ * @example
+ * ```ts
+ * import { close, progLoad, rawTracepointOpen } from "@bpf/link/sys";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * const program = progLoad("raw_tracepoint", nothing);
+ * const link = rawTracepointOpen("sched_process_exit", program);
+ * close(link);
+ * close(program);
+ * ```
+ */
+export function rawTracepointOpen(name: string | undefined, progFd: number, cookie?: bigint): number {
+  return settle(name, encode(name, progFd, cookie).bpf(Command.RAW_TRACEPOINT_OPEN));
+}
+
+/**
+ * {@linkcode rawTracepointOpen} on another thread, with a duplicate of `progFd`.
+ *
+ * @param name As {@linkcode rawTracepointOpen}.
+ * @param progFd As {@linkcode rawTracepointOpen}; it may be closed meanwhile.
+ * @param cookie As {@linkcode rawTracepointOpen}.
+ * @returns A promise of the link's fd.
+ * @throws {BpfError} As {@linkcode rawTracepointOpen}.
+ *
+ * @example
+ * ```ts
+ * import { close, progLoad, rawTracepointOpenAsync } from "@bpf/link/sys";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * const program = progLoad("raw_tracepoint", nothing);
+ * close(await rawTracepointOpenAsync("sched_process_exit", program));
+ * close(program);
+ * ```
+ */
+export async function rawTracepointOpenAsync(
+  name: string | undefined,
+  progFd: number,
+  cookie?: bigint,
+): Promise<number> {
+  return settle(name, await encode(name, progFd, cookie).bpfAsync(Command.RAW_TRACEPOINT_OPEN));
+}
+
+function encode(name: string | undefined, progFd: number, cookie: bigint | undefined): Request {
+  // a kernel that knows no cookie refuses the longer attr only if one is given
+  const request = new Request(cookie === undefined ? 16 : 24, 160).fd(8, checkFd(progFd, "progFd"));
+  if (cookie !== undefined) request.u64(16, checkU64(cookie, "cookie"));
+  if (name !== undefined) request.string(0, checkString(name, "name"));
+  return request;
+}
+
+function settle(name: string | undefined, result: number): number {
+  if (result >= 0) return result;
+  const action = name === undefined ? "Cannot attach program" : `Cannot attach to raw tracepoint "${name}"`;
+  throw new BpfError(-result, { action, command: "RAW_TRACEPOINT_OPEN", ...explain("RAW_TRACEPOINT_OPEN", -result) });
+}

@@ -1,0 +1,214 @@
+/** The few calls beside bpf(2) that targets and pins need: files, interfaces, closing. */
+import { BpfError } from "../error.ts";
+import { Call } from "../ffi/calls.ts";
+import { native } from "../ffi/library.ts";
+import { explain } from "../hint.ts";
+import { checkFd, checkInteger, checkString, checkU32, kindOf } from "./check.ts";
+import { duplicate, Request } from "./request.ts";
+
+const AT_FDCWD = 0xffffff9cn; // -100, as the kernel reads it: an int
+const O_CLOEXEC = 0o2000000;
+
+/** Makes `call` with up to six numbers as arguments; `prepare` adds those that are addresses. */
+function system(call: number, args: readonly (number | bigint)[], prepare?: (request: Request) => void): number {
+  const request = new Request(48, 512);
+  args.forEach((value, i) => request.u64(i * 8, BigInt(value) & 0xffffffffffffffffn));
+  prepare?.(request);
+  return request.system(call);
+}
+
+/**
+ * Opens a file for what other calls want an fd for: the directory of a cgroup, a network namespace.
+ *
+ * (Deno's own files do not tell their fds.) Needs no capability, only permission on the file.
+ *
+ * @param path The file or directory.
+ * @param flags Flags of open(2); O_RDONLY by default, O_CLOEXEC always.
+ * @returns An fd; close it with {@linkcode close}.
+ * @throws {TypeError} If `path` is empty or has a NUL.
+ * @throws {BpfError}
+ * - `ENOENT`: there is no such file
+ * - `EACCES`: it may not be read
+ * - `EMFILE`: the process has too many open files
+ *
+ * @example
+ * ```ts
+ * import { close, open } from "@bpf/link/sys";
+ *
+ * const netns = open("/proc/self/ns/net");
+ * close(netns);
+ * ```
+ */
+export function open(path: string, flags = 0): number {
+  checkString(path, "path");
+  const fd = system(Call.openat, [AT_FDCWD, 0, checkU32(flags, "flags") | O_CLOEXEC, 0], (r) => r.string(8, path));
+  if (fd < 0) {
+    throw new BpfError(-fd, { action: `Cannot open "${path}"`, command: "openat", ...explain("openat", -fd) });
+  }
+  return fd;
+}
+
+const PIECE = 64 * 1024;
+
+/** Reads up to 64 KiB; an empty array is the end. The result is the caller's. */
+export function read(fd: number): Uint8Array<ArrayBuffer> {
+  const request = reading(fd);
+  return piece(request, request.system(Call.read));
+}
+
+/** The same on another thread. The fd must stay open until the promise is settled. */
+export async function readAsync(fd: number): Promise<Uint8Array<ArrayBuffer>> {
+  const request = reading(fd);
+  return piece(request, await request.systemAsync(Call.read));
+}
+
+function reading(fd: number): Request {
+  const request = new Request(48, 48 + PIECE + 8).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
+  request.room(8, PIECE);
+  return request;
+}
+
+function piece(request: Request, count: number): Uint8Array<ArrayBuffer> {
+  if (count < 0) throw new BpfError(-count, { action: "Cannot read", command: "read", ...explain("read", -count) });
+  return request.bytes(48, count).slice();
+}
+
+/** The whole of a small file as text, as those of /proc and /sys are. */
+export function readTextFile(path: string): string {
+  const fd = open(path);
+  try {
+    const decoder = new TextDecoder();
+    let text = "";
+    for (let bytes; (bytes = read(fd)).length > 0;) text += decoder.decode(bytes, { stream: true });
+    return text + decoder.decode();
+  } finally {
+    close(fd);
+  }
+}
+
+/** A second fd for the same object. */
+export function duplicateFd(fd: number): number {
+  const copy = duplicate(fd);
+  if (copy < 0) {
+    throw new BpfError(-copy, { action: `Cannot duplicate fd ${fd}`, command: "fcntl", ...explain("fcntl", -copy) });
+  }
+  return copy;
+}
+
+/** Removes a file, such as a pin. */
+export function unlink(path: string): void {
+  const result = system(Call.unlinkat, [AT_FDCWD, 0, 0], (r) => r.string(8, path));
+  if (result < 0) {
+    throw new BpfError(-result, {
+      action: `Cannot remove "${path}"`,
+      command: "unlinkat",
+      ...explain("unlinkat", -result),
+    });
+  }
+}
+
+const BPF_FS_MAGIC = 0xcafe4a11;
+
+/** Whether a directory lies on a bpf file system; false if it cannot be opened. */
+export function isOnBpffs(directory: string): boolean {
+  const fd = system(Call.openat, [AT_FDCWD, 0, O_CLOEXEC, 0], (r) => r.string(8, directory));
+  if (fd < 0) return false;
+  const request = new Request(48, 256).u64(0, BigInt(fd)).own(fd);
+  const at = request.room(8, 120);
+  return request.system(Call.fstatfs) === 0 && request.getU32(at) === BPF_FS_MAGIC;
+}
+
+const AF_UNIX = 1, SOCK_DGRAM_CLOEXEC = 2 | O_CLOEXEC;
+const SIOCGIFNAME = 0x8910, SIOCGIFINDEX = 0x8933;
+const IFNAMSIZ = 16, IFREQ_SIZE = 40;
+
+/** The number of the interface called `name` in a network namespace (an fd; the caller's own if absent). */
+export function interfaceIndex(name: string, netns?: number): number {
+  const bytes = new TextEncoder().encode(name);
+  if (bytes.length >= IFNAMSIZ) {
+    throw new RangeError(`device must be a name of at most ${IFNAMSIZ - 1} bytes, not "${name}"`);
+  }
+  const request = interfaceRequest(SIOCGIFINDEX, netns);
+  request.bytes(48, bytes.length).set(bytes);
+  const result = request.system(Call.ioctl);
+  if (result < 0) {
+    throw new BpfError(-result, {
+      action: `Cannot find interface "${name}"`,
+      command: "ioctl",
+      ...explain("SIOCGIFINDEX", -result),
+    });
+  }
+  return request.getU32(48 + IFNAMSIZ);
+}
+
+/** The number of a device, which is looked up if it is a name. */
+export function deviceIndex(device: string | number, netns?: number): number {
+  if (typeof device === "string") return interfaceIndex(checkString(device, "device"), netns);
+  if (typeof device !== "number") {
+    throw new TypeError(`device must be the name or number of an interface, not ${kindOf(device)}`);
+  }
+  return checkInteger(device, "device", 1, 0x7fffffff);
+}
+
+/** The name of the interface with this number in the caller's own network namespace, if there is one. */
+export function interfaceName(index: number): string | undefined {
+  const request = interfaceRequest(SIOCGIFNAME).u32(48 + IFNAMSIZ, index);
+  return request.system(Call.ioctl) < 0 ? undefined : request.getString(48, IFNAMSIZ);
+}
+
+/** An ioctl on a fresh socket, which answers for the network namespace that it was made in. */
+function interfaceRequest(command: number, netns?: number): Request {
+  const socket = system(Call.socket, [AF_UNIX, SOCK_DGRAM_CLOEXEC, 0], (r) => netns === undefined || r.netns(netns));
+  if (socket < 0) {
+    throw new BpfError(-socket, { action: "Cannot open a socket", command: "socket", ...explain("socket", -socket) });
+  }
+  const request = new Request(48, 128).u64(0, BigInt(socket)).u64(8, BigInt(command)).own(socket);
+  request.room(16, IFREQ_SIZE);
+  return request;
+}
+
+/**
+ * Closes an fd of the kernel.
+ *
+ * Closing the last reference to a link that is not pinned detaches it before the call returns; duplicates, forks, pins
+ * and calls still under way each hold a reference. Since Linux 2.6 and before; needs no privilege.
+ *
+ * @param fd The fd. It must not be used again, for the number is given to the next that is opened.
+ * @throws {BpfError} `EBADF`: `fd` is not open.
+ *
+ * @example
+ * ```ts ignore
+ * import { close, linkGetFdById } from "@bpf/link/sys";
+ *
+ * const fd = linkGetFdById(7);
+ * close(fd);
+ * ```
+ */
+export function close(fd: number): void {
+  settleClose(fd, native().bpf_link_close(checkFd(fd, "fd")));
+}
+
+/**
+ * {@linkcode close} on another thread: closing the last reference to an xdp, tcx or netkit link waits milliseconds for
+ * the kernel.
+ *
+ * @param fd The fd. It must not be used again, not even before the promise is settled.
+ * @returns A promise that is settled when the fd is closed.
+ * @throws {BpfError} As {@linkcode close}.
+ *
+ * @example
+ * ```ts ignore
+ * import { closeAsync, linkGetFdById } from "@bpf/link/sys";
+ *
+ * await closeAsync(linkGetFdById(7));
+ * ```
+ */
+export async function closeAsync(fd: number): Promise<void> {
+  settleClose(fd, await new Request(48).u64(0, BigInt(checkFd(fd, "fd"))).systemAsync(Call.close));
+}
+
+function settleClose(fd: number, result: number): void {
+  if (result < 0) {
+    throw new BpfError(-result, { action: `Cannot close fd ${fd}`, command: "close", ...explain("close", -result) });
+  }
+}

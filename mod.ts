@@ -1,0 +1,47 @@
+/**
+ * eBPF links for Deno: what ties a program to a place in the kernel, as a value with a scope.
+ *
+ * `using link = Link.attach(...)` holds it, the end of the scope takes it away, and every link of the machine can be
+ * read. Linux 5.10 and newer on x86_64 and aarch64; the only permission is `--allow-ffi`, which amounts to full trust.
+ *
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+ * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+ * using link = Link.attach(program, { type: "netns" });
+ * for await (const info of Link.infos()) console.log(info);
+ * ```
+ *
+ * Below this entry point lies `@bpf/link/sys`: libbpf's calls on plain fds.
+ *
+ * @module
+ */
+export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "./lib/error.ts";
+export { libraryBytes, setLibraryPath } from "./lib/ffi/library.ts";
+export { type HandleKind, type OpenHandle, openHandles } from "./lib/handles.ts";
+export type { Netns } from "./lib/kind/attachment.ts";
+export type { CgroupInfo, CgroupTarget } from "./lib/kind/cgroup.ts";
+export type { Device } from "./lib/kind/device.ts";
+export type { LinkInfoBase } from "./lib/kind/info.ts";
+export type { CgroupOrder, IterInfo, IterTarget } from "./lib/kind/iter.ts";
+export {
+  type AttachTarget,
+  type AttachTargets,
+  type LinkInfo,
+  type LinkInfos,
+  type LinkTypeOf,
+  type SourceOf,
+  type TargetType,
+  toJson,
+  type UnknownInfo,
+} from "./lib/kind/mod.ts";
+export type { NetnsInfo, NetnsTarget } from "./lib/kind/netns.ts";
+export type { Anchor, LinkAnchor, Position } from "./lib/kind/position.ts";
+export type { RawTracepointInfo, RawTracepointTarget } from "./lib/kind/raw_tracepoint.ts";
+export type { TcxInfo, TcxTarget } from "./lib/kind/tcx.ts";
+export type { XdpInfo, XdpTarget } from "./lib/kind/xdp.ts";
+export { type AnyLink, type AttachOptions, Link } from "./lib/link.ts";
+export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
+export { Program, type ProgramInfo, type ProgramLoadOptions } from "./lib/program.ts";
+export type { AttachType, CgroupAttachType, LinkType, ProgramType } from "./lib/uapi/types.ts";

@@ -1,0 +1,373 @@
+/** When a link ends, and when it does not: `close()`, scopes, pins, second handles, abort signals, garbage, other processes. */
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { BpfError, libraryBytes, Link, openHandles, type Program } from "../../mod.ts";
+import { close } from "../../lib/sys/system.ts";
+import { assemble, exit, set } from "../fixture/assembler.ts";
+import { PinDirectory } from "../fixture/bpffs.ts";
+import { Cgroup } from "../fixture/cgroup.ts";
+import { kernelTest } from "../fixture/kernel.ts";
+import { collectGarbage, liveBytes } from "../fixture/memory.ts";
+import { cgroupEgress } from "../fixture/programs.ts";
+import { assertGone, isLinkFd } from "../fixture/state.ts";
+import { MOD, runScript } from "../fixture/script.ts";
+import { until } from "../fixture/wait.ts";
+
+/** What most tests here need: a cgroup to attach to and a program. */
+class Scene implements Disposable {
+  readonly cgroup = new Cgroup();
+  readonly program: Program = cgroupEgress();
+  readonly target = { type: "cgroup", cgroup: this.cgroup.path, attachType: "cgroup_inet_egress" } as const;
+
+  attach(options?: Parameters<typeof Link.attach>[2]): Link<"cgroup"> {
+    return Link.attach(this.program, this.target, options);
+  }
+
+  attachAsync(options?: Parameters<typeof Link.attachAsync>[2]): Promise<Link<"cgroup">> {
+    return Link.attachAsync(this.program, this.target, options);
+  }
+
+  [Symbol.dispose](): void {
+    this.program.close();
+    this.cgroup[Symbol.dispose]();
+  }
+}
+
+function lifeTest(name: string, test: (scene: Scene) => void | Promise<void>): void {
+  kernelTest(name, { needs: ["cgroup2", "bpffs"] }, async () => {
+    using scene = new Scene();
+    await test(scene);
+  });
+}
+
+lifeTest("nested scopes end their links when the inner one throws", async (scene) => {
+  const ids: number[] = [];
+  assertThrows(
+    () => {
+      using outer = scene.attach();
+      ids.push(outer.id);
+      {
+        using inner = scene.attach();
+        ids.push(inner.id);
+        throw new Error("inside");
+      }
+    },
+    Error,
+    "inside",
+  );
+  assertEquals(ids.length, 2);
+  for (const id of ids) await assertGone(id);
+});
+
+lifeTest("break out of Link.all() closes the handle and ends no link", async (scene) => {
+  using made = scene.attach();
+  const open = openHandles().length;
+  let seen: { readonly closed: boolean } | undefined;
+  for await (using link of Link.all()) {
+    if (link.id !== made.id) continue;
+    seen = link;
+    break;
+  }
+  assertEquals(seen?.closed, true);
+  assertEquals(openHandles().length, open);
+  assertEquals(made.attached(), true);
+});
+
+lifeTest("a detach that fails at the end of the scope is thrown, and the handle is closed", (scene) => {
+  const handles: Link[] = [];
+  const alone = assertThrows(() => {
+    using link = scene.attach();
+    handles.push(link);
+    close(link.fd); // behind its back
+  }, BpfError);
+  assertEquals([alone.command, alone.code], ["LINK_DETACH", "EBADF"]);
+
+  const both = assertThrows(() => {
+    using link = scene.attach();
+    handles.push(link);
+    close(link.fd);
+    throw new Error("in the body");
+  }, SuppressedError);
+  assertInstanceOf(both.error, BpfError);
+  assertEquals(both.suppressed.message, "in the body");
+  assertEquals(handles.map(({ closed }) => closed), [true, true]);
+  for (const link of handles) link.close(); // nothing more to tell
+});
+
+lifeTest("the same with await using", async (scene) => {
+  const both = await assertRejects(async () => {
+    await using link = await scene.attachAsync();
+    close(link.fd);
+    throw new Error("in the body");
+  }, SuppressedError);
+  assertInstanceOf(both.error, BpfError);
+  assertEquals(both.suppressed.message, "in the body");
+});
+
+lifeTest("onClose: keep leaves the link to other handles", (scene) => {
+  const link = scene.attach({ onClose: "keep" });
+  using other = Link.open(link.id);
+  link.close();
+  assertEquals(other.attached(), true);
+});
+
+lifeTest("onClose set by hand detaches through an opened handle", (scene) => {
+  using link = scene.attach();
+  const other = Link.open(link.id);
+  other.onClose = "detach";
+  other.close();
+  assertEquals(link.attached(), false);
+});
+
+lifeTest("onClose given or set by hand wins over pin()", (scene) => {
+  using pins = new PinDirectory();
+  const given = scene.attach({ onClose: "detach" });
+  given.pin(pins.pin("given"));
+  assertEquals(given.onClose, "detach");
+  given.close();
+
+  const set = scene.attach();
+  set.onClose = "detach";
+  set.pin(pins.pin("set"));
+  set.close();
+
+  for (const name of pins.pins) {
+    using link = Link.openPinned(pins.pin(name));
+    assertEquals(link.attached(), false);
+  }
+});
+
+lifeTest("a pin keeps the link, and detach() removes the pin that the handle made", (scene) => {
+  using pins = new PinDirectory();
+  {
+    using link = scene.attach();
+    link.pin(new URL(`file://${pins.pin("link")}`));
+  }
+  using opened = Link.openPinned(pins.pin("link"));
+  assertEquals(opened.attached(), true);
+  using made = scene.attach();
+  made.pin(pins.pin("own"));
+  made.detach();
+  assertEquals([made.pinnedPath, pins.pins], [undefined, ["link"]]);
+});
+
+lifeTest("unpin() leaves a pin alone that is not the link's any more", (scene) => {
+  using pins = new PinDirectory();
+  const path = pins.pin("link");
+  using link = scene.attach();
+  link.pin(path);
+  Deno.removeSync(path);
+  using other = scene.attach();
+  other.pin(path);
+  assertThrows(() => link.unpin(), Error);
+  assertEquals(pins.pins, ["link"]);
+  other.unpin();
+});
+
+lifeTest("a forgotten link stays attached until the process ends", async (scene) => {
+  const script = `
+    import { collectGarbage } from "${new URL("../fixture/memory.ts", import.meta.url)}";
+    ${loading()}
+    const { id } = Link.attach(program, ${JSON.stringify(scene.target)});
+    await collectGarbage();
+    using found = Link.open(id);
+    console.log(found.attached(), id);
+  `;
+  const { code, output } = await runScript(script, ["-A"]);
+  const [attached, id] = output.trim().split(" ");
+  assertEquals([code, attached], [0, "true"]);
+  await assertGone(Number(id));
+});
+
+lifeTest("a forgotten opened handle is closed, and its link is not", async (scene) => {
+  using link = scene.attach();
+  const { fd } = Link.open(link.id);
+  await collectGarbage();
+  await until(() => !isLinkFd(fd), "the opened handle is closed");
+  assertEquals(link.attached(), true);
+});
+
+lifeTest("openHandles() lists what is open", (scene) => {
+  const fds = () => openHandles().map(({ kind, fd }) => `${kind} ${fd}`);
+  assert(fds().includes(`program ${scene.program.fd}`));
+  const link = scene.attach();
+  assert(fds().includes(`link ${link.fd}`));
+  link.close();
+  assert(!fds().includes(`link ${link.fd}`));
+});
+
+lifeTest("release() hands the fd over", (scene) => {
+  const link = scene.attach();
+  const other = Link.open(link.id);
+  const fd = link.release();
+  assertEquals([link.closed, isLinkFd(fd)], [true, true]);
+  link.close();
+  assertEquals(other.attached(), true);
+  other.close();
+  close(fd);
+});
+
+lifeTest("signal: already aborted, nothing is attached", async (scene) => {
+  const reason = new Error("no");
+  const signal = AbortSignal.abort(reason);
+  assertStrictEquals(assertThrows(() => scene.attach({ signal })), reason);
+  assertStrictEquals(await assertRejects(() => scene.attachAsync({ signal })), reason);
+});
+
+lifeTest("signal: aborted during attachAsync(), nothing is left", async (scene) => {
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const attaching = scene.attachAsync({ signal: controller.signal });
+  controller.abort(reason);
+  assertStrictEquals(await assertRejects(() => attaching), reason);
+  for await (const info of Link.infos()) {
+    assert(!(info.type === "cgroup" && info.cgroupId === scene.cgroup.id), "still attached");
+  }
+});
+
+lifeTest("signal: aborted later, the link is detached and closed whatever onClose says", (scene) => {
+  for (const onClose of ["detach", "keep"] as const) {
+    const controller = new AbortController();
+    using link = scene.attach({ onClose, signal: controller.signal });
+    using other = Link.open(link.id);
+    controller.abort();
+    assertEquals([link.closed, other.attached()], [true, false]);
+  }
+});
+
+lifeTest("signal: a detach that fails is thrown by the next close()", (scene) => {
+  const controller = new AbortController();
+  const link = scene.attach({ signal: controller.signal });
+  close(link.fd);
+  controller.abort();
+  assertEquals(assertThrows(() => link.close(), BpfError).command, "LINK_DETACH");
+  link.close();
+});
+
+lifeTest("signal: the end of the link removes the listener", async (scene) => {
+  const script = attaching(scene, { options: "{ signal: AbortSignal.timeout(60_000) }" });
+  const start = performance.now();
+  assertEquals(await runScript(script, ["--allow-ffi"]), ATTACHED);
+  assert(performance.now() - start < 30_000, "the timer holds the process");
+});
+
+lifeTest("async forms: closing twice, and what is under way", async (scene) => {
+  {
+    await using link = await scene.attachAsync();
+    const closing = link.closeAsync();
+    assertEquals(link.closed, true);
+    assertThrows(() => link.info(), Deno.errors.BadResource);
+    await Promise.all([closing, link.closeAsync()]);
+  }
+  const link = await scene.attachAsync();
+  using other = Link.open(link.id);
+  const detaching = link.detachAsync();
+  link.close(); // the call under way has a duplicate of the fd
+  await detaching;
+  assertEquals(other.attached(), false);
+});
+
+kernelTest("10,000 lives leave nothing", { needs: ["cgroup2"] }, async () => {
+  using parent = new Cgroup();
+  {
+    using cgroup = new Cgroup(parent.path);
+    using program = cgroupEgress();
+    const target = { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" } as const;
+    // While one link lives, the kernel need not patch its code for every other one.
+    using _first = Link.attach(program, target);
+    const live = (times: number) => {
+      for (let i = 0; i < times; i++) {
+        using _link = Link.attach(program, target);
+      }
+    };
+    live(1000);
+    const before = { live: await liveBytes(), resident: Deno.memoryUsage().rss, handles: openHandles().length };
+    live(10_000);
+    assertEquals(openHandles().length, before.handles);
+    const grown = await liveBytes() - before.live;
+    assert(grown < 200_000, `${grown} bytes of objects left`);
+    const resident = Deno.memoryUsage().rss - before.resident;
+    assert(resident < 16_000_000, `${resident} bytes of memory left`);
+  }
+  const dying = () => Deno.readTextFileSync(`${parent.path}/cgroup.stat`).includes("nr_dying_descendants 0\n");
+  await until(dying, "nothing holds the cgroup");
+});
+
+/** A script that attaches to the cgroup of the scene and says so. */
+function attaching(
+  scene: Scene,
+  { before = "", options = "{}", mod = MOD }: { before?: string; options?: string; mod?: string } = {},
+): string {
+  return `
+    ${loading(mod, before)}
+    using link = Link.attach(program, ${JSON.stringify(scene.target)}, ${options});
+    console.log(link.type, link.attached(), link.fd >= 3, program.fd >= 3);
+  `;
+}
+
+function loading(mod = MOD, before = ""): string {
+  return `
+    import { Link, Program, setLibraryPath } from "${mod}";
+    ${before}
+    using program = Program.load({
+      type: "cgroup_skb",
+      expectedAttachType: "cgroup_inet_egress",
+      instructions: new Uint8Array([${assemble(set(0, 1), exit)}]),
+    });
+  `;
+}
+
+const ATTACHED = { code: 0, output: "cgroup true true true\n", errors: "" };
+
+lifeTest("a process without stdin: no fd of ours is 0", async (scene) => {
+  const before = `import { close } from "${new URL("../../lib/sys/system.ts", import.meta.url)}"; close(0);`;
+  assertEquals(await runScript(attaching(scene, { before }), ["--allow-ffi"]), ATTACHED);
+});
+
+lifeTest("--allow-ffi is enough", async (scene) => {
+  assertEquals(await runScript(attaching(scene), ["--allow-ffi"]), ATTACHED);
+});
+
+lifeTest("--allow-ffi=PATH is enough with setLibraryPath()", async (scene) => {
+  const path = Deno.makeTempFileSync({ suffix: ".so" });
+  try {
+    Deno.writeFileSync(path, libraryBytes());
+    assertEquals(
+      await runScript(attaching(scene, { before: `setLibraryPath("${path}");` }), [`--allow-ffi=${path}`]),
+      ATTACHED,
+    );
+    const refused = await runScript(attaching(scene), [`--allow-ffi=${path}`]);
+    assertEquals(refused.code, 1);
+    assertStringIncludes(refused.errors, "setLibraryPath");
+  } finally {
+    Deno.removeSync(path);
+  }
+});
+
+lifeTest("imported over HTTP", async (scene) => {
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }): Response => {
+    const { pathname } = new URL(url);
+    if (pathname !== "/mod.ts" && !pathname.startsWith("/lib/")) return new Response(null, { status: 404 });
+    return new Response(Deno.readTextFileSync(new URL(`.${pathname}`, MOD)), {
+      headers: { "content-type": "application/typescript" },
+    });
+  });
+  const host = `127.0.0.1:${server.addr.port}`;
+  const cache = Deno.makeTempDirSync();
+  try {
+    const script = attaching(scene, { mod: `http://${host}/mod.ts` });
+    const { code, output, errors } = await runScript(script, ["--quiet", "--allow-ffi", `--allow-import=${host}`], {
+      env: { DENO_DIR: cache },
+    });
+    assertEquals({ code, output, errors }, ATTACHED);
+  } finally {
+    Deno.removeSync(cache, { recursive: true });
+  }
+});

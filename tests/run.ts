@@ -1,0 +1,150 @@
+/**
+ * Runs all tests: `deno task test [FILE | NAME]…`.
+ *
+ * An argument that is part of the path of a tested file picks that file, any other picks tests by name. As root, tests
+ * run in a network namespace and with a bpffs of their own, made here and gone with the run.
+ */
+import { netns, OWN } from "./fixture/own.ts";
+import { missingCapabilities } from "./fixture/privileges.ts";
+
+Deno.chdir(new URL("..", import.meta.url));
+
+const config = await chooseConfig();
+if (Deno.args.includes("--print-config")) {
+  console.log(config);
+  Deno.exit();
+}
+console.log(config === "deno.json" ? "@std from JSR" : "@std from the linked stand-ins");
+
+const tests = filesIn("tests", "_test.ts").filter((file) => /^tests\/(unit|kernel|doc)\//.test(file));
+const documents = ["mod.ts", "README.md", ...filesIn("lib", ".ts")];
+const picks = Deno.args.map((arg) => ({ arg, files: [...tests, ...documents].filter((file) => file.includes(arg)) }));
+const picked = picks.flatMap(({ files }) => files);
+const names = picks.filter(({ files }) => files.length === 0).map(({ arg }) => RegExp.escape(arg));
+const isPicked = (file: string) => picked.length === 0 || picked.includes(file);
+const temporary = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+try {
+  // The namespace has no way out to fetch anything.
+  await succeeds(Deno.execPath(), "cache", `--config=${config}`, ...tests);
+  const enter = await ownNamespaces();
+  await run(enter, tests.filter(isPicked));
+  const examples = documents.filter(isPicked);
+  if (enter.length > 0) await run(enter, examples, "--doc", "--preload=tests/fixture/examples.ts");
+  else await check(examples);
+} finally {
+  Deno.removeSync(temporary, { recursive: true });
+}
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+Deno.exit(total.failed > 0 || total.passed + total.skipped === 0 ? 1 : 0);
+
+/** The real @std if it is at hand or can be fetched, else our stand-ins for it. */
+async function chooseConfig(): Promise<string> {
+  const isCached = await succeeds(
+    Deno.execPath(),
+    "cache",
+    "--cached-only",
+    "--config=deno.json",
+    "jsr:@std/assert@^1",
+    "jsr:@std/testing@^1/types",
+  );
+  return isCached || await isJsrReachable() ? "deno.json" : ".deno.offline.json";
+}
+
+async function isJsrReachable(): Promise<boolean> {
+  try {
+    const answer = await fetch("https://jsr.io/@std/assert/meta.json", { signal: AbortSignal.timeout(2000) });
+    await answer.body?.cancel();
+    return answer.ok;
+  } catch {
+    return false;
+  }
+}
+
+function filesIn(directory: string, ending: string): string[] {
+  return [...Deno.readDirSync(directory)].flatMap(({ name, isDirectory }) => {
+    const path = `${directory}/${name}`;
+    return isDirectory ? filesIn(path, ending) : path.endsWith(ending) ? [path] : [];
+  }).sort();
+}
+
+/** The command that runs another one in namespaces of its own; none where that is not possible. */
+async function ownNamespaces(): Promise<string[]> {
+  const bpffs = `${temporary}/bpffs`;
+  Deno.mkdirSync(bpffs);
+  const enter = [
+    ..."unshare --net --mount --propagation private sh -ec".split(" "),
+    'mount -t bpf bpf "$0"; ip link set lo up; exec "$@"',
+    bpffs,
+  ];
+  if (await succeeds(...enter, "true")) {
+    Deno.env.set(OWN.bpffs, bpffs);
+    Deno.env.set(OWN.hostNetns, netns());
+    return enter;
+  }
+  const missing = missingCapabilities();
+  const why = missing.length > 0 ? `${missing.join(", ")} missing` : "unshare, mount or ip fails";
+  console.log(`Cannot make a network namespace and a bpffs for the tests: ${why}`);
+  return [];
+}
+
+/** Runs the tests of `files` and adds to the total. */
+async function run(enter: string[], files: string[], ...options: string[]): Promise<void> {
+  if (files.length === 0) return;
+  const report = `${temporary}/report.xml`;
+  const filter = names.length > 0 ? [`--filter=/${names.join("|")}/`] : [];
+  const ran = await call(
+    "inherit",
+    ...enter,
+    Deno.execPath(),
+    "test",
+    "-A",
+    `--config=${config}`,
+    `--junit-path=${report}`,
+    ...filter,
+    ...options,
+    ...files,
+  );
+  // The report has the tests that the filter leaves out too, without a time.
+  const cases = existing(report).split("<testcase ").slice(1).filter((text) => text.includes(' time="'));
+  const skipped = cases.filter((text) => text.includes("<skipped")).length;
+  const failed = cases.filter((text) => text.includes("<failure")).length;
+  total.skipped += skipped;
+  total.passed += cases.length - skipped - failed;
+  // A module that does not compile or throws fails the run without failing a test.
+  total.failed += ran ? failed : Math.max(failed, 1);
+}
+
+/** Examples attach to what they find: where that is not ours, they are only compiled. */
+async function check(files: string[]): Promise<void> {
+  if (files.length === 0) return;
+  console.log("Examples in the documentation are compiled, not run");
+  if (!await call("inherit", Deno.execPath(), "check", `--config=${config}`, "--doc", ...files)) total.failed++;
+}
+
+/** The text of a file, which is removed; nothing if there is none. */
+function existing(path: string): string {
+  try {
+    const text = Deno.readTextFileSync(path);
+    Deno.removeSync(path);
+    return text;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
+}
+
+function succeeds(...command: string[]): Promise<boolean> {
+  return call("null", ...command);
+}
+
+async function call(output: "inherit" | "null", command: string, ...args: string[]): Promise<boolean> {
+  try {
+    const child = new Deno.Command(command, { args, stdin: "null", stdout: output, stderr: output }).spawn();
+    return (await child.status).success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
