@@ -44,4 +44,5 @@ export type { XdpInfo, XdpTarget } from "./lib/kind/xdp.ts";
 export { type AnyLink, type AttachOptions, Link } from "./lib/link.ts";
 export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
 export { Program, type ProgramInfo, type ProgramLoadOptions } from "./lib/program.ts";
+export { ATTACH_TYPES, LINK_TYPES, PROGRAM_TYPES } from "./lib/uapi/constants.ts";
 export type { AttachType, CgroupAttachType, LinkType, ProgramType } from "./lib/uapi/types.ts";

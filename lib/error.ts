@@ -18,8 +18,11 @@ export type Reason =
 
 /** What an errno means at one place: the reason, a clause for the message, and what to do about it. */
 export interface Explanation {
+  /** The reason, for programs. */
   readonly reason: Reason;
+  /** What happened, for the message. */
   readonly meaning: string;
+  /** What to do about it. */
   readonly hint?: string | undefined;
 }
 
@@ -31,6 +34,7 @@ export interface BpfErrorInit extends Explanation {
   readonly command: string;
   /** The verifier's log. */
   readonly log?: string | undefined;
+  /** The error that this one explains. */
   readonly cause?: unknown;
 }
 
@@ -82,6 +86,8 @@ export class BpfError extends Error {
   declare readonly log?: string;
 
   /**
+   * Makes an error; the package does, for what the kernel refuses.
+   *
    * @param errno The error's number, positive.
    * @param init What could not be done, by which command, and what that means.
    */

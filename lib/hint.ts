@@ -275,6 +275,13 @@ const HINTS: Readonly<Record<string, Table>> = {
       "somebody else updated it first; read info().programId and decide again",
     ],
   },
+  "LINK_UPDATE updatable": {
+    EINVAL: [
+      "mismatch",
+      "the program's type or attach type is not the one that the link was made with",
+      "load it for the same type and expectedAttachType",
+    ],
+  },
   LINK_DETACH: {
     EBADF: CLOSED,
     EINVAL: NOT_A_LINK,

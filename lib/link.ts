@@ -31,7 +31,7 @@ import { linkCreate, linkCreateAsync, programFits } from "./sys/link_create.ts";
 import { linkGetId, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
 import { rawTracepointOpen, rawTracepointOpenAsync } from "./sys/raw_tracepoint.ts";
-import { close, closeAsync, duplicateFd, interfaceName, read, readAsync } from "./sys/system.ts";
+import { close, closeAsync, closeIfOpen, duplicateFd, interfaceName, read, readAsync } from "./sys/system.ts";
 import type { LinkType } from "./uapi/types.ts";
 
 /** A link of some type: `switch (link.type)` narrows it. */
@@ -309,7 +309,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */
   get id(): number {
-    return this.#id === 0 ? this.#id = linkGetId(this.#fd) : this.#id;
+    if (this.#id === 0) this.#id = linkGetId(this.#fd) ?? 0;
+    return this.#id;
   }
 
   /** The fd, for calls of `@bpf/link/sys`. It is closed with the handle, so keep the handle. */
@@ -571,15 +572,13 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   close(): void {
     if (this.#fd < 0) return this.#throwFailure();
-    const detach = this.#detachesAtEnd(), fd = this.#leave();
-    let errno = 0;
+    const fd = this.#leave();
+    if (this.#onClose === "keep") return close(fd);
     try {
-      errno = detach ? this.#learn(tryDetach(fd)) : 0;
-      if (detach && errno === 0) this.#removeOwnPin();
+      this.#settleEnd(undetachable.has(this.type) ? 0 : tryDetach(fd));
     } finally {
-      close(fd);
+      closeIfOpen(fd);
     }
-    if (errno !== 0) throw rename(detachError(fd, errno), `Cannot detach ${this.#describe()}`);
   }
 
   /**
@@ -589,11 +588,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   async closeAsync(): Promise<void> {
     if (this.#fd < 0) return this.#throwFailure();
-    const detach = this.#detachesAtEnd(), fd = this.#leave();
-    if (!detach) return await closeAsync(fd);
-    const errno = this.#learn(await tryDetachAndCloseAsync(fd));
-    if (errno !== 0) throw rename(detachError(fd, errno), `Cannot detach ${this.#describe()}`);
-    this.#removeOwnPin();
+    const fd = this.#leave();
+    if (this.#onClose === "keep") return await closeAsync(fd);
+    this.#settleEnd(await tryDetachAndCloseAsync(fd));
   }
 
   /** {@linkcode close}, at the end of a `using` scope. */
@@ -606,21 +603,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     return this.closeAsync();
   }
 
-  #detachesAtEnd(): boolean {
-    return this.#onClose === "detach" && !undetachable.has(this.type);
-  }
-
-  /** The errno of a detachment; that a type has none is no failure, for closing is all there is then. */
-  #learn(result: number): number {
-    if (result !== -EOPNOTSUPP) return -result;
-    undetachable.add(this.type);
-    return 0;
+  /** What a detachment at the end gave. That a type has none is no failure: closing is all there is then. */
+  #settleEnd(result: number): void {
+    if (result === -EOPNOTSUPP) undetachable.add(this.type);
+    else if (result < 0) throw rename(detachError(-1, -result), `Cannot detach ${this.#describe()}`);
+    this.#removeOwnPin();
   }
 
   /** Marks the handle closed and returns the fd. */
   #leave(): number {
     const fd = this.#fd;
-    if (this.#id === 0) this.#id = linkGetId(fd); // it stays readable
+    if (this.#id === 0) this.#id = linkGetId(fd) ?? 0; // it stays readable
     this.#fd = -1;
     untrack(fd);
     if (this.#registered) remembered(this);
@@ -650,7 +643,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** The link in an error's words: `link 7 (xdp on "eth0")`. */
   #describe(): string {
     const where = this.#fd < 0 ? "" : place(this.#fd);
-    return `link ${this.#id === 0 ? this.id : this.#id} (${this.type}${where})`;
+    return `link ${this.id} (${this.type}${where})`;
   }
 
   static {

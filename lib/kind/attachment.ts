@@ -4,7 +4,7 @@ import { expectedAttachTypeOf } from "../program.ts";
 import { checkFd, checkPath, kindOf } from "../sys/check.ts";
 import type { LinkCreateOptions } from "../sys/link_create.ts";
 import { open } from "../sys/system.ts";
-import type { AttachType } from "../uapi/types.ts";
+import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
 
 /** The arguments of LINK_CREATE, or of RAW_TRACEPOINT_OPEN, beside the program. */
 export type Attachment =
@@ -43,9 +43,7 @@ export function attachTypeOf<T extends AttachType>(
       `target.attachType is required: the kernel does not tell for which attach type program ${program.id} was loaded; it may be ${among}`,
     );
   }
-  if (typeof attachType !== "string") {
-    throw new TypeError(`target.attachType must be a string, not ${kindOf(attachType)}`);
-  }
+  attachTypeNumber(attachType, "target.attachType"); // throws if there is no such type
   if (!fits(attachType)) throw new TypeError(`target.attachType must be ${among}, not "${attachType}"`);
   return attachType as T;
 }

@@ -1,5 +1,5 @@
 /** Targets that are a network interface, in this or another network namespace. */
-import { close, deviceIndex } from "../sys/system.ts";
+import { checkDevice, close, deviceIndex } from "../sys/system.ts";
 import { type Netns, openTarget } from "./attachment.ts";
 
 /** A network interface, by name or number. */
@@ -10,6 +10,7 @@ export function interfaceTarget<O extends object>(
   target: { device: Device; netns?: Netns | undefined },
   options: O,
 ): { targetFd: number; options: O & { netns?: number }; temporary: readonly number[] } {
+  checkDevice(target.device);
   if (target.netns === undefined) return { targetFd: deviceIndex(target.device), options, temporary: [] };
   const { fd, temporary } = openTarget(target.netns, "target.netns");
   try {

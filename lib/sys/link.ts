@@ -1,8 +1,10 @@
 /** The commands of bpf(2) on links that exist. */
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { explain } from "../hint.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
 import { checkFd, checkKeys, checkU32 } from "./check.ts";
+import type { LinkType } from "../uapi/types.ts";
+import { linkGetInfoByFd } from "./link_info.ts";
 import { Request } from "./request.ts";
 
 const detach = new Request(4);
@@ -162,7 +164,9 @@ export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpda
   update.u32(0, checkFd(linkFd, "linkFd")).u32(4, checkFd(newProgFd, "newProgFd")).u32(8, flags).u32(12, old);
   const result = update.bpf(Command.LINK_UPDATE);
   if (result < 0) {
-    const why = explain("LINK_UPDATE", -result, expected ? "expected" : undefined);
+    const why = result === -EINVAL
+      ? explainRefusal(linkFd)
+      : explain("LINK_UPDATE", -result, expected ? "expected" : undefined);
     throw new BpfError(-result, { action: `Cannot update link (fd ${linkFd})`, command: "LINK_UPDATE", ...why });
   }
 }
@@ -287,7 +291,16 @@ function settleOpen(id: number, result: number): number {
   });
 }
 
-const EBADF = 9;
+/** Types that have an update; of the others the kernel says EINVAL, as it does of a program that does not fit. */
+const UPDATABLE: readonly LinkType[] = ["cgroup", "iter", "netns", "xdp", "struct_ops", "tcx", "netkit", "sockmap"];
+
+function explainRefusal(linkFd: number): Explanation {
+  if (!isLink(linkFd)) return explain("LINK_DETACH", EINVAL);
+  const { type } = linkGetInfoByFd(linkFd);
+  return explain("LINK_UPDATE", EINVAL, UPDATABLE.includes(type) ? "updatable" : undefined);
+}
+
+const EBADF = 9, EINVAL = 22;
 
 /** Whether an open fd is a link: LINK_UPDATE looks at it before it finds that the new program is none. Changes nothing. */
 export function isLink(fd: number): boolean {

@@ -7,30 +7,41 @@ import { type AttachType, attachTypeName, type LinkType } from "../uapi/types.ts
 import { checkFd } from "./check.ts";
 import { Request } from "./request.ts";
 
-/** What every link has. `progId` is 0 for struct_ops. */
-interface Base<T extends LinkType> {
+/** What the info of every link has. */
+export interface LinkInfoHead<T extends LinkType> {
+  /** The type of the link. */
   readonly type: T;
+  /** The link's id. */
   readonly id: number;
+  /** The program's id; 0 for struct_ops. */
   readonly progId: number;
 }
 
 /** One function of a kprobe_multi link. */
 export interface ProbedFunction {
+  /** Its address; 0n for those who may not read kernel symbols. */
   readonly addr: bigint;
+  /** Its cookie; since Linux 6.9. */
   readonly cookie?: bigint;
 }
 
 /** One place of an uprobe_multi link. */
 export interface ProbedOffset {
+  /** Where in the file, in bytes. */
   readonly offset: bigint;
+  /** Where in the file its reference counter is, in bytes; 0n if it has none. */
   readonly refCtrOffset: bigint;
+  /** Its cookie. */
   readonly cookie: bigint;
 }
 
 /** One function of a tracing_multi link. */
 export interface TracedFunction {
+  /** Its id in the BTF object. */
   readonly id: number;
+  /** Its address; 0n for those who may not read kernel symbols. */
   readonly addr: bigint;
+  /** Its cookie. */
   readonly cookie: bigint;
 }
 
@@ -62,15 +73,15 @@ export type PerfEventFields =
  * does not tell them.
  */
 export type BpfLinkInfo =
-  | Base<"raw_tracepoint"> & { readonly tpName: string; readonly cookie?: bigint }
-  | Base<"tracing"> & {
+  | LinkInfoHead<"raw_tracepoint"> & { readonly tpName: string; readonly cookie?: bigint }
+  | LinkInfoHead<"tracing"> & {
     readonly attachType: AttachType;
     readonly targetObjId?: number;
     readonly targetBtfId?: number;
     readonly cookie?: bigint;
   }
-  | Base<"cgroup"> & { readonly cgroupId: bigint; readonly attachType: AttachType }
-  | Base<"iter"> & {
+  | LinkInfoHead<"cgroup"> & { readonly cgroupId: bigint; readonly attachType: AttachType }
+  | LinkInfoHead<"iter"> & {
     readonly targetName: string;
     readonly mapId: number;
     readonly cgroupId: bigint;
@@ -78,36 +89,36 @@ export type BpfLinkInfo =
     readonly tid: number;
     readonly pid: number;
   }
-  | Base<"netns"> & { readonly netnsIno: number; readonly attachType: AttachType }
-  | Base<"xdp"> & { readonly ifindex: number }
-  | Base<"struct_ops"> & { readonly mapId: number }
-  | Base<"netfilter"> & {
+  | LinkInfoHead<"netns"> & { readonly netnsIno: number; readonly attachType: AttachType }
+  | LinkInfoHead<"xdp"> & { readonly ifindex: number }
+  | LinkInfoHead<"struct_ops"> & { readonly mapId: number }
+  | LinkInfoHead<"netfilter"> & {
     readonly pf: number;
     readonly hooknum: number;
     readonly priority: number;
     readonly flags: number;
   }
-  | Base<"tcx"> & { readonly ifindex: number; readonly attachType: AttachType }
-  | Base<"netkit"> & { readonly ifindex: number; readonly attachType: AttachType }
-  | Base<"sockmap"> & { readonly mapId: number; readonly attachType: AttachType }
-  | Base<"perf_event"> & PerfEventFields
-  | Base<"kprobe_multi"> & {
+  | LinkInfoHead<"tcx"> & { readonly ifindex: number; readonly attachType: AttachType }
+  | LinkInfoHead<"netkit"> & { readonly ifindex: number; readonly attachType: AttachType }
+  | LinkInfoHead<"sockmap"> & { readonly mapId: number; readonly attachType: AttachType }
+  | LinkInfoHead<"perf_event"> & PerfEventFields
+  | LinkInfoHead<"kprobe_multi"> & {
     readonly flags: number;
     readonly missed?: bigint;
     readonly functions: readonly ProbedFunction[];
   }
-  | Base<"uprobe_multi"> & {
+  | LinkInfoHead<"uprobe_multi"> & {
     readonly path: string;
     readonly flags: number;
     readonly pid: number;
     readonly places: readonly ProbedOffset[];
   }
-  | Base<"tracing_multi"> & {
+  | LinkInfoHead<"tracing_multi"> & {
     readonly attachType: AttachType;
     readonly btfObjId: number;
     readonly functions: readonly TracedFunction[];
   }
-  | Base<"unknown"> & { readonly typeNumber: number };
+  | LinkInfoHead<"unknown"> & { readonly typeNumber: number };
 
 const SIZE = 64; // of the struct in kernels 6.8 to 7.3; a longer one is cut, a shorter one padded
 const PATH_MAX = 4096;
@@ -231,10 +242,9 @@ export function linkWalk(startId: number): BpfLinkInfo[] {
   return infos;
 }
 
-/** The id of a link alone. */
-export function linkGetId(linkFd: number): number {
-  ask(plain.clear(), linkFd);
-  return plain.u32(4);
+/** The id of a link alone; undefined if the fd is none (any more). */
+export function linkGetId(linkFd: number): number | undefined {
+  return plain.clear().ask(linkFd) < 0 ? undefined : plain.u32(4);
 }
 
 function ask(question: Question, fd: number): Question {

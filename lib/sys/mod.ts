@@ -37,6 +37,7 @@ export { linkCreate, linkCreateAsync, type LinkCreateOptions, type RelativeOptio
 export {
   type BpfLinkInfo,
   linkGetInfoByFd,
+  type LinkInfoHead,
   type PerfEventFields,
   type ProbedFunction,
   type ProbedOffset,
@@ -47,4 +48,5 @@ export { progGetFdById, progGetInfoByFd, type ProgInfo, progLoad, type ProgLoadO
 export { rawTracepointOpen, rawTracepointOpenAsync } from "./raw_tracepoint.ts";
 export { close, closeAsync, open } from "./system.ts";
 export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "../error.ts";
+export { ATTACH_TYPES, LINK_TYPES, PROGRAM_TYPES } from "../uapi/constants.ts";
 export type { AttachType, CgroupAttachType, LinkType, ProgramType } from "../uapi/types.ts";

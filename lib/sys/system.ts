@@ -118,16 +118,14 @@ export function isOnBpffs(directory: string): boolean {
   return request.system(Call.fstatfs) === 0 && request.getU32(at) === BPF_FS_MAGIC;
 }
 
+const encoder = new TextEncoder();
 const AF_UNIX = 1, SOCK_DGRAM_CLOEXEC = 2 | O_CLOEXEC;
 const SIOCGIFNAME = 0x8910, SIOCGIFINDEX = 0x8933;
 const IFNAMSIZ = 16, IFREQ_SIZE = 40;
 
 /** The number of the interface called `name` in a network namespace (an fd; the caller's own if absent). */
-export function interfaceIndex(name: string, netns?: number): number {
-  const bytes = new TextEncoder().encode(name);
-  if (bytes.length >= IFNAMSIZ) {
-    throw new RangeError(`device must be a name of at most ${IFNAMSIZ - 1} bytes, not "${name}"`);
-  }
+function interfaceIndex(name: string, netns?: number): number {
+  const bytes = encoder.encode(name);
   const request = interfaceRequest(SIOCGIFINDEX, netns);
   request.bytes(48, bytes.length).set(bytes);
   const result = request.system(Call.ioctl);
@@ -141,13 +139,20 @@ export function interfaceIndex(name: string, netns?: number): number {
   return request.getU32(48 + IFNAMSIZ);
 }
 
-/** The number of a device, which is looked up if it is a name. */
-export function deviceIndex(device: string | number, netns?: number): number {
-  if (typeof device === "string") return interfaceIndex(checkString(device, "device"), netns);
-  if (typeof device !== "number") {
+/** An interface's name or number, before anything is asked of the kernel. */
+export function checkDevice(device: unknown): string | number {
+  if (typeof device === "number") return checkInteger(device, "device", 1, 0x7fffffff);
+  if (typeof device !== "string") {
     throw new TypeError(`device must be the name or number of an interface, not ${kindOf(device)}`);
   }
-  return checkInteger(device, "device", 1, 0x7fffffff);
+  if (encoder.encode(checkString(device, "device")).length < IFNAMSIZ) return device;
+  throw new RangeError(`device must be a name of at most ${IFNAMSIZ - 1} bytes, not "${device}"`);
+}
+
+/** The number of a device, which is looked up if it is a name. */
+export function deviceIndex(device: string | number, netns?: number): number {
+  const checked = checkDevice(device);
+  return typeof checked === "number" ? checked : interfaceIndex(checked, netns);
 }
 
 /** The name of the interface with this number in the caller's own network namespace, if there is one. */
@@ -205,6 +210,11 @@ export function close(fd: number): void {
  */
 export async function closeAsync(fd: number): Promise<void> {
   settleClose(fd, await new Request(48).u64(0, BigInt(checkFd(fd, "fd"))).systemAsync(Call.close));
+}
+
+/** Closes an fd that may have been closed behind our back, where another error is on its way already. */
+export function closeIfOpen(fd: number): void {
+  native().bpf_link_close(fd);
 }
 
 function settleClose(fd: number, result: number): void {

@@ -33,7 +33,7 @@ export const BPF_F_REPLACE = 4,
 /** Modes of an XDP link (`XDP_FLAGS_*`). */
 export const XDP_FLAGS_SKB_MODE = 2, XDP_FLAGS_DRV_MODE = 4, XDP_FLAGS_HW_MODE = 8;
 
-/** Link types in the kernel's order; index 0 is the kernel's "unspecified". */
+/** The types of links, as libbpf names them, in the kernel's order; the kernel's "unspecified" is `unknown` here. */
 export const LINK_TYPES = [
   "unknown",
   "raw_tracepoint",
@@ -53,7 +53,7 @@ export const LINK_TYPES = [
   "tracing_multi",
 ] as const;
 
-/** Attach types in the kernel's order. */
+/** The attach types, as libbpf names them, in the kernel's order. */
 export const ATTACH_TYPES = [
   "cgroup_inet_ingress",
   "cgroup_inet_egress",
@@ -119,7 +119,7 @@ export const ATTACH_TYPES = [
   "trace_fsession_multi",
 ] as const;
 
-/** Program types in the kernel's order. */
+/** The types of programs, as libbpf names them, in the kernel's order. */
 export const PROGRAM_TYPES = [
   "unspec",
   "socket_filter",

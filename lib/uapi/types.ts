@@ -4,15 +4,13 @@ import { ATTACH_TYPES, type LINK_TYPES, PROGRAM_TYPES } from "./constants.ts";
 /** The type of a link, as libbpf's `libbpf_bpf_link_type_str` names it; `unknown` is one newer than this package. */
 export type LinkType = (typeof LINK_TYPES)[number];
 
-type KnownAttachType = (typeof ATTACH_TYPES)[number];
-
 /** Where in a cgroup a program runs, as libbpf's `libbpf_bpf_attach_type_str` names it. */
 export type CgroupAttachType =
-  | Extract<KnownAttachType, `cgroup_${string}` | "lsm_cgroup">
+  | Extract<(typeof ATTACH_TYPES)[number], `cgroup_${string}` | "lsm_cgroup">
   | (`cgroup_${string}` & Record<never, never>);
 
 /** An attach type, as libbpf's `libbpf_bpf_attach_type_str` names it; `attach_type_N` is one newer than this package. */
-export type AttachType = KnownAttachType | (string & Record<never, never>);
+export type AttachType = (typeof ATTACH_TYPES)[number] | (string & Record<never, never>);
 
 /** A program type, as libbpf's `libbpf_bpf_prog_type_str` names it; `program_type_N` is one newer than this package. */
 export type ProgramType = (typeof PROGRAM_TYPES)[number] | (string & Record<never, never>);

@@ -13,7 +13,7 @@ import { close } from "../../lib/sys/system.ts";
 import { assemble, exit, set } from "../fixture/assembler.ts";
 import { PinDirectory } from "../fixture/bpffs.ts";
 import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
+import { kernelTest, type Need } from "../fixture/kernel.ts";
 import { collectGarbage, liveBytes } from "../fixture/memory.ts";
 import { cgroupEgress } from "../fixture/programs.ts";
 import { assertGone, isLinkFd } from "../fixture/state.ts";
@@ -40,8 +40,8 @@ class Scene implements Disposable {
   }
 }
 
-function lifeTest(name: string, test: (scene: Scene) => void | Promise<void>): void {
-  kernelTest(name, { needs: ["cgroup2", "bpffs"] }, async () => {
+function lifeTest(name: string, test: (scene: Scene) => void | Promise<void>, needs: readonly Need[] = []): void {
+  kernelTest(name, { needs: ["cgroup2", ...needs] }, async () => {
     using scene = new Scene();
     await test(scene);
   });
@@ -126,23 +126,16 @@ lifeTest("onClose set by hand detaches through an opened handle", (scene) => {
   assertEquals(link.attached(), false);
 });
 
-lifeTest("onClose given or set by hand wins over pin()", (scene) => {
+lifeTest("onClose set by hand wins over pin()", (scene) => {
   using pins = new PinDirectory();
-  const given = scene.attach({ onClose: "detach" });
-  given.pin(pins.pin("given"));
-  assertEquals(given.onClose, "detach");
-  given.close();
-
-  const set = scene.attach();
-  set.onClose = "detach";
-  set.pin(pins.pin("set"));
-  set.close();
-
-  for (const name of pins.pins) {
-    using link = Link.openPinned(pins.pin(name));
-    assertEquals(link.attached(), false);
-  }
-});
+  const link = scene.attach();
+  link.onClose = "detach";
+  link.pin(pins.pin("link"));
+  using other = Link.open(link.id);
+  link.close();
+  assertEquals(other.attached(), false);
+  assertThrows(() => other.onClose = "never" as "keep", TypeError, "onClose");
+}, ["bpffs"]);
 
 lifeTest("a pin keeps the link, and detach() removes the pin that the handle made", (scene) => {
   using pins = new PinDirectory();
@@ -156,7 +149,7 @@ lifeTest("a pin keeps the link, and detach() removes the pin that the handle mad
   made.pin(pins.pin("own"));
   made.detach();
   assertEquals([made.pinnedPath, pins.pins], [undefined, ["link"]]);
-});
+}, ["bpffs"]);
 
 lifeTest("unpin() leaves a pin alone that is not the link's any more", (scene) => {
   using pins = new PinDirectory();
@@ -169,7 +162,7 @@ lifeTest("unpin() leaves a pin alone that is not the link's any more", (scene) =
   assertThrows(() => link.unpin(), Error);
   assertEquals(pins.pins, ["link"]);
   other.unpin();
-});
+}, ["bpffs"]);
 
 lifeTest("a forgotten link stays attached until the process ends", async (scene) => {
   const script = `
@@ -186,6 +179,20 @@ lifeTest("a forgotten link stays attached until the process ends", async (scene)
   await assertGone(Number(id));
 });
 
+lifeTest("traceLeaks tells where a forgotten link was made", async (scene) => {
+  const script = `
+    import { collectGarbage } from "${new URL("../fixture/memory.ts", import.meta.url)}";
+    ${loading()}
+    Link.traceLeaks = true;
+    function forgetful() { Link.attach(program, ${JSON.stringify(scene.target)}); }
+    forgetful();
+    await collectGarbage();
+  `;
+  const { code, errors } = await runScript(script, ["-A"]);
+  assertEquals(code, 0);
+  assertStringIncludes(errors, "at forgetful");
+});
+
 lifeTest("a forgotten opened handle is closed, and its link is not", async (scene) => {
   using link = scene.attach();
   const { fd } = Link.open(link.id);
@@ -194,13 +201,20 @@ lifeTest("a forgotten opened handle is closed, and its link is not", async (scen
   assertEquals(link.attached(), true);
 });
 
+lifeTest("a closed program is not attached", async (scene) => {
+  scene.program.close();
+  assertThrows(() => scene.attach(), Deno.errors.BadResource, `program ${scene.program.id}`);
+  await assertRejects(() => scene.attachAsync(), Deno.errors.BadResource);
+});
+
 lifeTest("openHandles() lists what is open", (scene) => {
   const fds = () => openHandles().map(({ kind, fd }) => `${kind} ${fd}`);
   assert(fds().includes(`program ${scene.program.fd}`));
   const link = scene.attach();
-  assert(fds().includes(`link ${link.fd}`));
+  const entry = `link ${link.fd}`;
+  assert(fds().includes(entry));
   link.close();
-  assert(!fds().includes(`link ${link.fd}`));
+  assert(!fds().includes(entry));
 });
 
 lifeTest("release() hands the fd over", (scene) => {
@@ -224,9 +238,9 @@ lifeTest("signal: already aborted, nothing is attached", async (scene) => {
 lifeTest("signal: aborted during attachAsync(), nothing is left", async (scene) => {
   const reason = new Error("enough");
   const controller = new AbortController();
-  const attaching = scene.attachAsync({ signal: controller.signal });
+  const pending = scene.attachAsync({ signal: controller.signal });
   controller.abort(reason);
-  assertStrictEquals(await assertRejects(() => attaching), reason);
+  assertStrictEquals(await assertRejects(() => pending), reason);
   for await (const info of Link.infos()) {
     assert(!(info.type === "cgroup" && info.cgroupId === scene.cgroup.id), "still attached");
   }
@@ -296,8 +310,8 @@ kernelTest("10,000 lives leave nothing", { needs: ["cgroup2"] }, async () => {
     const resident = Deno.memoryUsage().rss - before.resident;
     assert(resident < 16_000_000, `${resident} bytes of memory left`);
   }
-  const dying = () => Deno.readTextFileSync(`${parent.path}/cgroup.stat`).includes("nr_dying_descendants 0\n");
-  await until(dying, "nothing holds the cgroup");
+  const isEmpty = () => Deno.readTextFileSync(`${parent.path}/cgroup.stat`).includes("nr_dying_descendants 0\n");
+  await until(isEmpty, "nothing holds the cgroup");
 });
 
 /** A script that attaches to the cgroup of the scene and says so. */
@@ -352,7 +366,7 @@ lifeTest("--allow-ffi=PATH is enough with setLibraryPath()", async (scene) => {
 });
 
 lifeTest("imported over HTTP", async (scene) => {
-  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }): Response => {
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen(): void {} }, ({ url }): Response => {
     const { pathname } = new URL(url);
     if (pathname !== "/mod.ts" && !pathname.startsWith("/lib/")) return new Response(null, { status: 404 });
     return new Response(Deno.readTextFileSync(new URL(`.${pathname}`, MOD)), {

@@ -10,8 +10,14 @@ type Refusal = typeof TypeError | typeof RangeError;
 /** What is wrong, the field that the message must name, the arguments. */
 type Case = readonly [error: Refusal, field: string, ...args: unknown[]];
 
-// Without privileges there is no program; targets are checked before it is looked at.
-const program: Program = Object.create(Program.prototype);
+// Without privileges no program can be loaded: this one pretends.
+const program: Program = Object.create(Program.prototype, {
+  id: { value: 1 },
+  name: { value: "pretended" },
+  type: { value: "xdp" },
+  fd: { value: 3 },
+  closed: { value: false },
+});
 
 function refuses(name: string, call: (...args: never[]) => unknown, cases: readonly Case[]): void {
   for (const [ErrorClass, field, ...args] of cases) {
@@ -57,6 +63,8 @@ refuses("attach", attach, [
   [RangeError, "cgroup", { ...cgroup, cgroup: 2 ** 31 }],
   [TypeError, "attachType", { ...cgroup, attachType: "nonsense" }],
   [TypeError, "attachType", { ...cgroup, attachType: "tcx_ingress" }],
+  [TypeError, "attachType", { ...cgroup, attachType: "cgroup_nonsense" }],
+  [TypeError, "attachType", { ...cgroup, attachType: undefined }],
   [TypeError, "attachType", { ...cgroup, attachType: 1 }],
   [TypeError, "attach_type", { ...cgroup, attach_type: "cgroup_inet_egress" }],
   [TypeError, "preorder", { ...cgroup, preorder: "yes" }],
@@ -81,6 +89,7 @@ refuses("attach", attach, [
   [RangeError, "device", { type: "xdp", device: -1 }],
   [RangeError, "device", { type: "xdp", device: 2 ** 32 }],
   [RangeError, "device", { type: "xdp", device: "a-name-of-16-byte" }],
+  [RangeError, "device", { type: "xdp", device: 0, netns: "/proc/self/ns/net" }],
   [TypeError, "mode", { type: "xdp", device: 1, mode: "fast" }],
   [TypeError, "netns", { type: "xdp", device: 1, netns: true }],
   [TypeError, "direction", { type: "xdp", device: 1, direction: "ingress" }],
@@ -122,8 +131,8 @@ refuses("attachAsync", (target: AttachTarget) => Link.attachAsync(program, targe
 ]);
 
 refuses("Link.attach", Link.attach, [
-  [TypeError, "program", undefined, cgroup],
-  [TypeError, "program", 3, cgroup],
+  [TypeError, "source", undefined, cgroup],
+  [TypeError, "source", 3, cgroup],
   [TypeError, "options", program, cgroup, "detach"],
   [TypeError, "onClose", program, cgroup, { onClose: "never" }],
   [TypeError, "signal", program, cgroup, { signal: {} }],
