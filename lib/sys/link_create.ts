@@ -107,6 +107,9 @@ const create = new Request(64, 1024);
  * - `EPROTO`: netfilter: no such hook
  * - `EAFNOSUPPORT`: netfilter: another protocol family
  * - `EOPNOTSUPP`: the driver has no XDP; the kernel has no fprobe
+ * - `ENXIO`, `EACCES`: netkit: the interface is none, or the peer of one
+ * - `ESRCH`: iter, uprobe_multi: no such process; kprobe_multi: no such function
+ * - `ENOTSUPP` (524): uprobe_multi: an offset at which no instruction begins
  * - `EMFILE`: the process has too many open files
  *
  * A revision closes the race between looking at a hook and attaching to it, while something stays attached: that of a

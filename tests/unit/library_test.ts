@@ -1,0 +1,100 @@
+/** How the native library is found and refused, each case in a process of its own with just the permissions it names. */
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { libraryBytes } from "../../mod.ts";
+import { MOD, runScript } from "../fixture/script.ts";
+import { aarch64 } from "../../lib/ffi/aarch64.ts";
+import { x86_64 } from "../../lib/ffi/x86_64.ts";
+import { sha256 } from "../../lib/ffi/sha256.ts";
+
+const SYS = MOD.replace("mod.ts", "lib/sys/mod.ts");
+/** The first call of a script: it needs the library, but no privilege. */
+const CALL = `import { close } from "${SYS}";
+try { close(1000000); } catch (error) { console.log(error.name + ": " + error.message); }`;
+const WORKS = "BpfError: Cannot close fd 1000000: the fd is not open (EBADF)\n";
+
+/** A file that is gone at the end of the scope. */
+class File implements Disposable {
+  readonly path: string = Deno.makeTempFileSync({ prefix: "bpf-link-library-" });
+  constructor(content: Uint8Array) {
+    Deno.writeFileSync(this.path, content);
+  }
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path);
+  }
+}
+
+const setPath = (path: string) => `import { setLibraryPath } from "${MOD}"; setLibraryPath(${JSON.stringify(path)});`;
+
+Deno.test("--allow-ffi alone loads the embedded library", async () => {
+  assertEquals((await runScript(CALL, ["--allow-ffi"])).output, WORKS);
+});
+
+Deno.test("importing needs no permission and loads nothing", async () => {
+  const { code, output } = await runScript(`import * as all from "${MOD}"; console.log(typeof all.Link);`, []);
+  assertEquals([code, output], [0, "function\n"]);
+});
+
+Deno.test("without --allow-ffi the first call says which permission is missing", async () => {
+  assertMatch((await runScript(CALL, [])).output, /^NotCapable: .*run with --allow-ffi, or write libraryBytes\(\)/);
+});
+
+Deno.test("a grant for one path is enough with setLibraryPath() or the environment variable", async () => {
+  using file = new File(libraryBytes());
+  const grant = `--allow-ffi=${file.path}`;
+  assertEquals((await runScript(setPath(file.path) + CALL, [grant])).output, WORKS);
+  const env = { BPF_LINK_LIBRARY: file.path };
+  assertEquals((await runScript(CALL, [grant, "--allow-env=BPF_LINK_LIBRARY"], { env })).output, WORKS);
+  assertStringIncludes((await runScript(CALL, [grant], { env })).output, "NotCapable", "reading it must not prompt");
+});
+
+Deno.test("a grant for another path is too narrow, and the message says for which it must be", async () => {
+  using file = new File(libraryBytes());
+  const { output } = await runScript(setPath(file.path) + CALL, ["--allow-ffi=/nowhere"]);
+  assertStringIncludes(output, `NotCapable: Cannot load native library "${file.path}"`);
+  assertStringIncludes(output, `--allow-ffi=${file.path}`);
+});
+
+Deno.test("a file that is not the library is refused by name", async () => {
+  const other = Deno.build.arch === "x86_64" ? aarch64 : x86_64;
+  const cases = { text: new TextEncoder().encode("no library"), "another architecture": Uint8Array.fromBase64(other.base64) };
+  for (const [what, content] of Object.entries(cases)) {
+    using file = new File(content);
+    const { output } = await runScript(setPath(file.path) + CALL, ["--allow-ffi"]);
+    assertStringIncludes(output, `InvalidData: Cannot load native library "${file.path}": it is not the library`, what);
+  }
+  const { output } = await runScript(setPath("libc.so.6") + CALL, ["--allow-ffi"]);
+  assertStringIncludes(output, "it is not the library of @bpf/link", "another library");
+  assertStringIncludes((await runScript(setPath("/nowhere/lib.so") + CALL, ["--allow-ffi"])).output, "/nowhere/lib.so");
+});
+
+Deno.test("a library with another interface is refused", async () => {
+  const bytes = libraryBytes();
+  const at = returnsOne(bytes);
+  bytes[at] = 9;
+  using file = new File(bytes);
+  const { output } = await runScript(setPath(file.path) + CALL, ["--allow-ffi"]);
+  assertMatch(output, /^InvalidData: .*it has interface 9, this version of the package needs 1/);
+});
+
+Deno.test("setLibraryPath() refuses what is no path, and comes too late after the first call", async () => {
+  const script = `import { setLibraryPath, openHandles } from "${MOD}"; import { close } from "${SYS}";
+    for (const path of ["", 7, new URL("https://example.com/lib.so")]) try { setLibraryPath(path); } catch (e) { console.log(e.name); }
+    try { close(1000000); } catch {}
+    try { setLibraryPath("/lib.so"); } catch (e) { console.log(e.name); }`;
+  assertEquals((await runScript(script, ["--allow-ffi"])).output, "TypeError\nTypeError\nTypeError\nBusy\n");
+});
+
+Deno.test("sha256 is SHA-256", async () => {
+  for (const size of [0, 1, 55, 56, 63, 64, 65, 4040]) {
+    const data = Uint8Array.from({ length: size }, (_, i) => i * 7);
+    assertEquals(sha256(data), new Uint8Array(await crypto.subtle.digest("SHA-256", data)).toHex(), `${size} bytes`);
+  }
+});
+
+/** The offset of the immediate 1 in `bpf_link_abi`, whose whole body returns it. */
+function returnsOne(elf: Uint8Array): number {
+  const code = Deno.build.arch === "x86_64" ? [0x6a, 0x01, 0x58, 0xc3] : [0x20, 0x00, 0x80, 0x52];
+  const at = elf.findIndex((_, i) => code.every((byte, j) => elf[i + j] === byte));
+  if (at < 0) throw new Error("bpf_link_abi looks otherwise than this test believes");
+  return at + (Deno.build.arch === "x86_64" ? 1 : 0);
+}
