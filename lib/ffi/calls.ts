@@ -1,2 +1,26 @@
 /** The calls of `bpf_link_system`, numbered as `CALLS` in ffi/core/src/syscall.rs lists them. */
-export const Call = { openat: 0, read: 1, fcntl: 2, fstatfs: 3, unlinkat: 4, socket: 5, ioctl: 6, close: 7 } as const;
+export const Call = {
+  openat: 0,
+  read: 1,
+  fcntl: 2,
+  fstatfs: 3,
+  unlinkat: 4,
+  socket: 5,
+  ioctl: 6,
+  close: 7,
+  fstat: 8,
+  write: 9,
+  perf_event_open: 10,
+  pread64: 11,
+  fsopen: 12,
+  fsconfig: 13,
+  fsmount: 14,
+  eventfd2: 15,
+  epoll_create1: 16,
+  epoll_ctl: 17,
+  ring: 18,
+  flock: 19,
+  renameat2: 20,
+  getdents64: 21,
+  kcmp: 22,
+} as const;

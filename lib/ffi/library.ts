@@ -50,7 +50,7 @@ export function native(): Native {
  * @throws {Deno.errors.Busy} If the library is open already: call this before anything else of the package.
  *
  * @example A grant for one path
- * ```ts
+ * ```ts ignore
  * import { libraryBytes, setLibraryPath } from "@bpf/link";
  *
  * // once, where files may be written:
@@ -72,7 +72,7 @@ export function setLibraryPath(path: string | URL): void {
 /**
  * The native library of this architecture, to be written to the file that {@linkcode setLibraryPath} names.
  *
- * @returns The bytes of an ELF shared object for Linux, about 4 KiB.
+ * @returns The bytes of an ELF shared object for Linux, some KiB.
  * @throws {Deno.errors.NotSupported} On another system or architecture.
  */
 export function libraryBytes(): Uint8Array<ArrayBuffer> {

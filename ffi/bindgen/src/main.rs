@@ -6,10 +6,14 @@
 mod abi;
 #[path = "../../core/src/btf.rs"]
 mod btf;
+#[path = "../../core/src/holders.rs"]
+mod holders;
 #[path = "../../core/src/mapped.rs"]
 mod mapped;
 #[path = "../../core/src/request.rs"]
 mod request;
+#[path = "../../core/src/ring.rs"]
+mod ring;
 #[path = "../../core/src/syscall.rs"]
 mod syscall;
 #[path = "../../core/src/walk.rs"]

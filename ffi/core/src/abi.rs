@@ -3,7 +3,7 @@
 //!
 //! Scalars are 32 bits wide, every pointer is a buffer of the caller whose length follows it, results are the kernel's
 //! or `-errno`.
-use crate::{btf, request::Request, syscall, walk};
+use crate::{btf, holders, request::Request, syscall, walk};
 
 /// The version of this interface. TypeScript refuses a library that answers another number.
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
@@ -40,9 +40,16 @@ pub extern "C" fn bpf_link_walk(start_id: u32, keep: u32, records: *mut u8, reco
     walk::walk(start_id, keep, records, records_len)
 }
 
-/// The id of a type in the kernel's BTF; see [`btf::find`].
+/// The id of a type in BTF, or the index of a member; see [`btf::find`].
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
-pub extern "C" fn bpf_link_btf_find(kind: u32, names: *mut u8, names_len: u32) -> i32 {
-    btf::find(kind, names, names_len)
+pub extern "C" fn bpf_link_btf_find(kind: u32, query: *mut u8, query_len: u32) -> i32 {
+    btf::find(kind, query, query_len)
+}
+
+/// Fills `records` with the fds of links that processes hold and returns how many there are; see [`holders::holders`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_holders(records: *mut u8, records_len: u32) -> i32 {
+    holders::holders(records, records_len)
 }

@@ -6,8 +6,10 @@
 
 mod abi;
 mod btf;
+mod holders;
 mod mapped;
 mod request;
+mod ring;
 mod syscall;
 mod walk;
 

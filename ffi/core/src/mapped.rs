@@ -1,16 +1,17 @@
-//! Whole files in memory.
+//! Files in memory.
 use core::mem::MaybeUninit;
 
 use crate::syscall::{AT_FDCWD, EINVAL, O_RDONLY_CLOEXEC, close, nr, syscall, syscall_long};
 
 /// A file's bytes, until dropped.
 pub struct Mapped {
-    address: usize,
+    pub address: usize,
     len: usize,
 }
 
-const PROT_READ: usize = 1;
-const PROT_WRITE: usize = 2;
+pub const PROT_READ: usize = 1;
+pub const PROT_WRITE: usize = 2;
+pub const MAP_SHARED: usize = 1;
 const MAP_PRIVATE: usize = 2;
 const MAP_ANONYMOUS: usize = 32;
 
@@ -39,11 +40,11 @@ impl Mapped {
             return Err(EINVAL);
         }
         // files of /sys/kernel/btf can be mapped since Linux 6.16; reading takes four times as long
-        Mapped::map(len, PROT_READ, MAP_PRIVATE, fd).or_else(|_| Mapped::read(len, fd))
+        Mapped::new(len, PROT_READ, MAP_PRIVATE, fd, 0).or_else(|_| Mapped::read(len, fd))
     }
 
     fn read(len: usize, fd: i32) -> Result<Mapped, i32> {
-        let mapped = Mapped::map(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1)?;
+        let mapped = Mapped::new(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)?;
         let mut done = 0;
         while done < len {
             match syscall(nr::READ, [fd as usize, mapped.address + done, len - done, 0, 0, 0]) {
@@ -55,8 +56,9 @@ impl Mapped {
         Ok(mapped)
     }
 
-    fn map(len: usize, protection: usize, flags: usize, fd: i32) -> Result<Mapped, i32> {
-        match syscall_long(nr::MMAP, [0, len, protection, flags, fd as usize, 0]) {
+    /// `len` bytes of an fd from `offset`, as mmap(2) takes them.
+    pub fn new(len: usize, protection: usize, flags: usize, fd: i32, offset: usize) -> Result<Mapped, i32> {
+        match syscall_long(nr::MMAP, [0, len, protection, flags, fd as usize, offset]) {
             errno if (-4095..0).contains(&errno) => Err(-errno as i32),
             address => Ok(Mapped { address: address as usize, len }),
         }

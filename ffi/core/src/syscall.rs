@@ -1,7 +1,11 @@
 //! The system calls themselves: one instruction per architecture, and what must happen right beside it.
 use core::arch::asm;
 
+use crate::ring;
+
 pub const ENOENT: i32 = 2;
+pub const ESRCH: i32 = 3;
+pub const E2BIG: i32 = 7;
 pub const EAGAIN: i32 = 11;
 pub const EFAULT: i32 = 14;
 pub const EINVAL: i32 = 22;
@@ -9,40 +13,70 @@ pub const EINVAL: i32 = 22;
 #[cfg(target_arch = "x86_64")]
 pub mod nr {
     pub const READ: usize = 0;
+    pub const WRITE: usize = 1;
     pub const CLOSE: usize = 3;
     pub const FSTAT: usize = 5;
     pub const MMAP: usize = 9;
     pub const MUNMAP: usize = 11;
     pub const IOCTL: usize = 16;
+    pub const PREAD64: usize = 17;
     pub const SOCKET: usize = 41;
     pub const FCNTL: usize = 72;
+    pub const FLOCK: usize = 73;
     pub const FSTATFS: usize = 138;
+    pub const GETDENTS64: usize = 217;
     pub const OPENAT: usize = 257;
     pub const UNLINKAT: usize = 263;
+    pub const READLINKAT: usize = 267;
+    pub const PERF_EVENT_OPEN: usize = 298;
     pub const SETNS: usize = 308;
+    pub const KCMP: usize = 312;
+    pub const RENAMEAT2: usize = 316;
+    pub const EPOLL_PWAIT: usize = 281;
+    pub const EPOLL_CTL: usize = 233;
+    pub const EVENTFD2: usize = 290;
+    pub const EPOLL_CREATE1: usize = 291;
     pub const BPF: usize = 321;
+    pub const FSOPEN: usize = 430;
+    pub const FSCONFIG: usize = 431;
+    pub const FSMOUNT: usize = 432;
 }
 
 #[cfg(target_arch = "aarch64")]
 pub mod nr {
     pub const READ: usize = 63;
+    pub const WRITE: usize = 64;
     pub const CLOSE: usize = 57;
     pub const FSTAT: usize = 80;
     pub const MMAP: usize = 222;
     pub const MUNMAP: usize = 215;
     pub const IOCTL: usize = 29;
+    pub const PREAD64: usize = 67;
     pub const SOCKET: usize = 198;
     pub const FCNTL: usize = 25;
+    pub const FLOCK: usize = 32;
     pub const FSTATFS: usize = 44;
+    pub const GETDENTS64: usize = 61;
     pub const OPENAT: usize = 56;
     pub const UNLINKAT: usize = 35;
+    pub const READLINKAT: usize = 78;
+    pub const PERF_EVENT_OPEN: usize = 241;
     pub const SETNS: usize = 268;
+    pub const KCMP: usize = 272;
+    pub const RENAMEAT2: usize = 276;
+    pub const EPOLL_PWAIT: usize = 22;
+    pub const EPOLL_CTL: usize = 21;
+    pub const EVENTFD2: usize = 19;
+    pub const EPOLL_CREATE1: usize = 20;
     pub const BPF: usize = 280;
+    pub const FSOPEN: usize = 430;
+    pub const FSCONFIG: usize = 431;
+    pub const FSMOUNT: usize = 432;
 }
 
 /// The calls of `bpf_link_system`, in the order in which `lib/ffi/calls.ts` numbers them, and whether the result is
 /// an fd.
-pub const CALLS: [(usize, bool); 8] = [
+pub const CALLS: [(usize, bool); 23] = [
     (nr::OPENAT, true),
     (nr::READ, false),
     (nr::FCNTL, false), // duplicates are asked for above 2 to begin with
@@ -51,7 +85,25 @@ pub const CALLS: [(usize, bool); 8] = [
     (nr::SOCKET, true),
     (nr::IOCTL, false),
     (nr::CLOSE, false), // bpf_link_close, for another thread
+    (nr::FSTAT, false),
+    (nr::WRITE, false),
+    (nr::PERF_EVENT_OPEN, true),
+    (nr::PREAD64, false),
+    (nr::FSOPEN, true),
+    (nr::FSCONFIG, false),
+    (nr::FSMOUNT, true),
+    (nr::EVENTFD2, true),
+    (nr::EPOLL_CREATE1, true),
+    (nr::EPOLL_CTL, false),
+    (RING, false),
+    (nr::FLOCK, false),
+    (nr::RENAMEAT2, false),
+    (nr::GETDENTS64, false),
+    (nr::KCMP, false),
 ];
+
+/// No system call, but [`ring::read`], which makes several.
+const RING: usize = usize::MAX;
 
 const F_DUPFD_CLOEXEC: usize = 1030;
 const CLONE_NEWNET: usize = 0x4000_0000;
@@ -91,6 +143,11 @@ pub fn system(call: u32, arguments: (usize, usize)) -> i32 {
     let Some(&(number, opens)) = CALLS.get(call as usize) else { return -EINVAL };
     if arguments.1 != 48 {
         return -EINVAL;
+    }
+    if number == RING {
+        // SAFETY: the request was checked to hold the 48 bytes
+        let arguments = unsafe { (arguments.0 as *const ring::Arguments).read_unaligned() };
+        return ring::read(&arguments);
     }
     // SAFETY: the request was checked to hold the 48 bytes
     let arguments = unsafe { (arguments.0 as *const [usize; 6]).read_unaligned() };

@@ -1,0 +1,183 @@
+//! Which processes hold links: the fds in `/proc`, as far as the caller may look at them.
+use core::mem::MaybeUninit;
+
+use crate::syscall::{self, AT_FDCWD, EFAULT, ENOENT, ESRCH, O_RDONLY_CLOEXEC, nr, syscall};
+
+/// An fd of a link. A process that does not let itself be looked at has one record, with the fd -1.
+#[repr(C)]
+struct Record {
+    pid: u32,
+    fd: i32,
+    id: u32,
+}
+
+struct Records {
+    base: *mut u8,
+    capacity: usize,
+    count: usize,
+}
+
+impl Records {
+    fn push(&mut self, record: Record) {
+        if self.count < self.capacity {
+            // SAFETY: count < capacity, so the whole record lies inside the caller's buffer
+            unsafe { self.base.cast::<Record>().add(self.count).write_unaligned(record) };
+        }
+        self.count += 1;
+    }
+}
+
+/// Writes a record for each fd of a link that a visible process holds and returns how many there are; those that find
+/// no room are counted only. Processes and fds that vanish on the way are left out.
+pub fn holders(records: *mut u8, records_len: u32) -> i32 {
+    if records.is_null() {
+        return -EFAULT;
+    }
+    let mut found = Records { base: records, capacity: records_len as usize / size_of::<Record>(), count: 0 };
+    let result = with_file(AT_FDCWD as i32, c"/proc".to_bytes_with_nul(), &mut |proc| {
+        each_number(proc, &mut |pid, name| {
+            if !is_over(with_file(proc, name, &mut |process| look_at(pid, process, &mut found))) {
+                found.push(Record { pid, fd: -1, id: 0 });
+            }
+        })
+    });
+    if result < 0 { result } else { found.count as i32 }
+}
+
+/// Whether a result is no error, or says that process or fd are gone.
+fn is_over(result: i32) -> bool {
+    result >= 0 || result == -ENOENT || result == -ESRCH
+}
+
+/// Looks at all fds of a process, of which `process` is the directory in `/proc`.
+fn look_at(pid: u32, process: i32, found: &mut Records) -> i32 {
+    let mut refused = 0;
+    let result = with_file(process, b"fd\0", &mut |fds| {
+        each_number(fds, &mut |fd, name| match link_id(process, fds, name) {
+            id if id > 0 => found.push(Record { pid, fd: fd as i32, id: id as u32 }),
+            result if is_over(result) => {}
+            errno => refused = errno,
+        })
+    });
+    if result < 0 { result } else { refused }
+}
+
+/// The id of the link of an fd; not positive if it is something else.
+fn link_id(process: i32, fds: i32, name: &[u8]) -> i32 {
+    let mut target = MaybeUninit::<[u8; 32]>::uninit();
+    let length =
+        syscall(nr::READLINKAT, [fds as usize, name.as_ptr() as usize, target.as_mut_ptr() as usize, 32, 0, 0]);
+    if length < 0 {
+        return length;
+    }
+    // SAFETY: the kernel has written the first `length` bytes
+    let target = unsafe { core::slice::from_raw_parts(target.as_ptr().cast::<u8>(), length as usize) };
+    // "anon_inode:bpf_link" if it was made, "anon_inode:bpf-link" if it was opened by id or pin; what else ends so has
+    // no such line in its fdinfo
+    if !target.iter().rev().zip(b"knil").all(|(a, b)| a == b) {
+        return 0;
+    }
+    with_file(process, b"fdinfo\0", &mut |infos| {
+        with_file(infos, name, &mut |info| {
+            let mut text = MaybeUninit::<[u8; 512]>::uninit();
+            let length = syscall(nr::READ, [info as usize, text.as_mut_ptr() as usize, 512, 0, 0, 0]);
+            if length < 0 {
+                return length;
+            }
+            // SAFETY: the kernel has written the first `length` bytes
+            link_id_of(unsafe { core::slice::from_raw_parts(text.as_ptr().cast(), length as usize) })
+        })
+    })
+}
+
+/// Calls `visit` with each entry of a directory whose name is a number: that number, and the name with its NUL.
+fn each_number(directory: i32, visit: &mut dyn FnMut(u32, &[u8])) -> i32 {
+    let mut entries = MaybeUninit::<[u64; 256]>::uninit();
+    loop {
+        let address = entries.as_mut_ptr() as usize;
+        let length = syscall(nr::GETDENTS64, [directory as usize, address, size_of_val(&entries), 0, 0, 0]);
+        if length <= 0 {
+            return length;
+        }
+        // SAFETY: the kernel has written the first `length` bytes
+        let mut rest = unsafe { core::slice::from_raw_parts(address as *const u8, length as usize) };
+        // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
+        while let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, low, high, _, name @ ..] = rest {
+            if let number @ 0.. = number(name) {
+                visit(number as u32, name);
+            }
+            rest = rest.get(u16::from_ne_bytes([*low, *high]) as usize..).unwrap_or_default();
+        }
+    }
+}
+
+/// The number in the line `link_id:` of an fdinfo; 0 if there is none.
+fn link_id_of(mut info: &[u8]) -> i32 {
+    while let [_, rest @ ..] = info {
+        // one by one: the comparison of slices is a function of libc
+        if info.iter().zip(b"\nlink_id:\t").all(|(a, b)| a == b) {
+            return number(info.get(10..).unwrap_or_default()).max(0);
+        }
+        info = rest;
+    }
+    0
+}
+
+/// The decimal number that a text begins with; -1 if it does not.
+fn number(text: &[u8]) -> i32 {
+    let mut number = -1;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        number = i32::max(number, 0).wrapping_mul(10).wrapping_add(digit as i32);
+    }
+    number
+}
+
+/// Opens a file, whose name has its NUL, for `use_it`.
+fn with_file(directory: i32, name: &[u8], use_it: &mut dyn FnMut(i32) -> i32) -> i32 {
+    let fd = syscall(nr::OPENAT, [directory as usize, name.as_ptr() as usize, O_RDONLY_CLOEXEC, 0, 0, 0]);
+    if fd < 0 {
+        return fd;
+    }
+    let result = use_it(fd);
+    syscall::close(fd);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_found_in_its_line() {
+        assert_eq!(link_id_of(b"pos:\t0\nlink_type:\tcgroup\nlink_id:\t2147483646\nprog_id:\t3\n"), 2147483646);
+        for text in [&b""[..], b"pos:\t0\nlink_i", b"pos:\t0\nlink_id:\t", b"pos:\t0\nlink_id:\tx", b"my_link_id:\t7\n"]
+        {
+            assert_eq!(link_id_of(text), 0);
+        }
+        assert_eq!([number(b"17\0zz"), number(b"self\0"), number(b"")], [17, -1, -1]);
+    }
+
+    #[test]
+    fn this_process_is_seen_and_holds_no_link() {
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let mut seen = 0;
+        let result = with_file(AT_FDCWD as i32, b"/proc/self/fd\0", &mut |fd| each_number(fd, &mut |_, _| seen += 1));
+        assert_eq!(result, 0);
+        assert!(seen >= 3 && seen + 3 > fds, "{seen} of {fds}");
+        let pid = std::process::id();
+        let mut records = [const { Record { pid: 0, fd: 0, id: 0 } }; 4096];
+        let count = holders(records.as_mut_ptr().cast(), size_of_val(&records) as u32);
+        assert!(count >= 0, "{count}");
+        assert!(records[..count as usize].iter().all(|record| record.pid != pid));
+    }
+
+    #[test]
+    fn no_buffer_and_no_room() {
+        assert_eq!(holders(core::ptr::null_mut(), 12), -EFAULT);
+        assert!(holders([0u8; 11].as_mut_ptr(), 11) >= 0);
+    }
+}
