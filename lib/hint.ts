@@ -33,6 +33,14 @@ const ADMIN: Row = [
 ];
 const NO_LINK: Row = ["gone", "there is no such link", "it has ended; list the links again"];
 
+/** What all commands on elements of a map may say. */
+const MAP_ACCESS: Table = {
+  EBADF: CLOSED,
+  EPERM: ["policy", "the fd of the map is read-only or write-only, or the map is frozen", "open the map once more"],
+  EOPNOTSUPP: ["unsupported", "maps of this type cannot do that"],
+  ENOTSUPP: ["unsupported", "maps of this type cannot do that"],
+};
+
 /** Commands by name; LINK_CREATE also by the link type, which is looked up first. */
 const HINTS: Readonly<Record<string, Table>> = {
   LINK_CREATE: {
@@ -119,6 +127,11 @@ const HINTS: Readonly<Record<string, Table>> = {
       "there is no such interface in this network namespace, or its peer is gone",
       "check the device and the netns",
     ],
+    EINVAL: [
+      "unsupported",
+      "this kernel was built without netkit devices, or the program is not of type sched_cls",
+      "the kernel needs CONFIG_NETKIT",
+    ],
     ENXIO: ["invalid", "the interface is no netkit device", "name a device made with `ip link add type netkit`"],
     EACCES: [
       "invalid",
@@ -191,6 +204,11 @@ const HINTS: Readonly<Record<string, Table>> = {
     ],
   },
   "LINK_CREATE kprobe_multi": {
+    EINVAL: [
+      "invalid",
+      "the program was not loaded for this, or the kernel refuses a function",
+      'load it with expectedAttachType "trace_kprobe_multi", or "trace_kprobe_session" for session',
+    ],
     EOPNOTSUPP: ["unsupported", "this kernel was built without fprobe (CONFIG_FPROBE)", "use kprobe links"],
     ESRCH: [
       "invalid",
@@ -210,15 +228,19 @@ const HINTS: Readonly<Record<string, Table>> = {
       "an offset does not begin an instruction that can be probed",
       "take offsets from the symbol table",
     ],
-    EINVAL: ["invalid", "the kernel refuses path, offsets or flags", "offsets must lie inside the file"],
+    EINVAL: [
+      "invalid",
+      "an offset lies outside of the file, there is none, or the program was not loaded for this",
+      'load it with expectedAttachType "trace_uprobe_multi", or "trace_uprobe_session" for session',
+    ],
   },
   "LINK_CREATE tracing": {
     EBUSY: ["busy", "the program is attached to this target already, or an extension is in the way"],
     E2BIG: ["limit", "the function has its 38 programs already", "detach one of them first"],
     EINVAL: [
       "invalid",
-      "the program does not fit the target",
-      "target program and BTF id go together, and only a program of type ext takes them",
+      "the program does not fit the target, or the kernel does not know the cookie",
+      "only a program of type ext replaces a function, and one that is like its own; cookies came with Linux 5.19",
     ],
   },
   "LINK_CREATE struct_ops": {
@@ -227,7 +249,88 @@ const HINTS: Readonly<Record<string, Table>> = {
       "the map is no struct_ops map that is filled and made for links",
       "create it with link: true and write its value first",
     ],
-    EEXIST: ["exists", "an implementation of this name is registered"],
+    EEXIST: [
+      "exists",
+      "an implementation of this name is registered",
+      "give it another name, or end the link of that one",
+    ],
+  },
+  perf_event_open: {
+    EACCES: [
+      "capability",
+      "it needs CAP_PERFMON",
+      "run as root, give the process CAP_PERFMON, or lower kernel.perf_event_paranoid",
+    ],
+    EPERM: ["policy", "the event is not permitted", "check CAP_PERFMON, seccomp and security modules"],
+    EINVAL: [
+      "invalid",
+      "the kernel refuses the event",
+      "check config and cpu; a frequency may not exceed kernel.perf_event_max_sample_rate, an address must suit its length",
+    ],
+    ENOENT: [
+      "unsupported",
+      "this kernel or machine has no such event",
+      "virtual machines often lack hardware events; software events such as cpu_clock are everywhere",
+    ],
+    ESRCH: ["gone", "there is no such process"],
+    ENODEV: ["invalid", "the CPU is offline", "see /sys/devices/system/cpu/online"],
+    EOPNOTSUPP: ["unsupported", "this machine cannot count it so", "leave out excludeUser, excludeKernel or sampling"],
+    ENOSPC: ["limit", "all breakpoints of the hardware are in use", "detach one of them first"],
+    EBUSY: ["busy", "somebody else has the counters for themselves"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+    ENOMEM: MEMORY,
+  },
+  "perf_event_open kprobe": {
+    ENOENT: [
+      "invalid",
+      "the kernel has no such function",
+      "/proc/kallsyms lists them; the compiler may have inlined it, or its module is not loaded",
+    ],
+    EINVAL: [
+      "invalid",
+      "the kernel does not let this place be probed",
+      "some functions are closed to probes, and only the begin of a function has a return",
+    ],
+    EILSEQ: ["invalid", "no instruction begins there"],
+    EADDRNOTAVAIL: ["invalid", "several functions have this name", "give the address of the one that is meant"],
+  },
+  "perf_event_open uprobe": {
+    ENOENT: ["gone", "there is no such file"],
+    EINVAL: ["invalid", "the file is no regular file, or the offset lies outside of it"],
+    EISDIR: ["invalid", "the path is a directory"],
+    EACCES: [
+      "capability",
+      "uprobe events need CAP_SYS_ADMIN, or the file may not be opened",
+      "run as root, or give the process CAP_SYS_ADMIN; for uprobe_multi links CAP_PERFMON is enough",
+    ],
+    ENOTSUPP: [
+      "invalid",
+      "no instruction that can be probed begins at the offset",
+      "take offsets from the symbol table",
+    ],
+  },
+  PERF_EVENT_IOC_ENABLE: {
+    EBADF: ["invalid", "the fd is not open"],
+    ENOTTY: ["invalid", "the fd is no perf event", "pass what perf_event_open returned"],
+  },
+  ENABLE_STATS: {
+    EPERM: ADMIN,
+    EINVAL: ["invalid", "there are no such statistics", "0 is the runs of programs"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  fsopen: {
+    EPERM: [
+      "capability",
+      "tracefs is not mounted, and mounting it needs CAP_SYS_ADMIN",
+      "mount it at /sys/kernel/tracing, or give the process CAP_SYS_ADMIN",
+    ],
+    ENODEV: ["unsupported", "this kernel has no tracefs", "it was built without CONFIG_TRACING"],
+  },
+  pread64: {
+    ESPIPE: ["invalid", "it is no regular file"],
+    EISDIR: ["invalid", "it is a directory"],
   },
   RAW_TRACEPOINT_OPEN: {
     ENOENT: [
@@ -240,12 +343,32 @@ const HINTS: Readonly<Record<string, Table>> = {
       "the program is no raw_tracepoint program, or the kernel does not know the cookie",
       "cookies came with Linux 6.10",
     ],
+    EEXIST: [
+      "exists",
+      "the program is attached to this tracepoint already",
+      "older kernels take a program once there: load it a second time",
+    ],
     EBADF: CLOSED,
     EFAULT: ["invalid", "a raw_tracepoint program needs a name"],
     EMFILE: TOO_MANY_FILES,
     ENFILE: SYSTEM_FILES,
     ENOMEM: MEMORY,
     EPERM: ["policy", "attaching is not permitted"],
+  },
+  "RAW_TRACEPOINT_OPEN function": {
+    EINVAL: [
+      "invalid",
+      "the program was loaded for no function, or its function is unknown by now",
+      "load it as trace_fentry, trace_fexit, modify_return or lsm_mac; attach an ext program again with replace",
+    ],
+    EBUSY: ["busy", "the program is attached to its function already, or an extension is in the way"],
+    ENOENT: [
+      "unsupported",
+      "the program was attached to its function before",
+      "load it again, or name the place with replace: before Linux 5.13 a program is attached to its function once",
+    ],
+    E2BIG: ["limit", "the function has its 38 programs already", "detach one of them first"],
+    EFAULT: ["invalid", "the program is for a raw tracepoint by name", 'use the target { type: "raw_tracepoint" }'],
   },
   LINK_UPDATE: {
     EBADF: CLOSED,
@@ -275,10 +398,11 @@ const HINTS: Readonly<Record<string, Table>> = {
       "somebody else updated it first; read info().programId and decide again",
     ],
   },
+  "LINK_UPDATE flags": { EINVAL: ["invalid", "no kernel has these flags", "give 0 or BPF_F_REPLACE (4)"] },
   "LINK_UPDATE updatable": {
     EINVAL: [
       "mismatch",
-      "the program's type or attach type is not the one that the link was made with",
+      "it is no program, or not of the type and attach type that the link was made with",
       "load it for the same type and expectedAttachType",
     ],
   },
@@ -300,6 +424,28 @@ const HINTS: Readonly<Record<string, Table>> = {
     ENOENT: NO_LINK,
     EAGAIN: ["unsettled", "the link is just being made", "ask again"],
     EINVAL: ["invalid", "links take neither open flags nor a token", "leave both out"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  BTF_LOAD: {
+    EINVAL: [
+      "invalid",
+      "the kernel refuses the data",
+      "the error's log says why; newer kinds of types need newer kernels",
+    ],
+    E2BIG: ["limit", "it has more than 16 MiB"],
+    EPERM: ["capability", "it needs CAP_BPF", "run as root, or give the process CAP_BPF"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+    ENOMEM: MEMORY,
+  },
+  BTF_GET_NEXT_ID: {
+    EPERM: ADMIN,
+    EINVAL: ["invalid", "the id is out of range"],
+  },
+  BTF_GET_FD_BY_ID: {
+    EPERM: ADMIN,
+    ENOENT: ["gone", "there is no such BTF object", "it is gone with the module or the last program that used it"],
     EMFILE: TOO_MANY_FILES,
     ENFILE: SYSTEM_FILES,
   },
@@ -368,9 +514,128 @@ const HINTS: Readonly<Record<string, Table>> = {
     EMFILE: TOO_MANY_FILES,
     ENFILE: SYSTEM_FILES,
   },
+  PROG_QUERY: {
+    EPERM: [
+      "capability",
+      "it needs CAP_NET_ADMIN",
+      "run as root, or give the process CAP_NET_ADMIN",
+    ],
+    EINVAL: [
+      "invalid",
+      "the target is no place of this attach type, or places of this type cannot be queried",
+      "cgroups, network namespaces, sockmaps, tcx (Linux 6.6) and netkit (6.7) can",
+    ],
+    EBADF: [
+      "invalid",
+      "the target is no directory of a cgroup2 file system, or the fd is closed",
+      "name a directory below a cgroup2 mount, not a file and not cgroup v1",
+    ],
+    ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
+    ENXIO: ["invalid", "the interface is no netkit device", "name a device made with `ip link add type netkit`"],
+    ENOENT: ["gone", "the cgroup is being removed"],
+  },
+  MAP_CREATE: {
+    EINVAL: [
+      "invalid",
+      "the kernel refuses sizes, number of elements or flags, or does not know the type",
+      "arrays have keys of 4 bytes; queues, stacks and ring buffers have none; a ring buffer's maxEntries is its size " +
+      "in bytes, a power of two and a multiple of the page size",
+    ],
+    EPERM: ["policy", "making maps of this type is not permitted", "check security modules and the token"],
+    E2BIG: ["limit", "keys, values or the whole map are too large", "use smaller values or fewer elements"],
+    ENOMEM: MEMORY,
+    EBADF: CLOSED,
+    ENOENT: ["invalid", "there is no such type in the kernel's BTF"],
+    EOPNOTSUPP: ["unsupported", "this kernel was built without maps of this type"],
+    ENOTSUPP: ["unsupported", "this kernel has no such struct_ops, or no map of this kind"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  MAP_GET_FD_BY_ID: {
+    EPERM: ADMIN,
+    ENOENT: ["gone", "there is no such map", "it was freed when its last user ended"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
+  MAP_LOOKUP_ELEM: {
+    ...MAP_ACCESS,
+    EINVAL: ["invalid", "the fd is no map, or elements of this type cannot be read", "pass an fd of a map"],
+    ENOSPC: [
+      "invalid",
+      "the map's values are too small for what the kernel tells",
+      "make the sockmap with values of 8 bytes",
+    ],
+  },
+  MAP_UPDATE_ELEM: {
+    ...MAP_ACCESS,
+    EINVAL: [
+      "invalid",
+      "maps of this type do not take this value",
+      "maps of maps, programs and sockets take an fd of the right kind",
+    ],
+    EBADF: ["invalid", "an fd is not open, also the one that is the value", "keep it open until the call has returned"],
+    ENOTSOCK: ["invalid", "the fd that is the value is no socket"],
+    EEXIST: ["exists", "the element is there already", "every element of an array always is"],
+    ENOENT: ["gone", "there is no such element"],
+    E2BIG: ["limit", "the map is full, or the index is beyond its end"],
+    EBUSY: ["busy", "the element is being changed, or the struct_ops map has its value already"],
+    EAGAIN: ["unsettled", "the element is being changed", "ask again"],
+    ENOMEM: MEMORY,
+  },
+  MAP_DELETE_ELEM: {
+    ...MAP_ACCESS,
+    EINVAL: [
+      "unsupported",
+      "elements of this type cannot be removed",
+      "those of arrays are always there; write zeroes",
+    ],
+    EBUSY: ["busy", "the element is being changed"],
+    EINPROGRESS: ["unsettled", "the struct_ops is still being removed", "ask again"],
+  },
+  MAP_LOOKUP_AND_DELETE_ELEM: {
+    ...MAP_ACCESS,
+    EINVAL: ["invalid", "elements of this type cannot be taken out"],
+  },
+  MAP_GET_NEXT_KEY: {
+    ...MAP_ACCESS,
+    EINVAL: ["unsupported", "maps of this type have no keys", "read them with lookup() or records()"],
+  },
+  MAP_LOOKUP_BATCH: {
+    ...MAP_ACCESS,
+    EINVAL: ["invalid", "the fd is no map, or the beginning of the part is none"],
+    ENOSPC: ["limit", "a bucket of the hash has more elements than were asked for", "ask for more at once"],
+    EINTR: ["unsettled", "the elements were changed too quickly", "ask again"],
+  },
+  ring: {
+    EINVAL: [
+      "invalid",
+      "the fd is no ring buffer, or somebody else moved its position",
+      "a ring buffer has one reader",
+    ],
+    EPERM: ["policy", "the ring buffer may not be written, which a reader must", "open it for reading and writing"],
+    ENOMEM: MEMORY,
+  },
+  TOKEN_CREATE: {
+    EBADF: CLOSED,
+    EINVAL: ["invalid", "the fd is not the root of a bpf file system", "tokens came with Linux 6.9"],
+    EPERM: [
+      "capability",
+      "it needs CAP_BPF in the user namespace of the bpf file system, and a caller inside it",
+      "CAP_SYS_ADMIN does not stand in for it",
+    ],
+    EOPNOTSUPP: [
+      "unsupported",
+      "the bpf file system belongs to the initial user namespace",
+      "capabilities count there; tokens are for other user namespaces",
+    ],
+    ENOENT: ["invalid", "the mount delegates nothing", "mount it with delegate_cmds and its sisters"],
+    EMFILE: TOO_MANY_FILES,
+    ENFILE: SYSTEM_FILES,
+  },
   openat: {
     ENOENT: ["gone", "there is no such file or directory"],
     EACCES: ["policy", "the file may not be opened"],
+    EPERM: ["policy", "the file may not be opened", "a security module or the kernel's lockdown forbids it"],
     ENOTDIR: ["invalid", "a part of the path is no directory"],
     EMFILE: TOO_MANY_FILES,
     ENFILE: SYSTEM_FILES,
@@ -380,11 +645,22 @@ const HINTS: Readonly<Record<string, Table>> = {
     EACCES: ["policy", "the directory may not be written"],
     EPERM: ["policy", "it may not be removed"],
   },
+  renameat2: {
+    EACCES: ["policy", "the directory may not be written"],
+    EPERM: ["policy", "the file that is there may not be replaced"],
+    EISDIR: ["invalid", "a directory is there"],
+  },
+  RTM_GETLINK: { ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] },
   SIOCGIFINDEX: { ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] },
   fcntl: { EBADF: ["invalid", "the fd is not open"], EMFILE: TOO_MANY_FILES },
   close: { EBADF: ["invalid", "the fd is not open"] },
   setns: {
     EINVAL: ["invalid", "the file is no network namespace", "name a file such as /proc/PID/ns/net or /run/netns/NAME"],
+    EPERM: [
+      "capability",
+      "entering another network namespace needs CAP_SYS_ADMIN",
+      "run as root, or give the process it",
+    ],
   },
 };
 

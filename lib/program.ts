@@ -1,9 +1,8 @@
 /** Programs, as far as links need them. */
-import { closeForgotten, remembered, track, untrack } from "./handles.ts";
+import { findPlace } from "./attach_to.ts";
 import { showAs } from "./inspect.ts";
-import { pin, unpin } from "./pin.ts";
-import { btfFind } from "./sys/btf.ts";
-import { checkFd, checkKeys, checkPath, checkString, checkU32, kindOf } from "./sys/check.ts";
+import { OwnedFd } from "./owned.ts";
+import { checkFd, checkKeys, checkPath, checkU32, kindOf } from "./sys/check.ts";
 import { BpfError } from "./error.ts";
 import { objGet } from "./sys/object.ts";
 import { isProgram, progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
@@ -23,11 +22,31 @@ export interface ProgramLoadOptions {
   /** What it is to be attached as, where its type has several. For xdp `"xdp"` by default, else a link could not be updated later. */
   expectedAttachType?: AttachType | undefined;
   /**
-   * What a program of type tracing or lsm is for: the name of a kernel function (fentry, fexit, fmod_ret), of a
-   * tracepoint (`trace_raw_tp`), of an iterator such as `task` (`trace_iter`), of a hook such as `file_open` (lsm); or
-   * the id of its type in the kernel's BTF.
+   * What a program of type tracing, lsm, ext or struct_ops is for:
+   *
+   * - a name in the kernel or one of its modules: of a function (`trace_fentry`, `trace_fexit`, `trace_fsession`,
+   *   `modify_return`), of a tracepoint (`trace_raw_tp`), of an iterator such as `task` (`trace_iter`), of a hook such as
+   *   `file_open` (`lsm_mac`, `lsm_cgroup`);
+   * - or the id of its type in the BTF of the kernel, or of a module by name;
+   * - a function of another program, which this one replaces (type ext) or traces; finding it takes CAP_SYS_ADMIN;
+   * - a member of a struct that the kernel fills with programs (struct_ops).
    */
-  attachTo?: string | { btfId: number } | undefined;
+  attachTo?: string | {
+    /** The id of the type. */
+    btfId: number;
+    /** The module that has it; the kernel itself if absent. Since Linux 5.11; takes CAP_SYS_ADMIN. */
+    module?: string | undefined;
+  } | {
+    /** The program that has the function; it was loaded with `btf` and `functionInfo`. */
+    program: Program;
+    /** The function's name in that program's BTF. */
+    symbol: string;
+  } | {
+    /** The struct, such as `tcp_congestion_ops`. */
+    struct: string;
+    /** Its member, such as `cong_avoid`. */
+    member: string;
+  } | undefined;
   /** An fd of the program's BTF. */
   btf?: number | undefined;
   /** Records of `struct bpf_func_info`, 8 bytes each. */
@@ -87,14 +106,6 @@ const OPTIONS: readonly (keyof ProgramLoadOptions)[] = [
 
 const BPF_F_SLEEPABLE = 16, BPF_F_XDP_HAS_FRAGS = 32, BPF_F_XDP_DEV_BOUND_ONLY = 64;
 
-/** What the kernel calls the functions and types behind the names that users know. */
-const BTF_NAMES: Readonly<Record<string, readonly [kind: "function" | "typedef", prefix: string]>> = {
-  trace_iter: ["function", "bpf_iter_"],
-  trace_raw_tp: ["typedef", "btf_trace_"],
-  lsm_mac: ["function", "bpf_lsm_"],
-  lsm_cgroup: ["function", "bpf_lsm_"],
-};
-
 /** What a program loaded here was loaded for: no kernel tells it of an opened one. */
 const expectedAttachTypes = new WeakMap<Program, AttachType>();
 
@@ -117,8 +128,7 @@ const expectedAttachTypes = new WeakMap<Program, AttachType>();
  * ```
  */
 export class Program implements Disposable {
-  #fd: number;
-  #pinnedPath: string | undefined;
+  readonly #owned: OwnedFd;
   /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */
   readonly id: number;
   /** The name; may be empty. It stays readable after {@linkcode close}. */
@@ -139,9 +149,7 @@ export class Program implements Disposable {
       close(fd);
       throw error;
     }
-    this.#fd = fd;
-    track("program", fd);
-    closeForgotten(this, "program", fd);
+    this.#owned = new OwnedFd("program", fd, `program ${this.id}`);
   }
 
   /**
@@ -163,7 +171,6 @@ export class Program implements Disposable {
       name,
       license,
       expectedAttachType,
-      attachBtfId: attachBtfId(options.attachTo, type, expectedAttachType),
       progFlags: flag(options, "sleepable", BPF_F_SLEEPABLE) | flag(options, "fragments", BPF_F_XDP_HAS_FRAGS) |
         (options.device === undefined ? 0 : BPF_F_XDP_DEV_BOUND_ONLY),
       progIfindex: options.device === undefined ? undefined : deviceIndex(options.device),
@@ -174,7 +181,14 @@ export class Program implements Disposable {
       logLevel: log?.level,
       logSize: log?.size,
     };
-    const program = new Program(progLoad(type, instructions, load));
+    const place = options.attachTo === undefined ? {} : findPlace(options.attachTo, type, expectedAttachType);
+    let fd: number;
+    try {
+      fd = progLoad(type, instructions, { ...load, ...place });
+    } finally {
+      if (place.attachBtfObjFd !== undefined) close(place.attachBtfObjFd);
+    }
+    const program = new Program(fd);
     if (expectedAttachType !== undefined) expectedAttachTypes.set(program, expectedAttachType);
     return program;
   }
@@ -202,7 +216,7 @@ export class Program implements Disposable {
   static openPinned(path: string | URL): Program {
     const file = checkPath(path, "path");
     const program = Program.#adopt(objGet(file), `Cannot open pinned program "${file}"`);
-    program.#pinnedPath = file;
+    program.#owned.openedAt(file);
     return program;
   }
 
@@ -232,13 +246,12 @@ export class Program implements Disposable {
 
   /** The fd, for calls of `@bpf/link/sys`. It is closed with the handle, so keep the handle. */
   get fd(): number {
-    if (this.#fd < 0) throw new Deno.errors.BadResource(`Cannot use program ${this.id}: it is closed`);
-    return this.#fd;
+    return this.#owned.fd;
   }
 
   /** Whether the handle is closed. */
   get closed(): boolean {
-    return this.#fd < 0;
+    return this.#owned.closed;
   }
 
   /**
@@ -262,7 +275,7 @@ export class Program implements Disposable {
    * @throws {BpfError} `exists` if the path exists, `invalid` if it lies on no bpf file system or has a dot.
    */
   pin(path: string | URL): void {
-    this.#pinnedPath = pin(this.fd, path);
+    this.#owned.pin(path);
   }
 
   /**
@@ -272,13 +285,7 @@ export class Program implements Disposable {
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
    */
   unpin(): void {
-    const what = `program ${this.id}`;
-    void this.fd; // throws if the handle is closed
-    if (this.#pinnedPath === undefined) {
-      throw new Deno.errors.BadResource(`Cannot unpin ${what}: this handle knows no pin of it`);
-    }
-    unpin(this.#pinnedPath, what, (other) => isProgram(other) && progGetInfoByFd(other).id === this.id);
-    this.#pinnedPath = undefined;
+    this.#owned.unpin((other) => isProgram(other) && progGetInfoByFd(other).id === this.id);
   }
 
   /**
@@ -288,16 +295,12 @@ export class Program implements Disposable {
    * @throws {Deno.errors.BadResource} If the handle is closed.
    */
   release(): number {
-    const fd = this.fd;
-    this.#fd = -1;
-    remembered(this);
-    untrack(fd);
-    return fd;
+    return this.#owned.release();
   }
 
   /** Closes the handle; twice does nothing. The program lives on while a link, a pin or another fd refers to it. */
   close(): void {
-    if (this.#fd >= 0) close(this.release());
+    this.#owned.close();
   }
 
   /** {@linkcode close}, at the end of a `using` scope. */
@@ -322,27 +325,4 @@ function flag(options: ProgramLoadOptions, name: "sleepable" | "fragments", bit:
     throw new TypeError(`options.${name} must be a boolean, not ${kindOf(value)}`);
   }
   return value ? bit : 0;
-}
-
-function attachBtfId(
-  attachTo: ProgramLoadOptions["attachTo"],
-  type: ProgramType,
-  attachType: AttachType | undefined,
-): number | undefined {
-  if (attachTo === undefined) return undefined;
-  if (typeof attachTo === "object" && attachTo !== null) {
-    checkKeys(attachTo, "options.attachTo", ["btfId"]);
-    return checkU32(attachTo.btfId, "options.attachTo.btfId");
-  }
-  const name = checkString(attachTo, "options.attachTo");
-  const [kind, prefix] = BTF_NAMES[attachType ?? ""] ?? ["function", type === "lsm" ? "bpf_lsm_" : ""];
-  const id = btfFind(kind, prefix + name);
-  if (id !== undefined) return id;
-  throw new BpfError(2, {
-    action: `Cannot load ${type} program for "${name}"`,
-    command: "btf",
-    reason: "unsupported",
-    meaning: `this kernel has no ${kind} ${prefix}${name}`,
-    hint: "check the name, and that the kernel was built with what it belongs to",
-  });
 }

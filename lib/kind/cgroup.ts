@@ -1,9 +1,12 @@
 /** Links to a cgroup. */
+import { BpfError } from "../error.ts";
 import type { Program } from "../program.ts";
 import { checkKeys, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
+import { progQuery } from "../sys/prog_query.ts";
+import { close } from "../sys/system.ts";
 import { BPF_F_PREORDER } from "../uapi/constants.ts";
-import type { CgroupAttachType } from "../uapi/types.ts";
+import type { AttachType, CgroupAttachType } from "../uapi/types.ts";
 import { type Attachment, attachTypeOf, openTarget } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
 import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
@@ -25,7 +28,7 @@ export interface CgroupTarget {
   position?: Position<LinkAnchor> | undefined;
   /** Whether to run before the programs of descendants; since Linux 6.15. */
   preorder?: boolean | undefined;
-  /** The revision that the hook must have, else the error's reason is `stale`. Not 0n. */
+  /** The revision that the hook must have, else the reason is `stale`; `unsupported` if there are none. Not 0n. */
   expectedRevision?: bigint | undefined;
 }
 
@@ -39,6 +42,7 @@ export interface CgroupInfo extends LinkInfoBase {
   attachType: CgroupAttachType;
 }
 
+const EOPNOTSUPP = 95;
 const KEYS = ["type", "cgroup", "attachType", "position", "preorder", "expectedRevision"];
 
 export function prepareCgroup(program: Program, target: CgroupTarget): Attachment {
@@ -56,7 +60,27 @@ export function prepareCgroup(program: Program, target: CgroupTarget): Attachmen
     ? undefined
     : { flags: flags | (preorder ? BPF_F_PREORDER : 0), cgroup: relative };
   const { fd, temporary } = openTarget(cgroup, "target.cgroup");
+  if (expectedRevision !== undefined) {
+    try {
+      requireRevision(fd, attachType);
+    } catch (error) {
+      temporary.forEach(close);
+      throw error;
+    }
+  }
   return { attachType, targetFd: fd, options, temporary };
+}
+
+/** A kernel that keeps no revision of the hook ignores the expected one, so it must not be asked. */
+function requireRevision(fd: number, attachType: AttachType): void {
+  if (progQuery(fd, attachType).revision !== undefined) return;
+  throw new BpfError(EOPNOTSUPP, {
+    action: `Cannot expect a revision of ${attachType}`,
+    command: "PROG_QUERY",
+    reason: "unsupported",
+    meaning: "this kernel keeps none of a cgroup's hooks",
+    hint: "they came with Linux 6.17; leave expectedRevision out, and have one writer only",
+  });
 }
 
 export function describeCgroup(target: CgroupTarget): string {
@@ -74,6 +98,7 @@ export function readCgroup({ id, progId, cgroupId, attachType }: Extract<BpfLink
   };
 }
 
-function isCgroupAttachType(attachType: string): boolean {
+/** Whether programs of this attach type are attached to cgroups. */
+export function isCgroupAttachType(attachType: string): boolean {
   return attachType.startsWith("cgroup_") || attachType === "lsm_cgroup";
 }

@@ -1,6 +1,6 @@
 /** Targets that are a network interface, in this or another network namespace. */
 import { checkDevice, close, deviceIndex } from "../sys/system.ts";
-import { type Netns, openTarget } from "./attachment.ts";
+import { type Netns, openNetns } from "./attachment.ts";
 
 /** A network interface, by name or number. */
 export type Device = string | number;
@@ -12,7 +12,7 @@ export function interfaceTarget<O extends object>(
 ): { targetFd: number; options: O & { netns?: number }; temporary: readonly number[] } {
   checkDevice(target.device);
   if (target.netns === undefined) return { targetFd: deviceIndex(target.device), options, temporary: [] };
-  const { fd, temporary } = openTarget(target.netns, "target.netns");
+  const { fd, temporary } = openNetns(target.netns, "target.netns");
   try {
     return { targetFd: deviceIndex(target.device, fd), options: { ...options, netns: fd }, temporary };
   } catch (error) {

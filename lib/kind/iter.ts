@@ -1,9 +1,10 @@
 /** Links that make an iterator readable. */
+import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import { checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { CGROUP_ITER_ORDERS } from "../uapi/constants.ts";
-import { type Attachment, openTarget } from "./attachment.ts";
+import { type Attachment, mapFd, openTarget } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
 
 /** In which order a cgroup iterator walks: the cgroup alone, it and its descendants (parents first or last), it and its ancestors. */
@@ -19,6 +20,8 @@ export type CgroupOrder = "self_only" | "descendants_pre" | "descendants_post" |
 export interface IterTarget {
   /** The kind of target. */
   type: "iter";
+  /** The map whose elements a `bpf_map_elem` iterator walks, or whose sockets a `sockmap` one. */
+  map?: BpfMap | undefined;
   /** Which cgroups a `cgroup` iterator walks. */
   cgroup?: {
     /** Where it begins: a directory of a cgroup2 file system, an fd of it, or an id. */
@@ -63,11 +66,17 @@ export interface IterInfo extends LinkInfoBase {
 const ORDERS = CGROUP_ITER_ORDERS.slice(1) as CgroupOrder[];
 
 export function prepareIter(_program: Program, target: IterTarget): Attachment {
-  checkKeys(target, "target", ["type", "cgroup", "task"]);
-  const { cgroup, task } = target;
-  if (cgroup !== undefined && task !== undefined) throw new TypeError("target may have cgroup or task, not both");
+  checkKeys(target, "target", ["type", "map", "cgroup", "task"]);
+  const { map, cgroup, task } = target;
+  if ([map, cgroup, task].filter((given) => given !== undefined).length > 1) {
+    throw new TypeError("target may have one of map, cgroup and task, not several");
+  }
   if (cgroup !== undefined) return prepareCgroupWalk(cgroup);
-  const iterInfo = task === undefined ? undefined : { task: taskOf(task) };
+  const iterInfo = map !== undefined
+    ? { map: { mapFd: mapFd(map, "target.map") } }
+    : task !== undefined
+    ? { task: taskOf(task) }
+    : undefined;
   return { attachType: "trace_iter", targetFd: 0, options: iterInfo && { iterInfo } };
 }
 

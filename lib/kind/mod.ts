@@ -1,15 +1,39 @@
 /** The table of all kinds: what can be attached to, what it makes, and how its info is read. */
+import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import { kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import { LINK_TYPES } from "../uapi/constants.ts";
 import type { LinkType } from "../uapi/types.ts";
 import type { Attachment } from "./attachment.ts";
 import { type CgroupInfo, type CgroupTarget, describeCgroup, prepareCgroup, readCgroup } from "./cgroup.ts";
 import { describeInterface } from "./device.ts";
 import type { LinkInfoBase } from "./info.ts";
 import { describeIter, type IterInfo, type IterTarget, prepareIter, readIter } from "./iter.ts";
+import { describeKprobe, type KprobeInfo, type KprobeTarget, prepareKprobe } from "./kprobe.ts";
+import {
+  describeKprobeMulti,
+  type KprobeMultiInfo,
+  type KprobeMultiTarget,
+  prepareKprobeMulti,
+  readKprobeMulti,
+} from "./kprobe_multi.ts";
+import {
+  describeNetfilter,
+  type NetfilterInfo,
+  type NetfilterTarget,
+  prepareNetfilter,
+  readNetfilter,
+} from "./netfilter.ts";
+import { type NetkitInfo, type NetkitTarget, prepareNetkit, readNetkit } from "./netkit.ts";
 import { describeNetns, type NetnsInfo, type NetnsTarget, prepareNetns, readNetns } from "./netns.ts";
+import {
+  describePerfEvent,
+  type EventInfo,
+  type PerfEventTarget,
+  preparePerfEvent,
+  readPerfEvent,
+  type UnknownEventInfo,
+} from "./perf_event.ts";
 import {
   describeRawTracepoint,
   prepareRawTracepoint,
@@ -17,7 +41,27 @@ import {
   type RawTracepointTarget,
   readRawTracepoint,
 } from "./raw_tracepoint.ts";
+import { describeSockmap, prepareSockmap, readSockmap, type SockmapInfo, type SockmapTarget } from "./sockmap.ts";
+import {
+  describeStructOps,
+  prepareStructOps,
+  readStructOps,
+  type StructOpsInfo,
+  type StructOpsTarget,
+} from "./struct_ops.ts";
 import { prepareTcx, readTcx, type TcxInfo, type TcxTarget } from "./tcx.ts";
+import { describeTpBtf, prepareTpBtf, type TpBtfTarget } from "./tp_btf.ts";
+import { describeTracepoint, prepareTracepoint, type TracepointInfo, type TracepointTarget } from "./tracepoint.ts";
+import { describeTracing, prepareTracing, readTracing, type TracingInfo, type TracingTarget } from "./tracing.ts";
+import { readTracingMulti, type TracingMultiInfo } from "./tracing_multi.ts";
+import { describeUprobe, prepareUprobe, type UprobeInfo, type UprobeTarget } from "./uprobe.ts";
+import {
+  describeUprobeMulti,
+  prepareUprobeMulti,
+  readUprobeMulti,
+  type UprobeMultiInfo,
+  type UprobeMultiTarget,
+} from "./uprobe_multi.ts";
 import { prepareXdp, readXdp, type XdpInfo, type XdpTarget } from "./xdp.ts";
 
 /** The target of each {@linkcode TargetType}. */
@@ -28,12 +72,36 @@ export interface AttachTargets {
   xdp: XdpTarget;
   /** An interface's traffic control hooks. */
   tcx: TcxTarget;
+  /** A netkit pair's hooks. */
+  netkit: NetkitTarget;
   /** A network namespace. */
   netns: NetnsTarget;
+  /** A network namespace's netfilter hooks. */
+  netfilter: NetfilterTarget;
+  /** A map of sockets. */
+  sockmap: SockmapTarget;
   /** An iterator. */
   iter: IterTarget;
   /** A raw tracepoint. */
   raw_tracepoint: RawTracepointTarget;
+  /** A tracepoint with typed arguments, which the program was loaded for. */
+  tp_btf: TpBtfTarget;
+  /** A function, which the program was loaded for or replaces. */
+  tracing: TracingTarget;
+  /** An event that the kernel or the hardware counts. */
+  perf_event: PerfEventTarget;
+  /** A tracepoint, with its record. */
+  tracepoint: TracepointTarget;
+  /** A place in the kernel's code. */
+  kprobe: KprobeTarget;
+  /** A place in an executable or a library. */
+  uprobe: UprobeTarget;
+  /** Many functions of the kernel. */
+  kprobe_multi: KprobeMultiTarget;
+  /** Many places in an executable or a library. */
+  uprobe_multi: UprobeMultiTarget;
+  /** Something that a struct of functions implements; what is attached is a map. */
+  struct_ops: StructOpsTarget;
 }
 
 /** What a link can be attached to, as the `type` of a target says. */
@@ -43,10 +111,12 @@ export type TargetType = keyof AttachTargets;
 export type AttachTarget = AttachTargets[TargetType];
 
 /** The type of the link that a target makes. */
-export type LinkTypeOf<K extends TargetType> = Extract<K, LinkType>;
+export type LinkTypeOf<K extends TargetType> = K extends "kprobe" | "uprobe" | "tracepoint" ? "perf_event"
+  : K extends "tp_btf" ? "raw_tracepoint"
+  : Extract<K, LinkType>;
 
-/** What is attached to a target. */
-export type SourceOf<K extends TargetType> = K extends TargetType ? Program : never;
+/** What is attached to a target: a program, or for struct_ops a map. */
+export type SourceOf<K extends TargetType> = K extends "struct_ops" ? BpfMap : Program;
 
 /** Info of a link of a type that is newer than this package. */
 export interface UnknownInfo extends LinkInfoBase {
@@ -60,6 +130,8 @@ export interface UnknownInfo extends LinkInfoBase {
 export interface LinkInfos {
   /** A link to a raw tracepoint. */
   raw_tracepoint: RawTracepointInfo;
+  /** A link to a function. */
+  tracing: TracingInfo;
   /** A link to a cgroup. */
   cgroup: CgroupInfo;
   /** An iterator's link. */
@@ -68,16 +140,33 @@ export interface LinkInfos {
   netns: NetnsInfo;
   /** A link to an interface, before the network stack. */
   xdp: XdpInfo;
+  /** A link to a netfilter hook. */
+  netfilter: NetfilterInfo;
   /** A link to an interface's traffic control hooks. */
   tcx: TcxInfo;
+  /** A link to a netkit pair. */
+  netkit: NetkitInfo;
+  /** A link to many functions. */
+  tracing_multi: TracingMultiInfo;
+  /** A link to a perf event, a probe among them. */
+  perf_event: KprobeInfo | UprobeInfo | TracepointInfo | EventInfo | UnknownEventInfo;
+  /** A link to many functions of the kernel. */
+  kprobe_multi: KprobeMultiInfo;
+  /** A link to many places in a file. */
+  uprobe_multi: UprobeMultiInfo;
+  /** A link to a map of sockets. */
+  sockmap: SockmapInfo;
+  /** A link of a struct_ops map. */
+  struct_ops: StructOpsInfo;
   /** A link of a type that is newer than this package. */
   unknown: UnknownInfo;
 }
 
 /** What the kernel tells of a link; its `type` says which fields there are. */
-export type LinkInfo<T extends LinkType = LinkType> = T extends keyof LinkInfos ? LinkInfos[T] : never;
+export type LinkInfo<T extends LinkType = LinkType> = LinkInfos[T];
 
-interface Kind<K extends TargetType> {
+/** What is special about a kind. */
+export interface Kind<K extends TargetType> {
   /** The type of the link. */
   readonly linkType: LinkTypeOf<K>;
   /** Checks a target and turns it into the arguments of one call. */
@@ -90,9 +179,21 @@ const KINDS: { readonly [K in TargetType]: Kind<K> } = {
   cgroup: { linkType: "cgroup", prepare: prepareCgroup, describe: describeCgroup },
   xdp: { linkType: "xdp", prepare: prepareXdp, describe: describeInterface },
   tcx: { linkType: "tcx", prepare: prepareTcx, describe: describeInterface },
+  netkit: { linkType: "netkit", prepare: prepareNetkit, describe: describeInterface },
   netns: { linkType: "netns", prepare: prepareNetns, describe: describeNetns },
+  netfilter: { linkType: "netfilter", prepare: prepareNetfilter, describe: describeNetfilter },
+  sockmap: { linkType: "sockmap", prepare: prepareSockmap, describe: describeSockmap },
   iter: { linkType: "iter", prepare: prepareIter, describe: describeIter },
   raw_tracepoint: { linkType: "raw_tracepoint", prepare: prepareRawTracepoint, describe: describeRawTracepoint },
+  tp_btf: { linkType: "raw_tracepoint", prepare: prepareTpBtf, describe: describeTpBtf },
+  tracing: { linkType: "tracing", prepare: prepareTracing, describe: describeTracing },
+  perf_event: { linkType: "perf_event", prepare: preparePerfEvent, describe: describePerfEvent },
+  tracepoint: { linkType: "perf_event", prepare: prepareTracepoint, describe: describeTracepoint },
+  kprobe: { linkType: "perf_event", prepare: prepareKprobe, describe: describeKprobe },
+  uprobe: { linkType: "perf_event", prepare: prepareUprobe, describe: describeUprobe },
+  kprobe_multi: { linkType: "kprobe_multi", prepare: prepareKprobeMulti, describe: describeKprobeMulti },
+  uprobe_multi: { linkType: "uprobe_multi", prepare: prepareUprobeMulti, describe: describeUprobeMulti },
+  struct_ops: { linkType: "struct_ops", prepare: prepareStructOps, describe: describeStructOps },
 };
 
 /** The kind of a target. */
@@ -123,10 +224,26 @@ export function readInfo(info: BpfLinkInfo): LinkInfo {
       return readIter(info);
     case "raw_tracepoint":
       return readRawTracepoint(info);
+    case "netkit":
+      return readNetkit(info);
+    case "netfilter":
+      return readNetfilter(info);
+    case "tracing":
+      return readTracing(info);
+    case "tracing_multi":
+      return readTracingMulti(info);
+    case "perf_event":
+      return readPerfEvent(info);
+    case "kprobe_multi":
+      return readKprobeMulti(info);
+    case "uprobe_multi":
+      return readUprobeMulti(info);
+    case "sockmap":
+      return readSockmap(info);
+    case "struct_ops":
+      return readStructOps(info);
     case "unknown":
       return { type: "unknown", id: info.id, programId: info.progId, typeNumber: info.typeNumber };
-    default:
-      return { type: "unknown", id: info.id, programId: info.progId, typeNumber: LINK_TYPES.indexOf(info.type) };
   }
 }
 

@@ -3,7 +3,7 @@ import type { Program } from "../program.ts";
 import { checkKeys } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
-import { type Attachment, attachTypeOf, type Netns, openTarget } from "./attachment.ts";
+import { type Attachment, attachTypeOf, type Netns, openNetns } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
 
 /**
@@ -42,7 +42,7 @@ export function prepareNetns(program: Program, target: NetnsTarget): Attachment 
     (name) => ATTACH_TYPES.includes(name),
     '"sk_lookup" or "flow_dissector"',
   );
-  const { fd, temporary } = openTarget(target.netns ?? "/proc/thread-self/ns/net", "target.netns");
+  const { fd, temporary } = openNetns(target.netns ?? "/proc/thread-self/ns/net", "target.netns");
   return { attachType, targetFd: fd, temporary };
 }
 

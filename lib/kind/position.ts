@@ -37,19 +37,20 @@ export function encodePosition(
   if (expectedRevision !== undefined && checkU64(expectedRevision, "target.expectedRevision") === 0n) {
     throw new RangeError('target.expectedRevision must not be 0n, which the kernel takes for "unchecked"');
   }
-  const revision = expectedRevision === undefined ? {} : { expectedRevision };
-  if (position === undefined) return { flags: 0, relative: expectedRevision === undefined ? undefined : revision };
+  const revision = expectedRevision === undefined ? undefined : { expectedRevision };
+  // the kernel's default is the last place, which those that know no position have too
+  if (position === undefined || position === "last") return { flags: 0, relative: revision };
   if (position === "first") return { flags: BPF_F_BEFORE, relative: revision };
-  if (position === "last") return { flags: BPF_F_AFTER, relative: revision };
   if (typeof position !== "object" || position === null) {
     throw new TypeError(
       `target.position must be ${FORMS}, not ${typeof position === "string" ? `"${position}"` : kindOf(position)}`,
     );
   }
   checkKeys(position, "target.position", ["before", "after"]);
-  if (Object.keys(position).length !== 1) throw new TypeError(`target.position must be ${FORMS}`);
-  const [anchor, side] = "before" in position ? [position.before, BPF_F_BEFORE] : [position.after, BPF_F_AFTER];
-  const { flags, ...relative } = encodeAnchor(anchor, anchors);
+  const { before, after } = position as { before?: Anchor; after?: Anchor };
+  if ((before === undefined) === (after === undefined)) throw new TypeError(`target.position must be ${FORMS}`);
+  const side = after === undefined ? BPF_F_BEFORE : BPF_F_AFTER;
+  const { flags, ...relative } = encodeAnchor(before ?? after, anchors);
   return { flags: side | flags, relative: { ...relative, ...revision } };
 }
 

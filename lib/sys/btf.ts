@@ -1,23 +1,97 @@
-/** Types of the kernel's BTF by name, looked up inside the library. */
+/** Types by name, in the BTF of the kernel and of its modules: looked up inside the library. */
 import { BpfError } from "../error.ts";
 import { native } from "../ffi/library.ts";
 import { ERRNO } from "../uapi/errno.ts";
+import { btfGetFdById, btfGetInfoByFd, btfGetNextId } from "./btf_object.ts";
+import { close } from "./system.ts";
 
 const KERNEL = "/sys/kernel/btf/vmlinux";
 const KINDS = { struct: 4, typedef: 8, function: 12 } as const;
+const ENOENT = 2;
+
+/** What can be looked up. */
+export type BtfKind = keyof typeof KINDS;
 
 /** The id of a type in the BTF of the kernel or of a module; undefined if it has none of this name and kind. */
-export function btfFind(kind: keyof typeof KINDS, name: string, module?: string): number | undefined {
+export function btfFind(kind: BtfKind, name: string, module?: string): number | undefined {
+  return ask(kind, name, "", module);
+}
+
+/** The index of a member in a struct of the kernel or of a module; undefined if there is none. */
+export function btfFindMember(struct: string, member: string, module?: string): number | undefined {
+  return ask("struct", struct, member, module);
+}
+
+/** Bytes of a struct of the kernel; undefined if there is none of this name. */
+export function btfStructSize(name: string): number | undefined {
+  return ask("struct", name, "=", undefined);
+}
+
+function ask(kind: BtfKind, name: string, member: string, module: string | undefined): number | undefined {
   const file = module === undefined ? KERNEL : `/sys/kernel/btf/${module}`;
-  const names = new TextEncoder().encode(`${file}\0${module === undefined ? "" : KERNEL}\0${name}\0`);
-  const result = native().bpf_link_btf_find(KINDS[kind], names, names.length);
-  if (result > 0) return result;
-  if (result === -2 && module === undefined) return undefined;
+  const result = find(kind, `${file}\0${module === undefined ? "" : KERNEL}\0${name}\0${member}\0`);
+  if (result >= 0) return result;
+  if (result === -ENOENT) return undefined;
   throw new BpfError(-result, {
     action: `Cannot look up ${kind} "${name}" in ${file}`,
     command: "btf",
     reason: "unsupported",
     meaning: ERRNO[-result]?.[1] ?? "unknown error",
-    hint: "the kernel needs CONFIG_DEBUG_INFO_BTF, and the module must be loaded",
+    hint: "the kernel needs CONFIG_DEBUG_INFO_BTF",
   });
+}
+
+/** The id of a type in BTF that the caller has; undefined if it has none of this name and kind. */
+export function btfFindIn(data: Uint8Array, kind: BtfKind, name: string): number | undefined {
+  const result = find(kind, `\0\0${name}\0\0`, data);
+  return result < 0 ? undefined : result;
+}
+
+/** `names`: a file, the file that it extends, a type and its member, each with its NUL. */
+function find(kind: BtfKind, names: string, data: Uint8Array = new Uint8Array()): number {
+  const encoded = new TextEncoder().encode(names);
+  const query = new Uint8Array(encoded.length + data.length);
+  query.set(encoded);
+  query.set(data, encoded.length);
+  return native().bpf_link_btf_find(KINDS[kind], query, query.length);
+}
+
+/** A module that has a type: an fd of its BTF, to be closed, and the type's id. */
+export function btfFindInModules(
+  kind: BtfKind,
+  name: string,
+): { btfFd: number; id: number; module: string } | undefined {
+  let id: number | undefined, module = "";
+  const btfFd = openModule((each) => (id = btfFind(kind, name, module = each)) !== undefined);
+  return btfFd === undefined ? undefined : { btfFd, id: id!, module };
+}
+
+/** An fd of the BTF of a module, to be closed; undefined if no such module is loaded, or it has none. */
+export function openModuleBtf(module: string): number | undefined {
+  return openModule((each) => each === module);
+}
+
+function openModule(isWanted: (name: string) => boolean): number | undefined {
+  for (let id = btfGetNextId(0); id !== undefined; id = btfGetNextId(id)) {
+    const fd = openIfThere(id);
+    if (fd === undefined) continue;
+    let keep = false;
+    try {
+      const { kernelBtf, name } = btfGetInfoByFd(fd);
+      keep = kernelBtf && name !== "vmlinux" && isWanted(name);
+    } finally {
+      if (!keep) close(fd);
+    }
+    if (keep) return fd;
+  }
+  return undefined;
+}
+
+function openIfThere(id: number): number | undefined {
+  try {
+    return btfGetFdById(id);
+  } catch (error) {
+    if (error instanceof BpfError && error.reason === "gone") return undefined; // unloaded meanwhile
+    throw error;
+  }
 }

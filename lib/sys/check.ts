@@ -30,6 +30,13 @@ export function checkU64(value: unknown, name: string): bigint {
   return value;
 }
 
+/** Bytes, of which the kernel takes `length`. */
+export function checkBytes(value: unknown, name: string, length: number): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array, not ${kindOf(value)}`);
+  if (value.length !== length) throw new RangeError(`${name} must have ${length} bytes, not ${value.length}`);
+  return value;
+}
+
 /** A string that can be passed to the kernel: not empty, without NUL. */
 export function checkString(value: unknown, name: string): string {
   if (typeof value !== "string") throw new TypeError(`${name} must be a string, not ${kindOf(value)}`);
@@ -65,6 +72,13 @@ export function checkPath(value: unknown, name: string): string {
     return decodeURIComponent(value.pathname);
   }
   return checkString(value, name);
+}
+
+/** An abort signal, or none. */
+export function checkSignal(signal: unknown, name: string): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`${name} must be an AbortSignal, not ${kindOf(signal)}`);
+  }
 }
 
 /** What a value is, for a message. */

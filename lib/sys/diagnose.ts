@@ -1,26 +1,39 @@
 /** Looks at the process and the kernel, after a refusal, to say what it was really for. */
 import type { Explanation } from "../error.ts";
 import { explain } from "../hint.ts";
-import { ATTACH_TYPES } from "../uapi/constants.ts";
-import { readTextFile } from "./system.ts";
+import { ATTACH_TYPES, Command } from "../uapi/constants.ts";
+import {
+  type AttachType,
+  attachTypeName,
+  attachTypeNumber,
+  type ProgramType,
+  programTypeNumber,
+} from "../uapi/types.ts";
+import { btfFind } from "./btf.ts";
+import { Request } from "./request.ts";
+import { close, readTextFile } from "./system.ts";
 
 const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
 
-/** Since which kernel a link type is there. */
+/** Since which kernel, from 5.11 on, links of a type are there, or of one attach type. */
 const SINCE: Readonly<Record<string, string>> = {
-  cgroup: "5.7",
-  iter: "5.8",
-  netns: "5.8",
-  xdp: "5.9",
-  tracing: "5.7",
   perf_event: "5.15",
   kprobe_multi: "5.18",
+  lsm_cgroup: "6.0",
   netfilter: "6.4",
   struct_ops: "6.4",
   tcx: "6.6",
   uprobe_multi: "6.6",
   netkit: "6.7",
+  cgroup_unix_connect: "6.7",
+  cgroup_unix_sendmsg: "6.7",
+  cgroup_unix_recvmsg: "6.7",
+  cgroup_unix_getpeername: "6.7",
+  cgroup_unix_getsockname: "6.7",
   sockmap: "6.10",
+  trace_kprobe_session: "6.10",
+  trace_uprobe_session: "6.13",
+  trace_fsession: "7.0",
 };
 
 /** The type of the link that LINK_CREATE makes for an attach type. */
@@ -38,29 +51,50 @@ export function linkTypeOf(attachType: number): string {
   return name;
 }
 
-/** What a refused LINK_CREATE means. */
-export function explainLinkCreate(errno: number, attachType: number): Explanation {
-  const type = linkTypeOf(attachType);
+/** What a refused LINK_CREATE means. Extensions have no attach type of their own. */
+export function explainLinkCreate(errno: number, attachType: number, isExtension: boolean): Explanation {
+  const type = isExtension ? "tracing" : linkTypeOf(attachType);
   const known = explain("LINK_CREATE", errno, type);
   if (known.reason === "policy") return missing(["CAP_NET_ADMIN"]) ?? known;
-  const since = SINCE[type];
-  if (since !== undefined && (known.reason === "invalid" || known.reason === "unsupported") && olderThan(since)) {
+  if (known.reason !== "invalid" && known.reason !== "unsupported") return known;
+  if (type === "tracing" && !isExtension && isOlderThan("5.19")) {
     return {
       reason: "unsupported",
-      meaning: `this kernel has no ${type} links`,
-      hint: `they came with Linux ${since}; this is ${release()}`,
+      meaning: "LINK_CREATE of this kernel takes no tracing programs, and cookies go with it alone",
+      hint: `it does since Linux 5.19, this is ${release()}; without a cookie RAW_TRACEPOINT_OPEN attaches them`,
     };
   }
-  return known;
+  return tooOld(attachTypeName(attachType)) ?? known;
+}
+
+/** The explanation, if links of an attach type came later than this kernel. */
+function tooOld(attachType: AttachType): Explanation | undefined {
+  const type = linkTypeOf(attachTypeNumber(attachType, "attachType"));
+  const since = SINCE[attachType] ?? SINCE[type];
+  if (since === undefined || !isOlderThan(since)) return undefined;
+  return {
+    reason: "unsupported",
+    meaning: `this kernel has no ${SINCE[attachType] === undefined ? type : attachType} links`,
+    hint: `they came with Linux ${since}; this is ${release()}`,
+  };
 }
 
 /** What a refused PROG_LOAD means. `log` is the verifier's: empty if it never ran. */
-export function explainProgLoad(errno: number, log: string, type: string): Explanation {
+export function explainProgLoad(
+  errno: number,
+  log: string,
+  type: ProgramType,
+  attachType: AttachType | undefined,
+): Explanation {
   const known = explain("PROG_LOAD", errno);
-  return known.reason === "policy" && log === "" ? missing(capabilitiesFor(type)) ?? known : known;
+  if (log !== "") return known.reason === "policy" ? explain("PROG_LOAD", EACCES) : known;
+  if (known.reason === "policy") return missing(capabilitiesFor(type)) ?? refusedKind(type, attachType) ?? known;
+  return known.reason === "invalid" && attachType !== undefined ? tooOld(attachType) ?? known : known;
 }
 
-const TRACING_PROGRAMS = [
+const EACCES = 13;
+
+const TRACING_PROGRAMS: readonly ProgramType[] = [
   "kprobe",
   "tracepoint",
   "perf_event",
@@ -68,14 +102,62 @@ const TRACING_PROGRAMS = [
   "raw_tracepoint_writable",
   "tracing",
   "lsm",
-  "ext",
+  "struct_ops",
 ];
-const UNPRIVILEGED_PROGRAMS = ["socket_filter"];
+const OTHER_PROGRAMS: readonly ProgramType[] = ["socket_filter", "sk_reuseport", "sk_lookup", "syscall"];
 
 /** What loading a program of this type takes. */
-function capabilitiesFor(type: string): (keyof typeof CAPABILITIES)[] {
+function capabilitiesFor(type: ProgramType): (keyof typeof CAPABILITIES)[] {
   if (TRACING_PROGRAMS.includes(type)) return ["CAP_BPF", "CAP_PERFMON"];
-  return UNPRIVILEGED_PROGRAMS.includes(type) ? ["CAP_BPF"] : ["CAP_BPF", "CAP_NET_ADMIN"];
+  if (OTHER_PROGRAMS.includes(type)) return ["CAP_BPF"];
+  return type === "ext" ? ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"] : ["CAP_BPF", "CAP_NET_ADMIN"];
+}
+
+/** Why a program is refused by who has all capabilities for it; undefined if nothing tells. */
+function refusedKind(type: ProgramType, attachType: AttachType | undefined): Explanation | undefined {
+  if (capabilitiesFor(type).includes("CAP_PERFMON") && iteratorLoads()) {
+    const kind = attachType === undefined ? `program type ${type}` : `attach type ${attachType}`;
+    return {
+      reason: "policy",
+      meaning: `kernel refuses ${kind} by policy; privileges are sufficient`,
+      hint: "hardened kernels refuse programs that patch code; kprobe, tp_btf and raw_tracepoint programs patch none",
+    };
+  }
+  if (!isOlderThan("5.11")) return undefined;
+  return {
+    reason: "limit",
+    meaning: "the process may not lock more memory",
+    hint: "before Linux 5.11 programs and maps count against RLIMIT_MEMLOCK: raise it",
+  };
+}
+
+// r0 = 0; exit
+const NOTHING = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+
+/** The control experiment: a tracing program that patches no code, and takes the same capabilities as those that do. */
+function iteratorLoads(): boolean {
+  let attachBtfId: number | undefined;
+  try {
+    attachBtfId = btfFind("function", "bpf_iter_task");
+  } catch {
+    return false; // a kernel without BTF has none of these programs
+  }
+  const request = new Request(112, 192).u32(0, programTypeNumber("tracing", "type")).u32(4, NOTHING.length / 8)
+    .u32(68, attachTypeNumber("trace_iter", "attachType")).u32(108, attachBtfId ?? 0);
+  request.data(8, NOTHING);
+  request.string(16, "GPL");
+  const fd = request.bpf(Command.PROG_LOAD);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+const NETWORK_MAPS = ["sockmap", "sockhash", "devmap", "devmap_hash", "xskmap"];
+
+/** What a refused MAP_CREATE means. */
+export function explainMapCreate(errno: number, type: string): Explanation {
+  const known = explain("MAP_CREATE", errno);
+  if (known.reason !== "policy") return known;
+  return missing(NETWORK_MAPS.includes(type) ? ["CAP_BPF", "CAP_NET_ADMIN"] : ["CAP_BPF"]) ?? known;
 }
 
 /** The explanation, if the process lacks one of `needed`; CAP_SYS_ADMIN stands in for the others. */
@@ -111,7 +193,7 @@ function release(): string {
 }
 
 /** Kernels carry backports, so a version explains a refusal, but never decides what is tried. */
-function olderThan(version: string): boolean {
+export function isOlderThan(version: string): boolean {
   const [major = 0, minor = 0] = release().split(".").map(Number);
   const [wantedMajor = 0, wantedMinor = 0] = version.split(".").map(Number);
   return major < wantedMajor || (major === wantedMajor && minor < wantedMinor);

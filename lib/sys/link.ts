@@ -111,8 +111,9 @@ export interface LinkUpdateOptions {
  * Puts another program (another map for struct_ops) into a link, without a moment in which nothing is attached.
  *
  * Events see the old program or the new one. Id, pins and the position among other links stay. With `oldProgFd` it is
- * a compare-and-swap: of several writers that expect the same program exactly one succeeds. Programs are compared as
- * objects, so a change to another program and back is not noticed. Wraps `bpf_link_update()`.
+ * a compare-and-swap: of several writers that expect the same program exactly one succeeds, except at netns links,
+ * where the kernel compares before it takes its lock and two may succeed. Programs are compared as objects, so a change
+ * to another program and back is not noticed. Wraps `bpf_link_update()`.
  *
  * Since Linux 5.7 for cgroup links, 5.8 netns and iter, 5.9 xdp, 6.4 struct_ops, 6.6 tcx, 6.7 netkit, 6.10 sockmap.
  * Needs no capability, only the fds. The kernel does not compare the attach types of programs for cgroup links: a
@@ -165,7 +166,7 @@ export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpda
   const result = update.bpf(Command.LINK_UPDATE);
   if (result < 0) {
     const why = result === -EINVAL
-      ? explainRefusal(linkFd)
+      ? explainRefusal(linkFd, flags)
       : explain("LINK_UPDATE", -result, expected ? "expected" : undefined);
     throw new BpfError(-result, { action: `Cannot update link (fd ${linkFd})`, command: "LINK_UPDATE", ...why });
   }
@@ -294,7 +295,8 @@ function settleOpen(id: number, result: number): number {
 /** Types that have an update; of the others the kernel says EINVAL, as it does of a program that does not fit. */
 const UPDATABLE: readonly LinkType[] = ["cgroup", "iter", "netns", "xdp", "struct_ops", "tcx", "netkit", "sockmap"];
 
-function explainRefusal(linkFd: number): Explanation {
+function explainRefusal(linkFd: number, flags: number): Explanation {
+  if (flags !== 0 && flags !== BPF_F_REPLACE) return explain("LINK_UPDATE", EINVAL, "flags");
   if (!isLink(linkFd)) return explain("LINK_DETACH", EINVAL);
   const { type } = linkGetInfoByFd(linkFd);
   return explain("LINK_UPDATE", EINVAL, UPDATABLE.includes(type) ? "updatable" : undefined);

@@ -92,24 +92,30 @@ const create = new Request(64, 1024);
  * @throws {TypeError} If an option is unknown, of the wrong type, or belongs to another link type.
  * @throws {RangeError} If a number is out of range.
  * @throws {BpfError}
- * - `EBADF`: an fd is not open; or a cgroup target is no directory of a cgroup2 file system
+ * - `EBADF`: an fd is not open; or a cgroup target is no directory of a cgroup2 file system; uprobe_multi: no regular file
  * - `EINVAL`: the program does not fit the attach type; flags or options that the type does not have; xdp: no such
- *   interface; a link type that this kernel lacks
+ *   interface; netns, sockmap: `targetFd` is something else; uprobe_multi: no offsets, or one outside of the file; a
+ *   link type that this kernel lacks
  * - `EPERM`: CAP_NET_ADMIN is missing for a cgroup_skb program; or a program attached without ALLOW_MULTI holds the
- *   cgroup's hook
- * - `EBUSY`: xdp: another link or program is there; netfilter: the priority is taken; sockmap: another link is there
- * - `EEXIST`: tcx, netkit: the program is in the hook already; perf_event: the event has a program
+ *   hook of the cgroup or of one above it
+ * - `EBUSY`: xdp: another link or program is there; netfilter: the priority is taken; sockmap: another link is there,
+ *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm: the program is attached already
+ * - `EEXIST`: tcx, netkit: the program is in the hook already; perf_event: the event has a program; xdp: a program in
+ *   the other mode; netns: a flow dissector attached without a link; struct_ops: the name is taken
  * - `ENODEV`: tcx, netkit: no such interface
  * - `ENOENT`: the cgroup was removed; the anchor is not in the hook; uprobe_multi: no such file
  * - `ESTALE`: the hook has another revision than expected
- * - `E2BIG`: a cgroup's hook has 64 programs; a second flow dissector
- * - `ERANGE`: a tcx hook has 63 programs; a netfilter priority that cannot be used
+ * - `E2BIG`: a cgroup's hook has 64 programs, or a network namespace 64 of sk_lookup; a second flow dissector;
+ *   uprobe_multi: more than 2 ** 20 offsets
+ * - `ERANGE`: a tcx hook has 63 programs, or before and after at once; a netfilter priority that cannot be used
  * - `EPROTO`: netfilter: no such hook
  * - `EAFNOSUPPORT`: netfilter: another protocol family
- * - `EOPNOTSUPP`: the driver has no XDP; the kernel has no fprobe
+ * - `EOPNOTSUPP`: the driver has no XDP; the kernel has no fprobe; netfilter: unknown flags
  * - `ENXIO`, `EACCES`: netkit: the interface is none, or the peer of one
- * - `ESRCH`: iter, uprobe_multi: no such process; kprobe_multi: no such function
- * - `ENOTSUPP` (524): uprobe_multi: an offset at which no instruction begins
+ * - `EACCES`: perf_event: the program reads beyond the tracepoint's record
+ * - `ESRCH`: uprobe_multi: no such process; kprobe_multi: no such function
+ * - `ENOTSUPP` (524): uprobe_multi: no instruction that can be probed begins at an offset; it is noticed only if a
+ *   process has the file mapped
  * - `EMFILE`: the process has too many open files
  *
  * A revision closes the race between looking at a hook and attaching to it, while something stays attached: that of a
@@ -133,7 +139,12 @@ export function linkCreate(
   options?: LinkCreateOptions,
 ): number {
   const number = attachTypeNumber(attachType, "attachType");
-  return settle(attachType, number, encode(create, progFd, targetFd, number, options).bpf(Command.LINK_CREATE));
+  return settle(
+    attachType,
+    number,
+    options,
+    encode(create, progFd, targetFd, number, options).bpf(Command.LINK_CREATE),
+  );
 }
 
 /**
@@ -169,27 +180,33 @@ export async function linkCreateAsync(
   return settle(
     attachType,
     number,
+    options,
     await encode(new Request(64, 256), progFd, targetFd, number, options).bpfAsync(Command.LINK_CREATE),
   );
 }
 
-const EBADF = 9;
+const EINVAL = 22;
 
 /**
- * Whether a program may be attached as `attachType`: the kernel looks at that before it finds that -1 is no target.
- * Attaches nothing.
+ * Whether a program may be attached as `attachType`: the kernel says EINVAL if not, before it finds that -1 is no target
+ * (EBADF) or that a capability is missing (EPERM). Attaches nothing.
  */
 export function programFits(progFd: number, attachType: AttachType): boolean {
-  return encode(create, progFd, -1, attachTypeNumber(attachType, "attachType"), undefined).bpf(Command.LINK_CREATE) ===
-    -EBADF;
+  const number = attachTypeNumber(attachType, "attachType");
+  return encode(create, progFd, -1, number, undefined).bpf(Command.LINK_CREATE) !== -EINVAL;
 }
 
-function settle(attachType: AttachType, number: number, result: number): number {
+function settle(
+  attachType: AttachType,
+  number: number,
+  options: LinkCreateOptions | undefined,
+  result: number,
+): number {
   if (result >= 0) return result;
   throw new BpfError(-result, {
     action: `Cannot create link (${attachType})`,
     command: "LINK_CREATE",
-    ...explainLinkCreate(-result, number),
+    ...explainLinkCreate(-result, number, options?.targetBtfId !== undefined),
   });
 }
 

@@ -22,6 +22,14 @@
  *
  * @module
  */
+export {
+  btfGetFdById,
+  btfGetInfoByFd,
+  btfGetNextId,
+  type BtfInfo,
+  btfLoad,
+  type BtfLoadOptions,
+} from "./btf_object.ts";
 export { iterCreate } from "./iter.ts";
 export {
   type GetFdByIdOptions,
@@ -43,10 +51,27 @@ export {
   type ProbedOffset,
   type TracedFunction,
 } from "./link_info.ts";
+export {
+  type MapBatch,
+  mapCreate,
+  type MapCreateOpts,
+  mapDeleteElem,
+  mapGetFdById,
+  mapGetInfoByFd,
+  mapGetNextKey,
+  type MapInfo,
+  mapLookupBatch,
+  mapLookupElem,
+  mapUpdateElem,
+} from "./map.ts";
 export { objGet, objPin } from "./object.ts";
+export { type PerfEventAttr, perfEventEnable, perfEventOpen } from "./perf_event.ts";
 export { progGetFdById, progGetInfoByFd, type ProgInfo, progLoad, type ProgLoadOptions } from "./program.ts";
+export { type ProgQuery, progQuery, type ProgQueryOptions, type QueriedProgram } from "./prog_query.ts";
 export { rawTracepointOpen, rawTracepointOpenAsync } from "./raw_tracepoint.ts";
+export { enableStats } from "./stats.ts";
 export { close, closeAsync, open } from "./system.ts";
+export { tokenCreate } from "./token.ts";
 export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "../error.ts";
-export { ATTACH_TYPES, LINK_TYPES, PROGRAM_TYPES } from "../uapi/constants.ts";
-export type { AttachType, CgroupAttachType, LinkType, ProgramType } from "../uapi/types.ts";
+export { ATTACH_TYPES, LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from "../uapi/constants.ts";
+export type { AttachType, CgroupAttachType, LinkType, MapType, ProgramType } from "../uapi/types.ts";

@@ -15,6 +15,7 @@ import { Request } from "./request.ts";
  * @param fd An fd of the object.
  * @param path The new file. Its name may have no dot.
  * @throws {TypeError} If `path` is empty or has a NUL.
+ * @throws {RangeError} If `fd` is no fd.
  * @throws {BpfError}
  * - `EINVAL`: `fd` is not open, or no link, program or map
  * - `EEXIST`: `path` exists
@@ -61,6 +62,7 @@ export function objPin(fd: number, path: string): void {
  * - `EACCES`: it is no pin, or may not be read and written
  * - `ENOTDIR`: a part of the path is no directory
  * - `EINVAL`: flags on a link, or unknown flags
+ * - `EMFILE`: the process has too many open files
  *
  * @example
  * ```ts ignore

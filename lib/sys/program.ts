@@ -115,7 +115,7 @@ export function progLoad(type: ProgramType, instructions: Uint8Array, options: P
     action: `Cannot load ${type} program${name}`,
     command: "PROG_LOAD",
     log,
-    ...explainProgLoad(-result, log, type),
+    ...explainProgLoad(-result, log, type, options.expectedAttachType),
   });
 }
 
@@ -240,6 +240,8 @@ export interface ProgInfo {
   readonly runTimeNs: bigint;
   /** How often it ran; 0n unless statistics are enabled. */
   readonly runCnt: bigint;
+  /** The id of its BTF; 0 if it has none. */
+  readonly btfId: number;
 }
 
 const INFO_SIZE = 208; // up to run_cnt
@@ -295,6 +297,7 @@ export function progGetInfoByFd(progFd: number): ProgInfo {
       name: request.getString(info + 64, 16),
       runTimeNs: request.getU64(info + 192),
       runCnt: request.getU64(info + 200),
+      btfId: request.getU32(info + 128),
     };
   }
 }

@@ -24,6 +24,7 @@ import { Request } from "./request.ts";
  * - `EINVAL`: the program is of another type; or a name with a tracing program; or a cookie before Linux 6.10
  * - `EFAULT`: a raw_tracepoint program without a name
  * - `EBADF`: `progFd` is not open
+ * - `EMFILE`: the process has too many open files
  *
  * @example
  * ```ts
@@ -78,5 +79,9 @@ function encode(name: string | undefined, progFd: number, cookie: bigint | undef
 function settle(name: string | undefined, result: number): number {
   if (result >= 0) return result;
   const action = name === undefined ? "Cannot attach program" : `Cannot attach to raw tracepoint "${name}"`;
-  throw new BpfError(-result, { action, command: "RAW_TRACEPOINT_OPEN", ...explain("RAW_TRACEPOINT_OPEN", -result) });
+  throw new BpfError(-result, {
+    action,
+    command: "RAW_TRACEPOINT_OPEN",
+    ...explain("RAW_TRACEPOINT_OPEN", -result, name === undefined ? "function" : undefined),
+  });
 }

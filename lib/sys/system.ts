@@ -73,9 +73,68 @@ function piece(request: Request, count: number): Uint8Array<ArrayBuffer> {
   return request.bytes(48, count).slice();
 }
 
+/** Reads up to `length` bytes of the file `path`, open as `fd`, from `offset`; fewer where it ends. */
+export function readAt(fd: number, path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+  const request = new Request(48, 56 + length).u64(0, BigInt(fd)).u64(16, BigInt(length)).u64(24, BigInt(offset));
+  const at = request.room(8, length);
+  const count = request.system(Call.pread64);
+  if (count < 0) {
+    throw new BpfError(-count, { action: `Cannot read "${path}"`, command: "pread64", ...explain("pread64", -count) });
+  }
+  return request.bytes(at, count);
+}
+
+/** Writes all of `bytes` in one call. */
+export function write(fd: number, bytes: Uint8Array): void {
+  const request = new Request(48, 48 + bytes.length).u64(0, BigInt(fd)).u64(16, BigInt(bytes.length));
+  request.data(8, bytes);
+  const result = request.system(Call.write);
+  if (result < 0) {
+    throw new BpfError(-result, { action: "Cannot write", command: "write", ...explain("write", -result) });
+  }
+}
+
+const STAT_SIZE = 144, NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000, EINVAL = 22;
+
+/** The number of an open file: for the directory of a cgroup its id, for a network namespace what infos call `netnsIno`. */
+export function inode(fd: number): bigint {
+  return stat(fd).inode;
+}
+
+/** The number of an open file, and that of the file system it is on. */
+export function stat(fd: number): { device: bigint; inode: bigint } {
+  const request = new Request(48, 48 + STAT_SIZE).u64(0, BigInt(fd));
+  const at = request.room(8, STAT_SIZE);
+  const result = request.system(Call.fstat);
+  if (result < 0) {
+    throw new BpfError(-result, { action: `Cannot look at fd ${fd}`, command: "fstat", ...explain("fstat", -result) });
+  }
+  return { device: request.getU64(at), inode: request.getU64(at + 8) };
+}
+
+/** {@linkcode stat} of a path. */
+export function statPath(path: string): { device: bigint; inode: bigint } {
+  const fd = open(path);
+  try {
+    return stat(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Refuses an fd that is no network namespace; calls that go there could not say what was wrong. */
+export function checkNetns(fd: number, name: string): void {
+  if (system(Call.ioctl, [fd, NS_GET_NSTYPE]) === CLONE_NEWNET) return;
+  throw new BpfError(EINVAL, { action: `Cannot enter ${name}`, command: "setns", ...explain("setns", EINVAL) });
+}
+
 /** The whole of a small file as text, as those of /proc and /sys are. */
 export function readTextFile(path: string): string {
-  const fd = open(path);
+  return readText(open(path));
+}
+
+/** The text of an open file, which is closed. */
+export function readText(fd: number): string {
   try {
     const decoder = new TextDecoder();
     let text = "";
@@ -107,6 +166,79 @@ export function unlink(path: string): void {
   }
 }
 
+/** Gives a file another path, in place of what is there: whoever opens that path finds the one or the other. */
+export function rename(from: string, to: string): void {
+  const result = system(Call.renameat2, [AT_FDCWD, 0, AT_FDCWD, 0, 0], (r) => {
+    r.string(8, from);
+    r.string(24, to);
+  });
+  if (result < 0) {
+    throw new BpfError(-result, {
+      action: `Cannot rename "${from}" to "${to}"`,
+      command: "renameat2",
+      ...explain("renameat2", -result),
+    });
+  }
+}
+
+const LOCK_EX = 2n, EINTR = 4;
+
+/** Waits for the lock of an open file or directory. Closing the fd, or the end of the process, gives it back. */
+export function lock(fd: number): void {
+  const request = new Request(48).u64(0, BigInt(fd)).u64(8, LOCK_EX);
+  let result;
+  do result = request.system(Call.flock); while (result === -EINTR);
+  if (result < 0) {
+    throw new BpfError(-result, { action: `Cannot lock fd ${fd}`, command: "flock", ...explain("flock", -result) });
+  }
+}
+
+const KCMP_FILE = 0;
+
+/**
+ * Compares what two fds are of, in an order that the kernel chooses: 0 if they are of the same open file, duplicated or
+ * inherited. Negative if that cannot be seen.
+ */
+export function compareFiles(pid: number, fd: number, otherPid: number, otherFd: number): number {
+  return system(Call.kcmp, [pid, otherPid, KCMP_FILE, fd, otherFd]);
+}
+
+const DT_DIR = 4, DT_REG = 8;
+
+/** The names in a directory, without `.` and `..`, and what they are of. */
+export function readDirectory(path: string): { name: string; isDirectory: boolean; isFile: boolean; inode: bigint }[] {
+  const fd = open(path);
+  try {
+    const request = new Request(48, 48 + PIECE).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
+    const room = request.room(8, PIECE);
+    const entries = [];
+    for (let size; (size = request.system(Call.getdents64)) !== 0;) {
+      if (size < 0) {
+        throw new BpfError(-size, {
+          action: `Cannot read directory "${path}"`,
+          command: "getdents64",
+          ...explain("getdents64", -size),
+        });
+      }
+      // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
+      const view = new DataView(request.bytes(room, size).slice().buffer);
+      for (let at = 0; at < size;) {
+        const length = view.getUint16(at + 16, true);
+        const name = request.getString(room + at + 19, length - 19);
+        const type = view.getUint8(at + 18);
+        if (name !== "." && name !== "..") {
+          const inode = view.getBigUint64(at, true);
+          entries.push({ name, isDirectory: type === DT_DIR, isFile: type === DT_REG, inode });
+        }
+        at += length;
+      }
+    }
+    return entries;
+  } finally {
+    close(fd);
+  }
+}
+
 const BPF_FS_MAGIC = 0xcafe4a11;
 
 /** Whether a directory lies on a bpf file system; false if it cannot be opened. */
@@ -119,7 +251,7 @@ export function isOnBpffs(directory: string): boolean {
 }
 
 const encoder = new TextEncoder();
-const AF_UNIX = 1, SOCK_DGRAM_CLOEXEC = 2 | O_CLOEXEC;
+const AF_UNIX = 1, SOCK_DGRAM = 2;
 const SIOCGIFNAME = 0x8910, SIOCGIFINDEX = 0x8933;
 const IFNAMSIZ = 16, IFREQ_SIZE = 40;
 
@@ -161,12 +293,17 @@ export function interfaceName(index: number): string | undefined {
   return request.system(Call.ioctl) < 0 ? undefined : request.getString(48, IFNAMSIZ);
 }
 
-/** An ioctl on a fresh socket, which answers for the network namespace that it was made in. */
+/** A socket, which answers for the network namespace that it was made in. */
+export function openSocket(family: number, type: number, netns?: number): number {
+  const socket = system(Call.socket, [family, type | O_CLOEXEC, 0], (r) => netns === undefined || r.netns(netns));
+  if (socket >= 0) return socket;
+  const command = netns === undefined ? "socket" : "setns";
+  throw new BpfError(-socket, { action: "Cannot open a socket", command, ...explain(command, -socket) });
+}
+
+/** An ioctl on a fresh socket. */
 function interfaceRequest(command: number, netns?: number): Request {
-  const socket = system(Call.socket, [AF_UNIX, SOCK_DGRAM_CLOEXEC, 0], (r) => netns === undefined || r.netns(netns));
-  if (socket < 0) {
-    throw new BpfError(-socket, { action: "Cannot open a socket", command: "socket", ...explain("socket", -socket) });
-  }
+  const socket = openSocket(AF_UNIX, SOCK_DGRAM, netns);
   const request = new Request(48, 128).u64(0, BigInt(socket)).u64(8, BigInt(command)).own(socket);
   request.room(16, IFREQ_SIZE);
   return request;

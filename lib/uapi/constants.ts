@@ -3,20 +3,32 @@
 /** Commands of bpf(2). */
 export const Command = {
   MAP_CREATE: 0,
+  MAP_LOOKUP_ELEM: 1,
+  MAP_UPDATE_ELEM: 2,
+  MAP_DELETE_ELEM: 3,
+  MAP_GET_NEXT_KEY: 4,
   PROG_LOAD: 5,
   OBJ_PIN: 6,
   OBJ_GET: 7,
   PROG_GET_FD_BY_ID: 13,
+  MAP_GET_FD_BY_ID: 14,
   OBJ_GET_INFO_BY_FD: 15,
   PROG_QUERY: 16,
   RAW_TRACEPOINT_OPEN: 17,
+  BTF_LOAD: 18,
+  BTF_GET_FD_BY_ID: 19,
+  MAP_LOOKUP_AND_DELETE_ELEM: 21,
+  BTF_GET_NEXT_ID: 23,
+  MAP_LOOKUP_BATCH: 24,
   LINK_CREATE: 28,
   LINK_UPDATE: 29,
   LINK_GET_FD_BY_ID: 30,
   LINK_GET_NEXT_ID: 31,
+  ENABLE_STATS: 32,
   ITER_CREATE: 33,
   LINK_DETACH: 34,
   PROG_BIND_MAP: 35,
+  TOKEN_CREATE: 36,
 } as const;
 
 /** A command of bpf(2) by its name, without the `BPF_` that all have. */
@@ -29,6 +41,9 @@ export const BPF_F_REPLACE = 4,
   BPF_F_ID = 32,
   BPF_F_PREORDER = 64,
   BPF_F_LINK = 8192;
+
+/** A flag of PROG_QUERY: what runs, with the programs of a cgroup's ancestors. */
+export const BPF_F_QUERY_EFFECTIVE = 1;
 
 /** Modes of an XDP link (`XDP_FLAGS_*`). */
 export const XDP_FLAGS_SKB_MODE = 2, XDP_FLAGS_DRV_MODE = 4, XDP_FLAGS_HW_MODE = 8;
@@ -154,6 +169,45 @@ export const PROGRAM_TYPES = [
   "sk_lookup",
   "syscall",
   "netfilter",
+] as const;
+
+/** The types of maps, as libbpf names them, in the kernel's order. */
+export const MAP_TYPES = [
+  "unspec",
+  "hash",
+  "array",
+  "prog_array",
+  "perf_event_array",
+  "percpu_hash",
+  "percpu_array",
+  "stack_trace",
+  "cgroup_array",
+  "lru_hash",
+  "lru_percpu_hash",
+  "lpm_trie",
+  "array_of_maps",
+  "hash_of_maps",
+  "devmap",
+  "sockmap",
+  "cpumap",
+  "xskmap",
+  "sockhash",
+  "cgroup_storage",
+  "reuseport_sockarray",
+  "percpu_cgroup_storage",
+  "queue",
+  "stack",
+  "sk_storage",
+  "devmap_hash",
+  "struct_ops",
+  "ringbuf",
+  "inode_storage",
+  "task_storage",
+  "bloom_filter",
+  "user_ringbuf",
+  "cgrp_storage",
+  "arena",
+  "insn_array",
 ] as const;
 
 /** Orders in which a cgroup iterator walks, in the kernel's order; index 0 is the kernel's "unspecified". */

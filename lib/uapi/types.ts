@@ -1,5 +1,5 @@
 /** The kernel's enumerations as types and numbers; see constants.ts for their values. */
-import { ATTACH_TYPES, type LINK_TYPES, PROGRAM_TYPES } from "./constants.ts";
+import { ATTACH_TYPES, type LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from "./constants.ts";
 
 /** The type of a link, as libbpf's `libbpf_bpf_link_type_str` names it; `unknown` is one newer than this package. */
 export type LinkType = (typeof LINK_TYPES)[number];
@@ -15,8 +15,12 @@ export type AttachType = (typeof ATTACH_TYPES)[number] | (string & Record<never,
 /** A program type, as libbpf's `libbpf_bpf_prog_type_str` names it; `program_type_N` is one newer than this package. */
 export type ProgramType = (typeof PROGRAM_TYPES)[number] | (string & Record<never, never>);
 
+/** A map type, as libbpf's `libbpf_bpf_map_type_str` names it; `map_type_N` is one newer than this package. */
+export type MapType = (typeof MAP_TYPES)[number] | (string & Record<never, never>);
+
 const attachTypes: ReadonlyMap<string, number> = new Map(ATTACH_TYPES.map((name, number) => [name, number]));
 const programTypes: ReadonlyMap<string, number> = new Map(PROGRAM_TYPES.map((name, number) => [name, number]));
+const mapTypes: ReadonlyMap<string, number> = new Map(MAP_TYPES.map((name, number) => [name, number]));
 
 /** The kernel's number of an attach type. */
 export function attachTypeNumber(value: unknown, name: string): number {
@@ -36,6 +40,16 @@ export function programTypeNumber(value: unknown, name: string): number {
 /** The name of the kernel's program type `number`. */
 export function programTypeName(number: number): ProgramType {
   return PROGRAM_TYPES[number] ?? `program_type_${number}`;
+}
+
+/** The kernel's number of a map type. */
+export function mapTypeNumber(value: unknown, name: string): number {
+  return numberOf(value, name, mapTypes, "map_type_");
+}
+
+/** The name of the kernel's map type `number`. */
+export function mapTypeName(number: number): MapType {
+  return MAP_TYPES[number] ?? `map_type_${number}`;
 }
 
 function numberOf(value: unknown, name: string, known: ReadonlyMap<string, number>, prefix: string): number {

@@ -1,0 +1,95 @@
+/** Links to a place in the kernel's code. */
+import type { Program } from "../program.ts";
+import { checkInteger, checkKeys, checkString, checkU64, kindOf } from "../sys/check.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { openEvent, probeType } from "../sys/perf_event.ts";
+import type { Attachment } from "./attachment.ts";
+import { toEvent } from "./event.ts";
+import type { LinkInfoBase } from "./info.ts";
+
+/**
+ * A program of type kprobe runs whenever the kernel comes to an instruction, or returns from a function; on every CPU
+ * and for every process.
+ *
+ * Since Linux 5.15. Such links can neither be updated nor detached by force: they end when the last fd and pin are
+ * gone. Takes CAP_PERFMON. For many functions `kprobe_multi` is faster, to attach and to run. Functions that the
+ * compiler inlined cannot be probed, and the kernel refuses those that probes themselves need.
+ */
+export type KprobeTarget =
+  & {
+    /** The kind of target. */
+    type: "kprobe";
+    /** Bytes from the symbol or address to the instruction. */
+    offset?: number | undefined;
+    /** Whether to run when the function returns, not when it is entered. */
+    retprobe?: boolean | undefined;
+    /** What the program reads with `bpf_get_attach_cookie`. */
+    cookie?: bigint | undefined;
+  }
+  & ({
+    /** The function's name, as `do_unlinkat`. */
+    symbol: string;
+    /** Only without `symbol`. */
+    address?: undefined;
+  } | {
+    /** The instruction's address. */
+    address: bigint;
+    /** Only without `address`. */
+    symbol?: undefined;
+  });
+
+/** Info of a link to a place in the kernel's code. Since Linux 6.6. */
+export interface KprobeInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "perf_event";
+  /** Whether the program runs before the instruction or when its function returns. */
+  event: "kprobe" | "kretprobe";
+  /** The function's name; absent if it was given by its address. */
+  symbol?: string;
+  /** Bytes from the symbol to the instruction. */
+  offset: number;
+  /** The instruction's address, without an ENDBR before it; absent for those who may not read kernel symbols. */
+  address?: bigint;
+  /** How often the program could not run. Since Linux 6.7. */
+  missed?: number;
+  /** The cookie; 0n if none was given. Since Linux 6.9. */
+  cookie?: bigint;
+}
+
+export function prepareKprobe(_program: Program, target: KprobeTarget): Attachment {
+  checkKeys(target, "target", ["type", "symbol", "address", "offset", "retprobe", "cookie"]);
+  const { symbol, address, offset = 0, retprobe = false, cookie } = target;
+  if ((symbol === undefined) === (address === undefined)) {
+    throw new TypeError("target must have one of symbol and address");
+  }
+  checkInteger(offset, "target.offset", 0, 0xffffffff);
+  if (typeof retprobe !== "boolean") throw new TypeError(`target.retprobe must be a boolean, not ${kindOf(retprobe)}`);
+  if (cookie !== undefined) checkU64(cookie, "target.cookie");
+  const place = symbol === undefined
+    ? { config2: checkU64(checkU64(address, "target.address") + BigInt(offset), "target.address plus offset") }
+    : { config1: checkString(symbol, "target.symbol"), config2: BigInt(offset) };
+  const probe = probeType("kprobe");
+  const event = { type: probe.type, config: retprobe ? probe.retprobe : 0n, ...place };
+  return toEvent(openEvent(event, -1, 0, `Cannot attach to ${describeKprobe(target)}`, "kprobe"), cookie);
+}
+
+export function describeKprobe({ symbol, address, offset = 0, retprobe }: KprobeTarget): string {
+  const place = symbol ?? `0x${address?.toString(16)}`;
+  return `${retprobe ? "the return of " : ""}kernel function ${place}${
+    offset === 0 ? "" : `+0x${offset.toString(16)}`
+  }`;
+}
+
+export function readKprobe(
+  { id, progId, perfType, funcName, offset, addr, missed, cookie }: Extract<
+    BpfLinkInfo,
+    { type: "perf_event"; perfType: "kprobe" | "kretprobe" }
+  >,
+): KprobeInfo {
+  const info: KprobeInfo = { type: "perf_event", id, programId: progId, event: perfType, offset };
+  if (funcName !== "") info.symbol = funcName;
+  if (addr !== 0n) info.address = addr;
+  if (missed !== undefined) info.missed = Number(missed);
+  if (cookie !== undefined) info.cookie = cookie;
+  return info;
+}

@@ -1,0 +1,84 @@
+/** Links to the netfilter hooks of a network namespace. */
+import type { Program } from "../program.ts";
+import { checkInteger, checkKeys, checkOneOf, kindOf } from "../sys/check.ts";
+import { isOlderThan } from "../sys/diagnose.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { type Attachment, type Netns, openNetns } from "./attachment.ts";
+import type { LinkInfoBase } from "./info.ts";
+
+/**
+ * The program judges the packets of a network namespace beside nftables and iptables: it returns NF_ACCEPT (1) or
+ * NF_DROP (0).
+ *
+ * Since Linux 6.4; `defragment` 6.6. Such links can be detached, but not updated. A hook of a family takes one program
+ * a priority. A link keeps its network namespace alive until it is detached or closed, and the kernel does not tell
+ * whether it still is attached.
+ */
+export interface NetfilterTarget {
+  /** The kind of target. */
+  type: "netfilter";
+  /** The network namespace; the caller's own if absent. */
+  netns?: Netns | undefined;
+  /** Which packets: those of IPv4 or IPv6. */
+  family: "ipv4" | "ipv6";
+  /** Where on the way of a packet. */
+  hook: "prerouting" | "local_in" | "forward" | "local_out" | "postrouting";
+  /** The order among all that is at the hook, lowest first: -2147483647 to 2147483646; iptables' filter is at 0. */
+  priority: number;
+  /** Whether fragments are put together first; the priority must be above -400 then. */
+  defragment?: boolean | undefined;
+}
+
+/** Info of a link to a netfilter hook. */
+export interface NetfilterInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "netfilter";
+  /** Which packets it sees. */
+  family: "ipv4" | "ipv6";
+  /** Where on the way of a packet. */
+  hook: NetfilterTarget["hook"];
+  /** The order among all that is at the hook. */
+  priority: number;
+  /** Whether fragments are put together first; absent before Linux 6.13, which tells it only in some updates. */
+  defragment?: boolean;
+}
+
+const FAMILIES = { ipv4: 2, ipv6: 10 } as const;
+const HOOKS = ["prerouting", "local_in", "forward", "local_out", "postrouting"] as const;
+const BPF_F_NETFILTER_IP_DEFRAG = 1;
+
+export function prepareNetfilter(_program: Program, target: NetfilterTarget): Attachment {
+  checkKeys(target, "target", ["type", "netns", "family", "hook", "priority", "defragment"]);
+  const { netns, family, hook, priority, defragment = false } = target;
+  if (typeof defragment !== "boolean") {
+    throw new TypeError(`target.defragment must be a boolean, not ${kindOf(defragment)}`);
+  }
+  const netfilter = {
+    pf: FAMILIES[checkOneOf(family, "target.family", ["ipv4", "ipv6"])],
+    hooknum: HOOKS.indexOf(checkOneOf(hook, "target.hook", HOOKS)),
+    priority: checkInteger(priority, "target.priority", -0x80000000, 0x7fffffff),
+    flags: defragment ? BPF_F_NETFILTER_IP_DEFRAG : 0,
+  };
+  const made = { attachType: "netfilter", targetFd: 0 };
+  if (netns === undefined) return { ...made, options: { netfilter } };
+  const { fd, temporary } = openNetns(netns, "target.netns");
+  return { ...made, options: { netfilter, netns: fd }, temporary };
+}
+
+export function describeNetfilter({ family, hook, priority, netns }: NetfilterTarget): string {
+  const place = `netfilter hook ${hook} (${family}, priority ${priority})`;
+  return netns === undefined ? place : `${place} in network namespace ${netns}`;
+}
+
+/** Kernels before 6.13 return no flags, except those that have the fix as an update: found when a flag is seen. */
+let tellsFlags: boolean | undefined;
+
+export function readNetfilter(
+  { id, progId, pf, hooknum, priority, flags }: Extract<BpfLinkInfo, { type: "netfilter" }>,
+): NetfilterInfo {
+  const family = pf === FAMILIES.ipv6 ? "ipv6" : "ipv4";
+  const info: NetfilterInfo = { type: "netfilter", id, programId: progId, family, hook: HOOKS[hooknum]!, priority };
+  tellsFlags = flags !== 0 || (tellsFlags ?? !isOlderThan("6.13"));
+  if (tellsFlags) info.defragment = (flags & BPF_F_NETFILTER_IP_DEFRAG) !== 0;
+  return info;
+}

@@ -1,0 +1,240 @@
+/** Links to perf events. */
+import type { Program } from "../program.ts";
+import { checkFd, checkInteger, checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../sys/check.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { openEvent, type PerfEventAttr, perfEventEnable } from "../sys/perf_event.ts";
+import { cacheEvent, HARDWARE_EVENTS, SOFTWARE_EVENTS } from "../uapi/perf_event.ts";
+import type { Attachment } from "./attachment.ts";
+import { toEvent } from "./event.ts";
+import type { LinkInfoBase } from "./info.ts";
+import { type KprobeInfo, readKprobe } from "./kprobe.ts";
+import { readTracepoint, type TracepointInfo } from "./tracepoint.ts";
+import { readUprobe, type UprobeInfo } from "./uprobe.ts";
+
+/** An event that the kernel or the hardware counts. */
+export interface PerfEvent {
+  /** The kind of event; a number is the `type` of one of /sys/bus/event_source/devices. */
+  type: "hardware" | "software" | "cache" | "raw" | "breakpoint" | number;
+  /**
+   * Which event of that kind: the kernel's number, or a name as `perf list` or the kernel's headers have it:
+   * `cpu_clock` or `page-faults` (software), `cpu_cycles` (hardware), `L1-dcache-load-misses` (cache). 0n for a
+   * breakpoint.
+   */
+  config: bigint | string;
+  /** The kernel's `config1`, where the kind has one. */
+  config1?: bigint | undefined;
+  /** The kernel's `config2`, where the kind has one. */
+  config2?: bigint | undefined;
+  /** What a breakpoint of the hardware waits for. */
+  breakpoint?: {
+    /** The first byte: in the kernel, or with `pid` in that process. */
+    address: bigint;
+    /** How many bytes; for `execute` 8. */
+    length: 1 | 2 | 4 | 8;
+    /** What is done there. */
+    access: "read" | "write" | "readwrite" | "execute";
+  } | undefined;
+  /** The CPU to count on; each that the process runs on if absent. */
+  cpu?: number | undefined;
+  /** The process to count, by the id of a thread, 0 being the caller's; every process if absent. */
+  pid?: number | undefined;
+  /** The program runs once every so many events (nanoseconds for a clock). Without it and `sampleFrequency`, never. */
+  samplePeriod?: bigint | undefined;
+  /** The program runs about so many times a second instead. */
+  sampleFrequency?: bigint | undefined;
+  /** Whether not to count in user mode. */
+  excludeUser?: boolean | undefined;
+  /** Whether not to count in the kernel. */
+  excludeKernel?: boolean | undefined;
+}
+
+/**
+ * A program of type perf_event runs at each sample of an event. It takes one CPU or one process, or both: an event for
+ * every process on every CPU is as many links as there are CPUs.
+ *
+ * Since Linux 5.15. Such links can neither be updated nor detached by force: they end when the last fd and pin are
+ * gone. An event that is opened here lives as long as the link and takes CAP_PERFMON; one that is given by its fd is
+ * enabled, takes one program only, and its fd may be closed afterwards.
+ */
+export interface PerfEventTarget {
+  /** The kind of target. */
+  type: "perf_event";
+  /** An fd of a perf event, or what to open. */
+  event: number | PerfEvent;
+  /** What the program reads with `bpf_get_attach_cookie`. */
+  cookie?: bigint | undefined;
+}
+
+/** Info of a link to a perf event that is neither a probe nor a tracepoint. Since Linux 6.6. */
+export interface EventInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "perf_event";
+  /** What kind of event it is. */
+  event: "event";
+  /** The kernel's number of the kind, which may be the one that stands behind the number it was opened with. */
+  eventType: number;
+  /** The event's number among those of the kind. */
+  config: bigint;
+  /** The cookie; 0n if none was given. Since Linux 6.9. */
+  cookie?: bigint;
+}
+
+/** Info of a link to a perf event from kernels before 6.6, which tell nothing. */
+export interface UnknownEventInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "perf_event";
+  /** What kind of event it is. */
+  event: "unknown";
+}
+
+/** `PERF_TYPE_*`; 2 is for tracepoints, which are a kind of target of their own. */
+const TYPES = { hardware: 0, software: 1, cache: 3, raw: 4, breakpoint: 5 } as const;
+const TYPE_NAMES = Object.keys(TYPES) as (keyof typeof TYPES)[];
+const ACCESS = { read: 1, write: 2, readwrite: 3, execute: 4 } as const;
+const ACCESS_NAMES = Object.keys(ACCESS) as (keyof typeof ACCESS)[];
+const ANY = -1;
+
+export function preparePerfEvent(_program: Program, target: PerfEventTarget): Attachment {
+  checkKeys(target, "target", ["type", "event", "cookie"]);
+  const { event, cookie } = target;
+  if (cookie !== undefined) checkU64(cookie, "target.cookie");
+  if (typeof event !== "number") {
+    return toEvent(openEvent(...encodeEvent(event), `Cannot open ${describePerfEvent(target)}`), cookie);
+  }
+  perfEventEnable(checkFd(event, "target.event"));
+  return { ...toEvent(event, cookie), temporary: [] };
+}
+
+function encodeEvent(event: PerfEvent): [attr: PerfEventAttr, pid: number, cpu: number] {
+  const name = "target.event";
+  if (typeof event !== "object" || event === null) {
+    throw new TypeError(`${name} must be an fd or an object, not ${kindOf(event)}`);
+  }
+  checkKeys(event, name, FIELDS);
+  const { cpu, pid, samplePeriod, sampleFrequency, excludeUser, excludeKernel } = event;
+  if (cpu === undefined && pid === undefined) throw new TypeError(`${name} must have cpu or pid, or both`);
+  if (samplePeriod !== undefined && sampleFrequency !== undefined) {
+    throw new TypeError(`${name} may have samplePeriod or sampleFrequency, not both`);
+  }
+  if (samplePeriod !== undefined) checkU64(samplePeriod, `${name}.samplePeriod`);
+  if (sampleFrequency !== undefined) checkU64(sampleFrequency, `${name}.sampleFrequency`);
+  for (const [field, value] of Object.entries({ excludeUser, excludeKernel })) {
+    if (value !== undefined && typeof value !== "boolean") {
+      throw new TypeError(`${name}.${field} must be a boolean, not ${kindOf(value)}`);
+    }
+  }
+  return [
+    {
+      type: typeof event.type === "number"
+        ? checkU32(event.type, `${name}.type`)
+        : TYPES[checkOneOf(event.type, `${name}.type`, TYPE_NAMES)],
+      config: encodeConfig(event),
+      ...encodeExtension(event),
+      samplePeriod,
+      sampleFreq: sampleFrequency,
+      excludeUser,
+      excludeKernel,
+    },
+    pid === undefined ? ANY : checkInteger(pid, `${name}.pid`, 0, 0x7fffffff),
+    cpu === undefined ? ANY : checkInteger(cpu, `${name}.cpu`, 0, 0x7fffffff),
+  ];
+}
+
+const FIELDS: readonly (keyof PerfEvent)[] = [
+  "type",
+  "config",
+  "config1",
+  "config2",
+  "breakpoint",
+  "cpu",
+  "pid",
+  "samplePeriod",
+  "sampleFrequency",
+  "excludeUser",
+  "excludeKernel",
+];
+
+function encodeConfig({ type, config }: PerfEvent): bigint {
+  if (typeof config !== "string") return checkU64(config, "target.event.config");
+  const name = config.toLowerCase().replaceAll("-", "_");
+  if (type === "cache") {
+    const number = cacheEvent(name);
+    if (number !== undefined) return number;
+    throw new TypeError(
+      `target.event.config must be a bigint or a name such as "L1-dcache-load-misses", not "${config}"`,
+    );
+  }
+  const names = type === "hardware" ? HARDWARE_EVENTS : type === "software" ? SOFTWARE_EVENTS : undefined;
+  if (names === undefined) {
+    throw new TypeError(`target.event.config must be a bigint: events of type ${type} have no names`);
+  }
+  const number = names.indexOf(ALIASES[name] ?? name);
+  if (number >= 0) return BigInt(number);
+  throw new TypeError(`target.event.config must be a bigint or one of ${names.join(", ")}, not "${config}"`);
+}
+
+/** Names of perf that differ from the kernel's. */
+const ALIASES: Readonly<Record<string, string>> = {
+  cycles: "cpu_cycles",
+  branches: "branch_instructions",
+  ref_cycles: "ref_cpu_cycles",
+  faults: "page_faults",
+  minor_faults: "page_faults_min",
+  major_faults: "page_faults_maj",
+};
+
+function encodeExtension(
+  { type, config1, config2, breakpoint }: PerfEvent,
+): Pick<PerfEventAttr, "config1" | "config2" | "bpType"> {
+  const name = "target.event.breakpoint";
+  if ((type === "breakpoint") !== (breakpoint !== undefined)) {
+    throw new TypeError(`${name} and the type "breakpoint" go together`);
+  }
+  if (breakpoint === undefined) {
+    if (config1 !== undefined) checkU64(config1, "target.event.config1");
+    if (config2 !== undefined) checkU64(config2, "target.event.config2");
+    return { config1, config2 };
+  }
+  if (config1 !== undefined || config2 !== undefined) {
+    throw new TypeError("target.event may have breakpoint, or config1 and config2, not both");
+  }
+  checkKeys(breakpoint, name, ["address", "length", "access"]);
+  const { address, length, access } = breakpoint;
+  if (![1, 2, 4, 8].includes(checkInteger(length, `${name}.length`, 1, 8))) {
+    throw new RangeError(`${name}.length must be 1, 2, 4 or 8, not ${length}`);
+  }
+  return {
+    config1: checkU64(address, `${name}.address`),
+    config2: BigInt(length),
+    bpType: ACCESS[checkOneOf(access, `${name}.access`, ACCESS_NAMES)],
+  };
+}
+
+export function describePerfEvent({ event }: PerfEventTarget): string {
+  if (typeof event === "number") return `perf event (fd ${event})`;
+  return `perf event ${typeof event.type === "number" ? `of type ${event.type}` : event.type} ${event.config}`;
+}
+
+export function readPerfEvent(
+  info: Extract<BpfLinkInfo, { type: "perf_event" }>,
+): KprobeInfo | UprobeInfo | TracepointInfo | EventInfo | UnknownEventInfo {
+  const { id, progId } = info;
+  switch (info.perfType) {
+    case "kprobe":
+    case "kretprobe":
+      return readKprobe(info);
+    case "uprobe":
+    case "uretprobe":
+      return readUprobe(info);
+    case "tracepoint":
+      return readTracepoint(info);
+    case "event": {
+      const { eventType, config, cookie } = info;
+      const event: EventInfo = { type: "perf_event", id, programId: progId, event: "event", eventType, config };
+      if (cookie !== undefined) event.cookie = cookie;
+      return event;
+    }
+    case "unspec":
+      return { type: "perf_event", id, programId: progId, event: "unknown" };
+  }
+}

@@ -1,0 +1,73 @@
+/** Links that register a set of programs as one implementation of something in the kernel. */
+import { BpfError } from "../error.ts";
+import type { BpfMap } from "../map.ts";
+import { checkKeys } from "../sys/check.ts";
+import { linkUpdate } from "../sys/link.ts";
+import { linkGetInfoByFd } from "../sys/link_info.ts";
+import { mapGetFdById } from "../sys/map.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { close } from "../sys/system.ts";
+import { type Attachment, mapFd } from "./attachment.ts";
+import type { LinkInfoBase } from "./info.ts";
+
+/**
+ * The programs implement a struct of functions of the kernel, such as a TCP congestion control. What is attached is a
+ * map of type struct_ops, made with `link: true`, whose value holds the fds of the programs.
+ *
+ * Since Linux 6.4; detaching by force 6.11. Such links can be updated with another map if the struct allows it, never
+ * with the one that they hold: kernels crash on that.
+ */
+export interface StructOpsTarget {
+  /** The kind of target; what is implemented, the map says. */
+  type: "struct_ops";
+}
+
+/** Info of a link of a struct_ops map. */
+export interface StructOpsInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "struct_ops";
+  /** The id of the map; 0 if detached. */
+  mapId: number;
+}
+
+export function prepareStructOps(map: BpfMap, target: StructOpsTarget): Attachment {
+  checkKeys(target, "target", ["type"]);
+  mapFd(map, "source", ["struct_ops"]);
+  return { attachType: "struct_ops", targetFd: 0 };
+}
+
+export function describeStructOps(): string {
+  return "the kernel's struct_ops";
+}
+
+const EEXIST = 17;
+
+/**
+ * Puts another map into a link, and never the one that it holds: on that, kernels stop with a BUG that blocks every
+ * struct_ops until the machine is started anew. Somebody else may put it in between this look and the call; the kernel
+ * is told what was seen, so it refuses then.
+ */
+export function updateStructOps(linkFd: number, map: BpfMap, expected: BpfMap | undefined): void {
+  const info = linkGetInfoByFd(linkFd), held = info.type === "struct_ops" ? info.mapId : 0;
+  if (map.id === held || map.id === expected?.id) {
+    throw new BpfError(EEXIST, {
+      action: `Cannot update link (fd ${linkFd})`,
+      command: "LINK_UPDATE",
+      reason: "exists",
+      meaning: map.id === held ? `the link holds map ${held} already` : "the map is the one that is expected",
+      hint: "the kernel would crash on it; make a new map for each update",
+    });
+  }
+  if (expected !== undefined) return linkUpdate(linkFd, map.fd, { oldMapFd: expected.fd });
+  if (held === 0) return linkUpdate(linkFd, map.fd); // detached for good
+  const heldFd = mapGetFdById(held);
+  try {
+    linkUpdate(linkFd, map.fd, { oldMapFd: heldFd });
+  } finally {
+    close(heldFd);
+  }
+}
+
+export function readStructOps({ id, mapId }: Extract<BpfLinkInfo, { type: "struct_ops" }>): StructOpsInfo {
+  return { type: "struct_ops", id, attached: mapId !== 0, mapId };
+}

@@ -1,0 +1,66 @@
+/** Links of programs that know a tracepoint's arguments by their types. */
+import { BpfError } from "../error.ts";
+import { expectedAttachTypeOf, type Program } from "../program.ts";
+import { btfFind } from "../sys/btf.ts";
+import { checkKeys, checkU64 } from "../sys/check.ts";
+import { progLoad } from "../sys/program.ts";
+import { close } from "../sys/system.ts";
+import type { Attachment } from "./attachment.ts";
+
+/**
+ * The program runs at the tracepoint that it was loaded for (`attachTo: "sched_switch"` with the attach type
+ * `trace_raw_tp`).
+ *
+ * Since Linux 5.7. The kernel makes a link of type raw_tracepoint of it, which can neither be updated nor detached by
+ * force: it ends when the last fd and pin are gone.
+ */
+export interface TpBtfTarget {
+  /** The kind of target. */
+  type: "tp_btf";
+  /** What the program reads with `bpf_get_attach_cookie`; since Linux 6.10. */
+  cookie?: bigint | undefined;
+}
+
+export function prepareTpBtf(program: Program, target: TpBtfTarget): Attachment {
+  checkKeys(target, "target", ["type", "cookie"]);
+  const { cookie } = target;
+  if (cookie !== undefined) checkU64(cookie, "target.cookie");
+  const attachType = expectedAttachTypeOf(program);
+  if (attachType !== undefined && attachType !== "trace_raw_tp") {
+    throw refusal(program, "invalid", `it was loaded for ${attachType}`, "load it with the attach type trace_raw_tp");
+  }
+  if (cookie !== undefined && !canReadCookie()) {
+    throw refusal(program, "unsupported", "no program could read the cookie here", "cookies came with Linux 6.10");
+  }
+  return { rawTracepoint: undefined, cookie };
+}
+
+function refusal(program: Program, reason: "invalid" | "unsupported", meaning: string, hint: string): BpfError {
+  const action = `Cannot attach program ${program.id} to its tracepoint`;
+  return new BpfError(22, { action, command: "RAW_TRACEPOINT_OPEN", reason, meaning, hint });
+}
+
+// call bpf_get_attach_cookie; r0 = 0; exit
+const READER = new Uint8Array([0x85, 0, 0, 0, 174, 0, 0, 0, 0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+let cookieReadable: boolean | undefined;
+
+/** Some kernels take a cookie that no program can read. Asked once, by loading one that would. */
+function canReadCookie(): boolean {
+  return cookieReadable ??= loadsReader();
+}
+
+function loadsReader(): boolean {
+  const attachBtfId = btfFind("typedef", "btf_trace_sys_enter");
+  try {
+    close(progLoad("tracing", READER, { expectedAttachType: "trace_raw_tp", attachBtfId, logLevel: 0 }));
+    return true;
+  } catch (error) {
+    // who may not load programs cannot ask, and has one that somebody else loaded
+    if (error instanceof BpfError) return error.code === "EPERM";
+    throw error;
+  }
+}
+
+export function describeTpBtf(): string {
+  return "its tracepoint";
+}

@@ -1,0 +1,80 @@
+/** Links to a tracepoint. */
+import { BpfError } from "../error.ts";
+import type { Program } from "../program.ts";
+import { checkKeys, checkString, checkU64 } from "../sys/check.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { openEvent } from "../sys/perf_event.ts";
+import { readTracefs } from "../sys/tracefs.ts";
+import type { Attachment } from "./attachment.ts";
+import { toEvent } from "./event.ts";
+import type { LinkInfoBase } from "./info.ts";
+
+/**
+ * A program of type tracepoint runs at a tracepoint, on every CPU and for every process, and sees its record as the
+ * `format` file of tracefs describes it.
+ *
+ * Since Linux 5.15. Such links can neither be updated nor detached by force: they end when the last fd and pin are
+ * gone. Takes CAP_PERFMON, and where tracefs is not mounted CAP_SYS_ADMIN: it is mounted for the moment, for nobody to
+ * see.
+ */
+export interface TracepointTarget {
+  /** The kind of target. */
+  type: "tracepoint";
+  /** The tracepoint's category, as `sched`: a directory of `events` in tracefs. */
+  category: string;
+  /** Its name, as `sched_switch`. */
+  name: string;
+  /** What the program reads with `bpf_get_attach_cookie`. */
+  cookie?: bigint | undefined;
+}
+
+/** Info of a link to a tracepoint. Since Linux 6.6. */
+export interface TracepointInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "perf_event";
+  /** What kind of event it is. */
+  event: "tracepoint";
+  /** The tracepoint's name, without its category. */
+  name: string;
+  /** The cookie; 0n if none was given. Since Linux 6.9. */
+  cookie?: bigint;
+}
+
+const PERF_TYPE_TRACEPOINT = 2;
+
+export function prepareTracepoint(_program: Program, target: TracepointTarget): Attachment {
+  checkKeys(target, "target", ["type", "category", "name", "cookie"]);
+  const category = checkName(target.category, "target.category"), name = checkName(target.name, "target.name");
+  if (target.cookie !== undefined) checkU64(target.cookie, "target.cookie");
+  const action = `Cannot attach to ${describeTracepoint(target)}`;
+  const id = readTracefs(`events/${category}/${name}/id`);
+  if (id === undefined) {
+    throw new BpfError(2, {
+      action,
+      command: "tracefs",
+      reason: "invalid",
+      meaning: "the kernel has no such tracepoint",
+      hint: "available_events in tracefs lists them; that of a module is there while the module is loaded",
+    });
+  }
+  return toEvent(openEvent({ type: PERF_TYPE_TRACEPOINT, config: BigInt(id) }, -1, 0, action), target.cookie);
+}
+
+/** The name of a directory. */
+function checkName(value: unknown, name: string): string {
+  const text = checkString(value, name);
+  if (!/^\w+$/.test(text)) throw new TypeError(`${name} must be letters, digits and "_", not "${text}"`);
+  return text;
+}
+
+export function describeTracepoint(target: TracepointTarget): string {
+  return `tracepoint ${target.category}/${target.name}`;
+}
+
+export function readTracepoint(
+  { id, progId, tpName, cookie }: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "tracepoint" }>,
+): TracepointInfo {
+  const info: TracepointInfo = { type: "perf_event", id, programId: progId, event: "tracepoint", name: tpName };
+  if (cookie !== undefined) info.cookie = cookie;
+  return info;
+}

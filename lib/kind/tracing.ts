@@ -1,0 +1,122 @@
+/** Links to functions: of the kernel, of its security hooks, of other programs. */
+import { BpfError } from "../error.ts";
+import { expectedAttachTypeOf, Program } from "../program.ts";
+import { checkKeys, checkU32, checkU64, kindOf } from "../sys/check.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { btfFindInProgram } from "../sys/program_btf.ts";
+import type { AttachType } from "../uapi/types.ts";
+import type { Attachment } from "./attachment.ts";
+import type { LinkInfoBase } from "./info.ts";
+
+/**
+ * The program runs when a function is entered or left (`trace_fentry`, `trace_fexit`, `trace_fsession`), may change
+ * what it returns (`modify_return`), decides at a security hook (`lsm_mac`), or replaces a function of another program
+ * (type `ext`). Which function, and as what, it was loaded for: see `attachTo` of `ProgramLoadOptions`.
+ *
+ * Since Linux 5.7; `ext` 5.10, `cookie` 5.19, `trace_fsession` 7.0. Such links can neither be updated nor detached by
+ * force: they end when the last fd and pin are gone. A function takes 38 programs; a program can be attached to its
+ * function once.
+ */
+export interface TracingTarget {
+  /** The kind of target. */
+  type: "tracing";
+  /** What the program reads with `bpf_get_attach_cookie`; only for a program that was loaded here. */
+  cookie?: bigint | undefined;
+  /**
+   * The function that a program of type `ext` replaces, in a program that is like the one it was loaded for. It may be
+   * absent the first time: then it is the one it was loaded for.
+   */
+  replace?: {
+    /** The program. */
+    program: Program;
+    /** The function's name in the program's BTF; finding it takes CAP_SYS_ADMIN. */
+    symbol: string;
+  } | {
+    /** The program. */
+    program: Program;
+    /** The function's id in the program's BTF. */
+    btfId: number;
+  } | undefined;
+}
+
+/** Info of a link to a function. */
+export interface TracingInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "tracing";
+  /** As what the program is attached; for a program of type ext the kernel's 0, `cgroup_inet_ingress`. */
+  attachType: AttachType;
+  /** The id of the program that has the function, or of the BTF object of the kernel or module. Since Linux 5.13. */
+  targetObjectId?: number;
+  /** The function's id in the BTF of that. Since Linux 5.13. */
+  targetBtfId?: number;
+  /** The cookie; 0n if none was given. Since Linux 6.17. */
+  cookie?: bigint;
+}
+
+export function prepareTracing(program: Program, target: TracingTarget): Attachment {
+  checkKeys(target, "target", ["type", "cookie", "replace"]);
+  const { cookie, replace } = target;
+  if (cookie !== undefined) checkU64(cookie, "target.cookie");
+  if (replace !== undefined) return prepareReplacement(replace, cookie);
+  refuseTracepoint(program);
+  // it is the only way before 5.19, and has no cookie
+  if (cookie === undefined) return { rawTracepoint: undefined };
+  return { attachType: loadedFor(program), targetFd: 0, options: { tracing: { cookie } } };
+}
+
+function prepareReplacement(replace: NonNullable<TracingTarget["replace"]>, cookie: bigint | undefined): Attachment {
+  checkKeys(replace, "target.replace", ["program", "symbol", "btfId"]);
+  const { program, symbol, btfId } = replace as { program: unknown; symbol?: string; btfId?: number };
+  if (!(program instanceof Program)) {
+    throw new TypeError(`target.replace.program must be a Program, not ${kindOf(program)}`);
+  }
+  if ((symbol === undefined) === (btfId === undefined)) {
+    throw new TypeError("target.replace must have one of symbol and btfId");
+  }
+  const targetBtfId = symbol === undefined
+    ? checkU32(btfId, "target.replace.btfId")
+    : btfFindInProgram(program.fd, symbol, "target.replace.symbol");
+  const tracing = cookie === undefined ? undefined : { cookie };
+  return { attachType: EXTENSION, targetFd: program.fd, options: { targetBtfId, tracing } };
+}
+
+/** Extensions have no attach type: the kernel wants 0, and calls it by this name elsewhere. */
+const EXTENSION = "cgroup_inet_ingress";
+
+/** What a cookie needs to be told: no kernel says for what an opened program was loaded. */
+function loadedFor(program: Program): AttachType {
+  const attachType = program.type === "ext" ? EXTENSION : expectedAttachTypeOf(program);
+  if (attachType !== undefined) return attachType;
+  if (program.type === "lsm") return "lsm_mac";
+  throw new TypeError(
+    `target.cookie needs a program that was loaded here: no kernel tells for which attach type program ${program.id} was`,
+  );
+}
+
+/** The kernel would make a link of another type. */
+function refuseTracepoint(program: Program): void {
+  if (expectedAttachTypeOf(program) !== "trace_raw_tp") return;
+  throw new BpfError(22, {
+    action: `Cannot attach program ${program.id} to a function`,
+    command: "RAW_TRACEPOINT_OPEN",
+    reason: "invalid",
+    meaning: "it was loaded for a tracepoint",
+    hint: 'use the target { type: "tp_btf" }',
+  });
+}
+
+export function describeTracing({ replace }: TracingTarget): string {
+  if (replace === undefined) return "its function";
+  const what = "symbol" in replace ? `"${replace.symbol}"` : `${replace.btfId}`;
+  return `function ${what} of program ${replace.program.id}`;
+}
+
+export function readTracing(
+  { id, progId, attachType, targetObjId, targetBtfId, cookie }: Extract<BpfLinkInfo, { type: "tracing" }>,
+): TracingInfo {
+  const info: TracingInfo = { type: "tracing", id, programId: progId, attachType };
+  if (targetObjId !== undefined) info.targetObjectId = targetObjId;
+  if (targetBtfId !== undefined) info.targetBtfId = targetBtfId;
+  if (cookie !== undefined) info.cookie = cookie;
+  return info;
+}

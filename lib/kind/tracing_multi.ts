@@ -1,0 +1,43 @@
+/** Links to many functions of the kernel at once. So far they are only read. */
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { AttachType } from "../uapi/types.ts";
+import type { LinkInfoBase } from "./info.ts";
+
+/** Info of a link to many functions. */
+export interface TracingMultiInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "tracing_multi";
+  /** As what the program is attached. */
+  attachType: AttachType;
+  /** How many functions. */
+  count: number;
+  /** The id of the BTF object, of the kernel or a module, that has the functions. */
+  btfObjectId: number;
+  /** The functions. */
+  functions: {
+    /** The id in the BTF object. */
+    btfId: number;
+    /** The address; absent for those who may not read kernel symbols. */
+    address?: bigint;
+    /** The cookie; 0n if none was given. */
+    cookie?: bigint;
+  }[];
+}
+
+export function readTracingMulti(
+  { id, progId, attachType, btfObjId, functions }: Extract<BpfLinkInfo, { type: "tracing_multi" }>,
+): TracingMultiInfo {
+  return {
+    type: "tracing_multi",
+    id,
+    programId: progId,
+    attachType,
+    count: functions.length,
+    btfObjectId: btfObjId,
+    functions: functions.map(({ id, addr, cookie }) => ({
+      btfId: id,
+      ...addr === 0n ? {} : { address: addr },
+      cookie,
+    })),
+  };
+}

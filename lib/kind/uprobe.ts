@@ -1,0 +1,122 @@
+/** Links to a place in an executable or a library. */
+import type { Program } from "../program.ts";
+import { checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64, kindOf } from "../sys/check.ts";
+import { elfFunctionOffsets } from "../sys/elf.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import { openEvent, probeType } from "../sys/perf_event.ts";
+import type { Attachment } from "./attachment.ts";
+import { toEvent } from "./event.ts";
+import type { LinkInfoBase } from "./info.ts";
+
+/**
+ * A program of type kprobe runs whenever a process comes to an instruction of a file, or returns from a function.
+ *
+ * Since Linux 5.15. Such links can neither be updated nor detached by force: they end when the last fd and pin are
+ * gone. Takes CAP_PERFMON, and permission to read the file. For many places `uprobe_multi` is faster, above all to
+ * detach. The link holds the file itself: when it is deleted or replaced, processes that still run the old one are
+ * probed, others are not. The file of a process in a container is below `/proc/PID/root`.
+ *
+ * An offset must be that of an instruction. The kernel cannot tell: in the middle of one, processes that come there
+ * crash or go astray.
+ */
+export type UprobeTarget =
+  & {
+    /** The kind of target. */
+    type: "uprobe";
+    /** The executable or library. Names are not searched for in library paths. */
+    path: string | URL;
+    /** The process; every process, also those yet to come, if absent. */
+    pid?: number | undefined;
+    /** Whether to run when the function returns, not when it is entered. */
+    retprobe?: boolean | undefined;
+    /** Where in the file the semaphore of a USDT probe lies, in bytes: a counter above 0 while somebody probes. */
+    referenceCounterOffset?: number | undefined;
+    /** What the program reads with `bpf_get_attach_cookie`. */
+    cookie?: bigint | undefined;
+  }
+  & ({
+    /** The function's name in the file's symbol tables; versions of symbols are ignored. */
+    symbol: string;
+    /** Bytes from the function to the instruction. */
+    offset?: number | undefined;
+  } | {
+    /** Where in the file the instruction is, in bytes (not its address in memory). */
+    offset: number;
+    /** Only where `offset` counts from it. */
+    symbol?: undefined;
+  });
+
+/** Info of a link to a place in a file. Since Linux 6.6. */
+export interface UprobeInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "perf_event";
+  /** Whether the program runs before the instruction or when its function returns. */
+  event: "uprobe" | "uretprobe";
+  /** The file, as it was named when the link was made, also if it is not there any more. */
+  path: string;
+  /** Where in the file, in bytes. */
+  offset: number;
+  /** Where in the file its reference counter is, in bytes; absent if it has none. Since Linux 6.16. */
+  referenceCounterOffset?: number;
+  /** The cookie; 0n if none was given. Since Linux 6.9. */
+  cookie?: bigint;
+}
+
+const REFERENCE_COUNTER = 32n; // its first bit in config
+
+export function prepareUprobe(_program: Program, target: UprobeTarget): Attachment {
+  checkKeys(target, "target", [
+    "type",
+    "path",
+    "pid",
+    "symbol",
+    "offset",
+    "retprobe",
+    "referenceCounterOffset",
+    "cookie",
+  ]);
+  const { pid, symbol, retprobe = false, referenceCounterOffset = 0, cookie } = target;
+  const path = checkPath(target.path, "target.path");
+  if (pid !== undefined) checkInteger(pid, "target.pid", 1, 0x7fffffff);
+  if (symbol !== undefined) checkString(symbol, "target.symbol");
+  const offset = checkInteger(
+    symbol === undefined ? target.offset : target.offset ?? 0,
+    symbol === undefined ? "target.offset (or symbol)" : "target.offset",
+    0,
+    Number.MAX_SAFE_INTEGER,
+  );
+  if (typeof retprobe !== "boolean") throw new TypeError(`target.retprobe must be a boolean, not ${kindOf(retprobe)}`);
+  const counter = BigInt(checkU32(referenceCounterOffset, "target.referenceCounterOffset"));
+  if (cookie !== undefined) checkU64(cookie, "target.cookie");
+
+  const [start] = symbol === undefined ? [0] : elfFunctionOffsets(path, { names: [symbol] });
+  const probe = probeType("uprobe");
+  const event = {
+    type: probe.type,
+    config: counter << REFERENCE_COUNTER | (retprobe ? probe.retprobe : 0n),
+    config1: path,
+    config2: BigInt(start! + offset),
+  };
+  const [process, cpu] = pid === undefined ? [-1, 0] : [pid, -1];
+  return toEvent(openEvent(event, process, cpu, `Cannot attach to ${describeUprobe(target)}`, "uprobe"), cookie);
+}
+
+export function describeUprobe({ path, symbol, offset = 0, pid, retprobe }: UprobeTarget): string {
+  const place = symbol === undefined
+    ? `offset 0x${offset.toString(16)}`
+    : `function ${symbol}${offset === 0 ? "" : `+0x${offset.toString(16)}`}`;
+  const process = pid === undefined ? "" : ` in process ${pid}`;
+  return `${retprobe ? "the return of " : ""}${place} of "${path}"${process}`;
+}
+
+export function readUprobe(
+  { id, progId, perfType, fileName, offset, refCtrOffset, cookie }: Extract<
+    BpfLinkInfo,
+    { type: "perf_event"; perfType: "uprobe" | "uretprobe" }
+  >,
+): UprobeInfo {
+  const info: UprobeInfo = { type: "perf_event", id, programId: progId, event: perfType, path: fileName, offset };
+  if (refCtrOffset) info.referenceCounterOffset = Number(refCtrOffset);
+  if (cookie !== undefined) info.cookie = cookie;
+  return info;
+}

@@ -1,0 +1,155 @@
+/** Links to many places in an executable or a library. */
+import type { Program } from "../program.ts";
+import { checkInteger, checkKeys, checkPath, checkString, checkU64 } from "../sys/check.ts";
+import { elfFunctionOffsets } from "../sys/elf.ts";
+import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { Attachment } from "./attachment.ts";
+import type { LinkInfoBase } from "./info.ts";
+import { checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./multi.ts";
+
+/**
+ * A program of type kprobe runs whenever a process comes to one of many instructions of a file, or returns from one of
+ * many functions. It is loaded with `expectedAttachType: "trace_uprobe_multi"`, or `"trace_uprobe_session"` for
+ * `session`.
+ *
+ * Since Linux 6.6. Such links can neither be updated nor detached by force: they end when the last fd and pin are gone.
+ * Takes permission to read the file. The link holds the file itself: when it is deleted or replaced, processes that
+ * still run the old one are probed, others are not. The file of a process in a container is below `/proc/PID/root`.
+ *
+ * An offset must be that of an instruction. The kernel cannot tell: in the middle of one, processes that come there
+ * crash or go astray.
+ */
+export type UprobeMultiTarget =
+  & {
+    /** The kind of target. */
+    type: "uprobe_multi";
+    /** The executable or library. Names are not searched for in library paths. */
+    path: string | URL;
+    /** The process; every process, also those yet to come, if absent. */
+    pid?: number | undefined;
+    /** Where in the file the semaphores of USDT probes lie, one for each place, 0 is none; not with `pattern`. */
+    referenceCounterOffsets?: readonly number[] | undefined;
+    /** What the program reads with `bpf_get_attach_cookie`, one for each place; not with `pattern`. */
+    cookies?: readonly bigint[] | undefined;
+    /** Whether to run when the functions return, not when they are entered. */
+    retprobe?: boolean | undefined;
+    /** Whether to run both times, the second only if the first returned 0. Since Linux 6.13. */
+    session?: boolean | undefined;
+  }
+  & ({
+    /** The functions' names in the file's symbol tables; versions of symbols are ignored. */
+    symbols: readonly string[];
+  } | {
+    /** All functions of the file's symbol tables whose name fits: `*` is any characters, `?` one. */
+    pattern: string;
+  } | {
+    /** Where in the file the instructions are, in bytes (not their addresses in memory). */
+    offsets: readonly number[];
+  });
+
+/** Info of a link to many places in a file. The number, the places and the rest are there since Linux 6.8. */
+export interface UprobeMultiInfo extends LinkInfoBase {
+  /** The type of the link. */
+  type: "uprobe_multi";
+  /** The file, as the asking process sees it; ends in ` (deleted)` if it was deleted. */
+  path: string;
+  /** The one process; absent if it is every process, or one that is no more. */
+  pid?: number;
+  /** How many places. */
+  count: number;
+  /** Whether the program runs when functions return. */
+  retprobe: boolean;
+  /** The places, in the order in which they were given. */
+  offsets: {
+    /** Where in the file, in bytes. */
+    offset: number;
+    /** Where in the file its reference counter is, in bytes; absent if it has none. */
+    referenceCounterOffset?: number;
+    /** The cookie; 0n if none was given. */
+    cookie?: bigint;
+  }[];
+}
+
+const BPF_F_UPROBE_MULTI_RETURN = 1;
+
+/** A target whose alternatives can be looked at one by one. */
+interface Places {
+  readonly symbols?: readonly string[] | undefined;
+  readonly pattern?: string | undefined;
+  readonly offsets?: readonly number[] | undefined;
+}
+
+const KEYS = [
+  "type",
+  "path",
+  "pid",
+  "symbols",
+  "pattern",
+  "offsets",
+  "referenceCounterOffsets",
+  "cookies",
+  "retprobe",
+  "session",
+];
+
+export function prepareUprobeMulti(_program: Program, target: UprobeMultiTarget): Attachment {
+  checkKeys(target, "target", KEYS);
+  checkOnlyOne(target, ["symbols", "pattern", "offsets"]);
+  const { symbols, pattern, offsets }: Places = target;
+  const path = checkPath(target.path, "target.path");
+  const pid = target.pid === undefined ? 0 : checkInteger(target.pid, "target.pid", 1, 0x7fffffff);
+  const { retprobe, session } = checkRun(target);
+  const names = symbols === undefined ? undefined : checkArray(symbols, "target.symbols", checkString);
+  const places = offsets === undefined ? undefined : checkArray(offsets, "target.offsets", checkOffset);
+  const count = (names ?? places)?.length;
+  const cookies = checkPerPlace(target, "cookies", checkU64, count);
+  const counters = checkPerPlace(target, "referenceCounterOffsets", checkOffset, count);
+  const find = () =>
+    elfFunctionOffsets(path, names === undefined ? { pattern: checkString(pattern, "target.pattern") } : { names });
+  return {
+    attachType: session ? "trace_uprobe_session" : "trace_uprobe_multi",
+    targetFd: 0,
+    options: {
+      uprobeMulti: {
+        path,
+        pid,
+        offsets: (places ?? find()).map(BigInt),
+        refCtrOffsets: counters?.map(BigInt),
+        cookies,
+        flags: retprobe ? BPF_F_UPROBE_MULTI_RETURN : 0,
+      },
+    },
+  };
+}
+
+function checkOffset(value: unknown, name: string): number {
+  return checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
+}
+
+export function describeUprobeMulti(
+  { path, pid, symbols, pattern, offsets, retprobe }: UprobeMultiTarget & Places,
+): string {
+  const which = pattern === undefined ? `${(symbols ?? offsets)?.length} places` : `functions "${pattern}"`;
+  const process = pid === undefined ? "" : ` in process ${pid}`;
+  return `${retprobe ? "the return of " : ""}${which} of "${path}"${process}`;
+}
+
+export function readUprobeMulti(
+  { id, progId, path, pid, flags, places }: Extract<BpfLinkInfo, { type: "uprobe_multi" }>,
+): UprobeMultiInfo {
+  const info: UprobeMultiInfo = {
+    type: "uprobe_multi",
+    id,
+    programId: progId,
+    path,
+    count: places.length,
+    retprobe: (flags & BPF_F_UPROBE_MULTI_RETURN) !== 0,
+    offsets: places.map(({ offset, refCtrOffset, cookie }) => ({
+      offset: Number(offset),
+      ...refCtrOffset === 0n ? {} : { referenceCounterOffset: Number(refCtrOffset) },
+      cookie,
+    })),
+  };
+  if (pid !== 0) info.pid = pid;
+  return info;
+}

@@ -1,0 +1,553 @@
+/** Maps, as far as links and their programs need them. */
+import { BpfError } from "./error.ts";
+import { showAs } from "./inspect.ts";
+import { OwnedFd } from "./owned.ts";
+import { btfFind, btfStructSize } from "./sys/btf.ts";
+import { btfLoad } from "./sys/btf_object.ts";
+import { checkFd, checkKeys, checkPath, checkSignal, checkString, checkU32, kindOf } from "./sys/check.ts";
+import {
+  Elements,
+  isMap,
+  type MapBatch,
+  mapCreate,
+  type MapCreateOpts,
+  mapGetFdById,
+  mapGetInfoByFd,
+  type MapInfo,
+} from "./sys/map.ts";
+import { objGet } from "./sys/object.ts";
+import { RingReader } from "./sys/ring.ts";
+import { close, duplicateFd } from "./sys/system.ts";
+import { BPF_F_LINK } from "./uapi/constants.ts";
+import type { MapType } from "./uapi/types.ts";
+
+/** What {@linkcode BpfMap.create} makes. */
+export interface MapCreateOptions {
+  /** The map's type, as libbpf names it: `hash`, `array`, `percpu_array`, `ringbuf`, `sockmap`, `struct_ops`, ... */
+  type: MapType;
+  /** Bytes of a key; may be absent where the type leaves no choice: 4 for arrays, none for queues and ring buffers. */
+  keySize?: number | undefined;
+  /** Bytes of a value, for one CPU; may be absent where the type leaves no choice, and for sockets (8) and struct_ops. */
+  valueSize?: number | undefined;
+  /** How many elements; bytes for a ring buffer: a power of two and a multiple of the page size. */
+  maxEntries: number;
+  /** A name for listings: letters, digits, `_` and `.`, of which the kernel keeps 15. */
+  name?: string | undefined;
+  /** The kernel's flags (`BPF_F_*`); BPF_F_NO_PREALLOC is set where the type demands it. */
+  flags?: number | undefined;
+  /** struct_ops: the struct of functions that the map implements, such as `tcp_congestion_ops`. */
+  struct?: string | undefined;
+  /** struct_ops: whether it is registered by a link, not by writing its value. Since Linux 6.4. */
+  link?: boolean | undefined;
+  /** Maps of maps: a map like those that it will hold. */
+  inner?: BpfMap | undefined;
+  /** An fd of a BPF token, which stands in for capabilities; since Linux 6.9. */
+  token?: number | undefined;
+}
+
+const OPTIONS: readonly (keyof MapCreateOptions)[] = [
+  "type",
+  "keySize",
+  "valueSize",
+  "maxEntries",
+  "name",
+  "flags",
+  "struct",
+  "link",
+  "inner",
+  "token",
+];
+
+const KEYLESS: readonly MapType[] = ["queue", "stack", "bloom_filter", "ringbuf", "user_ringbuf", "arena"];
+const INDEXED: readonly MapType[] = [
+  "array",
+  "prog_array",
+  "perf_event_array",
+  "percpu_array",
+  "cgroup_array",
+  "array_of_maps",
+  "devmap",
+  "sockmap",
+  "cpumap",
+  "xskmap",
+  "reuseport_sockarray",
+  "struct_ops",
+];
+const VALUELESS: readonly MapType[] = ["ringbuf", "user_ringbuf", "arena"];
+const OF_FDS: readonly MapType[] = [
+  "prog_array",
+  "perf_event_array",
+  "cgroup_array",
+  "array_of_maps",
+  "hash_of_maps",
+  "xskmap",
+];
+const OF_SOCKETS: readonly MapType[] = ["sockmap", "sockhash", "reuseport_sockarray"];
+const NEVER_PREALLOCATED: readonly MapType[] = [
+  "lpm_trie",
+  "sk_storage",
+  "inode_storage",
+  "task_storage",
+  "cgrp_storage",
+];
+
+const BPF_F_NO_PREALLOC = 1;
+const BPF_NOEXIST = 1, BPF_EXIST = 2;
+const EINVAL = 22;
+/** About how many bytes of elements are read at once. */
+const PART = 64 * 1024;
+const MOST = 256 * 1024; // elements
+
+/** Who reads which ring buffer, by the map's id: a ring has one position for all its readers. */
+const readers = new Map<number, RingReader>();
+
+/**
+ * A map in the kernel: what programs and processes share.
+ *
+ * It is made by {@linkcode BpfMap.create}, or opened by id, from a pin or from an fd. The end of a `using` scope closes
+ * the fd; the map itself lives on while a program, a link, a pin or another fd refers to it. A handle that is forgotten
+ * is closed when it is collected.
+ *
+ * Keys and values are bytes as the kernel has them, in the machine's byte order; each that is returned is a copy.
+ *
+ * - A value of a **per-CPU** type is the values of all possible CPUs in a row, each rounded up to a multiple of 8 bytes.
+ * - **queue** and **stack** have no keys: with an empty key {@linkcode update} adds a value, {@linkcode lookup} reads
+ *   the next one and {@linkcode delete} takes it out.
+ * - Maps of **maps, programs, sockets** and the like take an fd (4 bytes; sockmaps 8) and give back an id or a cookie.
+ * - A **ringbuf** has {@linkcode records} only.
+ * - A **struct_ops** map with `link: true` is attached by {@linkcode "@bpf/link".Link.attach}, once its value is written.
+ *
+ * Making maps needs CAP_BPF (CAP_NET_ADMIN too for sockets and devices); using one only its fd.
+ *
+ * @example
+ * ```ts
+ * import { BpfMap } from "@bpf/link";
+ *
+ * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 1024, name: "counters" });
+ * map.update(new Uint8Array([1, 0, 0, 0]), new Uint8Array(8));
+ * for (const [key, value] of map.entries()) console.log(key, value);
+ * ```
+ */
+export class BpfMap implements Disposable {
+  readonly #owned: OwnedFd;
+  readonly #info: MapInfo;
+  #elements: Elements | undefined;
+  #reader: RingReader | undefined;
+
+  private constructor(fd: number) {
+    try {
+      this.#info = mapGetInfoByFd(fd);
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+    this.#owned = new OwnedFd("map", fd, `map ${this.#info.id}`);
+  }
+
+  /**
+   * Makes a map.
+   *
+   * @param options Its type, sizes and name.
+   * @returns A handle of it.
+   * @throws {TypeError} If an option is unknown, missing or of the wrong type, or the name has other characters.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {Deno.errors.BadResource} If the handle `inner` is closed.
+   * @throws {BpfError} `invalid` if the type does not have these sizes or flags, `capability` if the process lacks one,
+   * `limit` if it is too large, `unsupported` if the kernel has no such type or struct.
+   */
+  static create(options: MapCreateOptions): BpfMap {
+    checkKeys(options, "options", OPTIONS);
+    const { type, inner, name, flags = 0, token } = options;
+    checkString(type, "options.type");
+    const maxEntries = checkU32(options.maxEntries, "options.maxEntries");
+    if (type === "ringbuf" && (maxEntries < 4096 || !Number.isInteger(Math.log2(maxEntries)))) {
+      throw new RangeError(
+        `options.maxEntries of a ringbuf must be a power of two and a multiple of the page size, not ${maxEntries}`,
+      );
+    }
+    if (inner !== undefined && !(inner instanceof BpfMap)) {
+      throw new TypeError(`options.inner must be a BpfMap, not ${kindOf(inner)}`);
+    }
+    const structOps = structOptions(options);
+    const keySize = options.keySize ?? (KEYLESS.includes(type) ? 0 : INDEXED.includes(type) ? 4 : undefined);
+    const valueSize = options.valueSize ?? structOps?.size ??
+      (VALUELESS.includes(type) ? 0 : OF_FDS.includes(type) ? 4 : OF_SOCKETS.includes(type) ? 8 : undefined);
+    if (keySize === undefined) throw new TypeError(`options.keySize is required for type "${type}"`);
+    if (valueSize === undefined) throw new TypeError(`options.valueSize is required for type "${type}"`);
+    checkU32(keySize, "options.keySize");
+    checkU32(valueSize, "options.valueSize");
+    const opts: MapCreateOpts = {
+      name,
+      mapFlags: (checkU32(flags, "options.flags") | (structOps?.flags ?? 0) |
+        (NEVER_PREALLOCATED.includes(type) ? BPF_F_NO_PREALLOC : 0)) >>> 0,
+      btfVmlinuxValueTypeId: structOps?.typeId,
+      innerMapFd: inner?.fd,
+      tokenFd: token,
+    };
+    if (structOps !== undefined) opts.btfFd = btfLoad(SOME_BTF, { tokenFd: token });
+    try {
+      return new BpfMap(mapCreate(type, keySize, valueSize, maxEntries, opts));
+    } finally {
+      if (opts.btfFd !== undefined) close(opts.btfFd);
+    }
+  }
+
+  /**
+   * Opens a map by its id. Needs CAP_SYS_ADMIN.
+   *
+   * @param id The id.
+   * @returns A handle of it.
+   * @throws {RangeError} If `id` is no unsigned 32-bit number.
+   * @throws {BpfError} `gone` if there is no such map, `capability` without CAP_SYS_ADMIN.
+   */
+  static open(id: number): BpfMap {
+    return new BpfMap(mapGetFdById(checkU32(id, "id")));
+  }
+
+  /**
+   * Opens the map that is pinned at `path`.
+   *
+   * @param path The pin, on a bpf file system.
+   * @returns A handle of it.
+   * @throws {TypeError} If `path` is no path.
+   * @throws {BpfError} `gone` if nothing is there, `mismatch` if something else than a map is pinned there.
+   */
+  static openPinned(path: string | URL): BpfMap {
+    const file = checkPath(path, "path");
+    const map = BpfMap.#adopt(objGet(file), `Cannot open pinned map "${file}"`);
+    map.#owned.openedAt(file);
+    return map;
+  }
+
+  /**
+   * Makes a handle for an fd that somebody else owns. It is duplicated, so the caller keeps and closes their own.
+   *
+   * @param fd An fd of a map.
+   * @returns A handle of it.
+   * @throws {RangeError} If `fd` is no fd.
+   * @throws {BpfError} `invalid` if `fd` is not open, `mismatch` if it is no map.
+   */
+  static fromFd(fd: number): BpfMap {
+    return BpfMap.#adopt(duplicateFd(checkFd(fd, "fd")), `Cannot take fd ${fd} for a map`);
+  }
+
+  static #adopt(fd: number, action: string): BpfMap {
+    if (isMap(fd)) return new BpfMap(fd);
+    close(fd);
+    throw new BpfError(EINVAL, {
+      action,
+      command: "MAP_LOOKUP_BATCH",
+      reason: "mismatch",
+      meaning: "it is no map",
+      hint: "links and programs have classes of their own",
+    });
+  }
+
+  /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */
+  get id(): number {
+    return this.#info.id;
+  }
+
+  /** The name; may be empty. It stays readable after {@linkcode close}. */
+  get name(): string {
+    return this.#info.name;
+  }
+
+  /** The type, as libbpf names it. It stays readable after {@linkcode close}. */
+  get type(): MapType {
+    return this.#info.type;
+  }
+
+  /** The fd, for calls of `@bpf/link/sys`. It is closed with the handle, so keep the handle. */
+  get fd(): number {
+    return this.#owned.fd;
+  }
+
+  /** Whether the handle is closed. */
+  get closed(): boolean {
+    return this.#owned.closed;
+  }
+
+  /**
+   * Reads an element.
+   *
+   * @param key Its key; empty for a queue or stack.
+   * @returns A copy of the value, or `undefined` if there is no such element.
+   * @throws {TypeError} If `key` is no Uint8Array.
+   * @throws {RangeError} If `key` has another length than the map's keys.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {BpfError} `unsupported` if elements of this type cannot be read.
+   */
+  lookup(key: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+    return this.#open.lookup(key);
+  }
+
+  /**
+   * Writes an element. Programs see the old value or the new one, except in arrays, which are overwritten in place.
+   *
+   * @param key Its key; empty for a queue or stack, to which the value is added.
+   * @param value Its value.
+   * @param options `create`: whether the element must be new (`true`) or must be there already (`false`); absent, it may
+   * be either.
+   * @throws {TypeError} If an argument has the wrong type.
+   * @throws {RangeError} If key or value has another length than the map's.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {BpfError} `exists` or `gone` if `create` says otherwise, `limit` if the map is full or the index beyond its
+   * end, `invalid` if the type does not take this value, `unsupported` if elements of this type cannot be written.
+   */
+  update(key: Uint8Array, value: Uint8Array, options?: { create?: boolean | undefined }): void {
+    let flags = 0;
+    if (options !== undefined) {
+      checkKeys(options, "options", ["create"]);
+      flags = checkFlag(options.create, "options.create") === undefined ? 0 : options.create ? BPF_NOEXIST : BPF_EXIST;
+    }
+    this.#open.update(key, value, flags);
+  }
+
+  /**
+   * Removes an element.
+   *
+   * @param key Its key; empty for a queue or stack, whose next value is taken out.
+   * @returns Whether it was there.
+   * @throws {TypeError} If `key` is no Uint8Array.
+   * @throws {RangeError} If `key` has another length than the map's keys.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {BpfError} `unsupported` if elements of this type cannot be removed, as those of arrays.
+   */
+  delete(key: Uint8Array): boolean {
+    return this.#open.delete(key);
+  }
+
+  /**
+   * The keys, in an order that only the kernel knows.
+   *
+   * Elements may be made and removed meanwhile; what is there all the time comes exactly once. Except that for types
+   * other than hashes and arrays the walk may begin anew if somebody else removes elements.
+   *
+   * @returns An iterator of copies.
+   * @throws {Deno.errors.BadResource} If the handle is closed when a key is asked for.
+   * @throws {BpfError} `unsupported` if maps of this type have no keys.
+   */
+  keys(): Generator<Uint8Array<ArrayBuffer>, void, void> {
+    return this.#each((key) => key, (key) => key);
+  }
+
+  /**
+   * The keys with their values, as {@linkcode keys}.
+   *
+   * @returns An iterator of copies.
+   * @throws {Deno.errors.BadResource} If the handle is closed when an entry is asked for.
+   * @throws {BpfError} `unsupported` if maps of this type have no keys, or their elements cannot be read.
+   */
+  entries(): Generator<[Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>], void, void> {
+    return this.#each((key, value) => [key, value], (key) => {
+      const value = this.lookup(key);
+      return value === undefined ? undefined : [key, value];
+    });
+  }
+
+  /**
+   * Elements in large parts, or one by one where the type has no batches. Either is read one ahead: the successor of a
+   * key that the caller has removed would be the first one.
+   */
+  *#each<T>(
+    pick: (key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>) => T,
+    read: (key: Uint8Array<ArrayBuffer>) => T | undefined,
+  ): Generator<T, void, void> {
+    let part = this.#part(undefined);
+    if (part === undefined) {
+      for (let key = this.#open.nextKey(undefined); key !== undefined;) {
+        const next: typeof key | undefined = this.#open.nextKey(key), element = read(key);
+        if (element !== undefined) yield element;
+        key = next;
+      }
+    }
+    while (part !== undefined) {
+      const next: MapBatch | undefined = part.next && this.#part(part.next);
+      for (const [key, value] of part.entries) yield pick(key, value);
+      part = next;
+    }
+  }
+
+  /** A part of the elements; undefined if the type has no batches. */
+  #part(from: Uint8Array | undefined): MapBatch | undefined {
+    const { keySize, valueSize } = this.#info;
+    for (let count = Math.ceil(PART / (keySize + valueSize + 1));; count *= 4) {
+      try {
+        return this.#open.batch(from, count);
+      } catch (error) {
+        if (error instanceof BpfError && error.reason === "unsupported") return undefined;
+        // ENOSPC: a bucket of the hash has more
+        if (!(error instanceof BpfError && error.code === "ENOSPC" && count < MOST)) throw error;
+      }
+    }
+  }
+
+  /**
+   * The records that programs write into a ring buffer, in order, as they come.
+   *
+   * Waiting blocks neither the event loop nor the end of the iteration: {@linkcode close}, the signal and `return()` end
+   * it at once. A record leaves the ring some time after it was handed out, at the latest when the iteration ends; those
+   * that were not are there for the next reader. If the ring is full, programs lose records.
+   *
+   * A ring has one reader. A second one in the same isolate is refused; processes that read the same ring at once take
+   * each other's records away.
+   *
+   * @param options A signal that ends the iteration.
+   * @returns An iterator of copies, to be read with `for await`. The ring is opened when the first is asked for.
+   * @throws {TypeError} If the map is no ring buffer, or an option has the wrong type.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {Deno.errors.Busy} If the ring is being read, when the first record is asked for.
+   * @throws The signal's reason, once it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using events = BpfMap.create({ type: "ringbuf", maxEntries: 64 * 1024 });
+   * const signal = AbortSignal.timeout(10);
+   * try {
+   *   for await (const record of events.records({ signal })) console.log(record);
+   * } catch (error) {
+   *   if (error !== signal.reason) throw error;
+   * }
+   * ```
+   */
+  records(
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+    checkKeys(options, "options", ["signal"]);
+    checkSignal(options.signal, "options.signal");
+    void this.fd; // throws if it is closed
+    if (this.type !== "ringbuf") throw new TypeError(`records() is for ring buffers, not for type "${this.type}"`);
+    const end = new AbortController(); // of this iteration
+    const records = this.#records(options.signal, end.signal);
+    const returns = records.return.bind(records);
+    records.return = (value) => {
+      end.abort(); // else it would wait for a record first
+      return returns(value);
+    };
+    return records;
+  }
+
+  async *#records(
+    signal: AbortSignal | undefined,
+    end: AbortSignal,
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+    signal?.throwIfAborted();
+    const { id } = this;
+    for (let other; (other = readers.get(id)) !== undefined; await other.finished) {
+      if (!other.ended) throw new Deno.errors.Busy(`Cannot read ring buffer ${id}: it is being read already`);
+    }
+    const reader = new RingReader(this.fd, this.#info.maxEntries);
+    readers.set(id, reader);
+    reader.finished.then(() => readers.delete(id)); // before those who wait for it look again
+    this.#reader = reader;
+    const stop = () => reader.end();
+    for (const each of [signal, end]) each?.addEventListener("abort", stop);
+    try {
+      for (let record; (record = await reader.next()) !== undefined;) yield record;
+      signal?.throwIfAborted();
+    } finally {
+      signal?.removeEventListener("abort", stop);
+      reader.end();
+      await reader.finished;
+    }
+  }
+
+  /**
+   * Gives the map a path on a bpf file system, which keeps it without any process.
+   *
+   * @param path The new file. Its name may have no dot.
+   * @throws {TypeError} If `path` is no path.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {BpfError} `exists` if the path exists, `invalid` if it lies on no bpf file system or has a dot.
+   */
+  pin(path: string | URL): void {
+    this.#owned.pin(path);
+  }
+
+  /**
+   * Removes the pin that {@linkcode pin} made or {@linkcode openPinned} opened, if it still holds this map.
+   *
+   * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
+   * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
+   */
+  unpin(): void {
+    this.#owned.unpin((other) => isMap(other) && mapGetInfoByFd(other).id === this.id);
+  }
+
+  /**
+   * Gives the fd away: the handle is closed, and the caller must close the fd.
+   *
+   * @returns The fd.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   */
+  release(): number {
+    const fd = this.#owned.release();
+    this.#reader?.end();
+    return fd;
+  }
+
+  /**
+   * Closes the handle, and ends {@linkcode records} of it; twice does nothing. The map lives on while a program, a link, a
+   * pin or another fd refers to it.
+   */
+  close(): void {
+    this.#owned.close();
+    this.#reader?.end();
+  }
+
+  /** {@linkcode close}, at the end of a `using` scope. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  get #open(): Elements {
+    const { fd } = this; // throws if it is closed
+    return this.#elements ??= new Elements(fd, this.#info, `map ${this.id}`);
+  }
+}
+
+showAs(BpfMap, (map) => {
+  const name = map.name === "" ? "" : ` "${map.name}"`;
+  return `BpfMap ${map.id} (${map.type}${name}${map.closed ? ", closed" : ""})`;
+});
+
+/** What makes a map a struct_ops map: the type of its value, as the kernel's BTF has it. */
+function structOptions({ type, struct, link }: MapCreateOptions): StructOps | undefined {
+  checkFlag(link, "options.link");
+  if (type !== "struct_ops") {
+    if (struct === undefined && link === undefined) return undefined;
+    throw new TypeError(`options.${struct === undefined ? "link" : "struct"} is for type "struct_ops", not "${type}"`);
+  }
+  const name = `bpf_struct_ops_${checkString(struct, "options.struct")}`;
+  const typeId = btfFind("struct", name), size = btfStructSize(name);
+  if (typeId === undefined || size === undefined) {
+    throw new BpfError(2, {
+      action: `Cannot create struct_ops map for "${struct}"`,
+      command: "btf",
+      reason: "unsupported",
+      meaning: `this kernel has no struct ${name}`,
+      hint: "check the name; tcp_congestion_ops is one, sched_ext_ops came with Linux 6.12",
+    });
+  }
+  return { typeId, size, flags: link ? BPF_F_LINK : 0 };
+}
+
+/** The kernel wants BTF beside that of its own, and does not look at it: a header, the type `int`, its name. */
+const SOME_BTF = new Uint8Array([
+  ...new Uint8Array(new Uint32Array([0x1eb9f, 24, 0, 16, 16, 5, 1, 1 << 24, 4, 1 << 24 | 32]).buffer),
+  ...new TextEncoder().encode("\0int\0"),
+]);
+
+interface StructOps {
+  readonly typeId: number;
+  readonly size: number;
+  readonly flags: number;
+}
+
+function checkFlag(value: unknown, name: string): boolean | undefined {
+  if (value === undefined || typeof value === "boolean") return value;
+  throw new TypeError(`${name} must be a boolean, not ${kindOf(value)}`);
+}

@@ -1,0 +1,189 @@
+/** The call that opens perf events, to which perf_event links attach. */
+import { BpfError } from "../error.ts";
+import { Call } from "../ffi/calls.ts";
+import { explain } from "../hint.ts";
+import { checkFd, checkInteger, checkKeys, checkU32, checkU64, kindOf } from "./check.ts";
+import { Request } from "./request.ts";
+import { readTextFile } from "./system.ts";
+
+/** What {@linkcode perfEventOpen} opens: fields of `struct perf_event_attr`, named as there. */
+export interface PerfEventAttr {
+  /**
+   * The kind of event (`PERF_TYPE_*`): 0 hardware, 1 software, 2 tracepoint, 3 cache, 4 raw, 5 breakpoint, or one of
+   * /sys/bus/event_source/devices.
+   */
+  type: number;
+  /** Which event of that kind. */
+  config: bigint;
+  /** Its extension; of a breakpoint the address; of a probe the function or path, as a string. */
+  config1?: bigint | string | undefined;
+  /** Its extension; of a breakpoint the length in bytes; of a probe the offset in bytes, or the address. */
+  config2?: bigint | undefined;
+  /** A sample every so many events. */
+  samplePeriod?: bigint | undefined;
+  /** So many samples a second instead. */
+  sampleFreq?: bigint | undefined;
+  /** What a breakpoint waits for: 1 read, 2 write, 3 both, 4 execution. */
+  bpType?: number | undefined;
+  /** Whether not to count in user mode. */
+  excludeUser?: boolean | undefined;
+  /** Whether not to count in the kernel. */
+  excludeKernel?: boolean | undefined;
+}
+
+const ATTR_SIZE = 72; // of PERF_ATTR_SIZE_VER1, which every kernel knows
+const EXCLUDE_USER = 1 << 4, EXCLUDE_KERNEL = 1 << 5, FREQ = 1 << 10;
+const PERF_FLAG_FD_CLOEXEC = 8, PERF_EVENT_IOC_ENABLE = 0x2400;
+
+/**
+ * Opens a perf event, to attach a program to it with {@linkcode linkCreate} as `perf_event`. It counts at once.
+ *
+ * The link keeps the event, so the fd may be closed as soon as the link is made. A process and a CPU together count
+ * that process on that CPU. A tracepoint or kprobe runs its program for every process and CPU whatever is given here.
+ *
+ * Wraps `perf_event_open(2)`, since Linux 2.6; links to its events since 5.15. Needs CAP_PERFMON, except for the
+ * caller's own processes as far as `kernel.perf_event_paranoid` allows.
+ *
+ * @param attr The event.
+ * @param pid The process to count, by the id of a thread; 0 is the calling thread, -1 every process.
+ * @param cpu The CPU to count on; -1 is each that the process runs on.
+ * @returns An fd of the event, close-on-exec; close it with {@linkcode close}.
+ * @throws {TypeError} If a field is unknown or of the wrong type.
+ * @throws {RangeError} If a number is out of range.
+ * @throws {BpfError}
+ * - `EINVAL`: `pid` and `cpu` are both -1; or there is no such CPU; or the attributes contradict each other; or a
+ *   frequency above `kernel.perf_event_max_sample_rate`; kprobe: a function that may not be probed; uprobe: the offset
+ *   lies outside of the file, or the file is no regular one
+ * - `ENOENT`: there is no such event, or the hardware lacks it; kprobe: no such function; uprobe: no such file
+ * - `ESRCH`: there is no such process
+ * - `ENODEV`: the CPU is offline
+ * - `EILSEQ`: kprobe: no instruction begins there
+ * - `EADDRNOTAVAIL`: kprobe: several functions have this name
+ * - `EOPNOTSUPP`: the hardware has no such event
+ * - `ENOSPC`: all breakpoints of the hardware are in use
+ * - `EACCES`: CAP_PERFMON is missing
+ * - `ENOTSUPP`: uprobe: no instruction that can be probed begins at the offset. It is noticed only if a process has the
+ *   file mapped; else, or in the middle of an instruction, the process that comes there later crashes or goes astray
+ * - `EMFILE`: the process has too many open files
+ *
+ * @example
+ * ```ts
+ * import { close, perfEventOpen } from "@bpf/link/sys";
+ *
+ * const SOFTWARE = 1, CPU_CLOCK = 0n;
+ * const event = perfEventOpen({ type: SOFTWARE, config: CPU_CLOCK, samplePeriod: 1_000_000n }, 0, -1);
+ * close(event);
+ * ```
+ */
+export function perfEventOpen(attr: PerfEventAttr, pid: number, cpu: number): number {
+  return openEvent(attr, pid, cpu, "Cannot open perf event");
+}
+
+/** {@linkcode perfEventOpen}, with a better beginning of an error and what errnos mean to a kind of event. */
+export function openEvent(attr: PerfEventAttr, pid: number, cpu: number, action: string, place?: string): number {
+  const result = encode(attr, pid, cpu).system(Call.perf_event_open);
+  if (result >= 0) return result;
+  const command = "perf_event_open";
+  throw new BpfError(-result, { action, command, ...explain(command, -result, place) });
+}
+
+function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
+  checkKeys(attr, "attr", FIELDS);
+  const { type, config, config1 = 0n, config2 = 0n, samplePeriod, sampleFreq, bpType = 0 } = attr;
+  if (samplePeriod !== undefined && sampleFreq !== undefined) {
+    throw new TypeError("attr may have samplePeriod or sampleFreq, not both");
+  }
+  const flags = bit(attr, "excludeUser", EXCLUDE_USER) | bit(attr, "excludeKernel", EXCLUDE_KERNEL) |
+    (sampleFreq === undefined ? 0 : FREQ);
+  const request = new Request(48, 256)
+    .u64(8, BigInt.asUintN(64, BigInt(checkInteger(pid, "pid", -1, 0x7fffffff))))
+    .u64(16, BigInt.asUintN(64, BigInt(checkInteger(cpu, "cpu", -1, 0x7fffffff))))
+    .u64(24, 0xffffffffffffffffn) // no group
+    .u64(32, BigInt(PERF_FLAG_FD_CLOEXEC));
+  const at = request.room(0, ATTR_SIZE);
+  request.u32(at, checkU32(type, "attr.type")).u32(at + 4, ATTR_SIZE)
+    .u64(at + 8, checkU64(config, "attr.config"))
+    .u64(at + 16, checkU64(samplePeriod ?? sampleFreq ?? 0n, "attr.samplePeriod or sampleFreq"))
+    .u64(at + 40, BigInt(flags))
+    .u32(at + 52, checkU32(bpType, "attr.bpType"))
+    .u64(at + 64, checkU64(config2, "attr.config2"));
+  if (typeof config1 === "string") request.string(at + 56, config1);
+  else request.u64(at + 56, checkU64(config1, "attr.config1"));
+  return request;
+}
+
+const FIELDS: readonly (keyof PerfEventAttr)[] = [
+  "type",
+  "config",
+  "config1",
+  "config2",
+  "samplePeriod",
+  "sampleFreq",
+  "bpType",
+  "excludeUser",
+  "excludeKernel",
+];
+
+function bit(attr: PerfEventAttr, name: "excludeUser" | "excludeKernel", value: number): number {
+  const field = attr[name];
+  if (field !== undefined && typeof field !== "boolean") {
+    throw new TypeError(`attr.${name} must be a boolean, not ${kindOf(field)}`);
+  }
+  return field ? value : 0;
+}
+
+/**
+ * Lets an event count that was opened disabled.
+ *
+ * Wraps the ioctl `PERF_EVENT_IOC_ENABLE`. Needs only the fd.
+ *
+ * @param fd An fd of a perf event.
+ * @throws {RangeError} If `fd` is no fd.
+ * @throws {BpfError}
+ * - `EBADF`: `fd` is not open
+ * - `ENOTTY`: `fd` is no perf event
+ *
+ * @example
+ * ```ts
+ * import { close, perfEventEnable, perfEventOpen } from "@bpf/link/sys";
+ *
+ * const event = perfEventOpen({ type: 1, config: 0n, samplePeriod: 1_000_000n }, 0, -1);
+ * perfEventEnable(event); // does nothing here, for it counts already
+ * close(event);
+ * ```
+ */
+export function perfEventEnable(fd: number): void {
+  const request = new Request(48).u64(0, BigInt(checkFd(fd, "fd"))).u64(8, BigInt(PERF_EVENT_IOC_ENABLE));
+  const result = request.system(Call.ioctl);
+  if (result >= 0) return;
+  throw new BpfError(-result, {
+    action: `Cannot enable perf event (fd ${fd})`,
+    command: "ioctl",
+    ...explain("PERF_EVENT_IOC_ENABLE", -result),
+  });
+}
+
+/** What the kernel calls its probes: their event type, and the bit of `config` for "at return". */
+export function probeType(probe: "kprobe" | "uprobe"): { type: number; retprobe: bigint } {
+  const known = probeTypes.get(probe);
+  if (known !== undefined) return known;
+  const unit = `/sys/bus/event_source/devices/${probe}`;
+  try {
+    const [, bit] = /^config:(\d+)/.exec(readTextFile(`${unit}/format/retprobe`)) ?? [];
+    const found = { type: Number(readTextFile(`${unit}/type`)), retprobe: 1n << BigInt(bit ?? 0) };
+    probeTypes.set(probe, found);
+    return found;
+  } catch (error) {
+    if (!(error instanceof BpfError && error.code === "ENOENT")) throw error;
+    throw new BpfError(error.errno, {
+      action: `Cannot attach ${probe}`,
+      command: error.command,
+      reason: "unsupported",
+      meaning: `this kernel has no ${probe} events`,
+      hint: `it was built without CONFIG_${probe.toUpperCase()}_EVENTS, or /sys is not mounted`,
+      cause: error,
+    });
+  }
+}
+
+const probeTypes = new Map<string, { type: number; retprobe: bigint }>();

@@ -1,0 +1,38 @@
+/** The command that makes the kernel count what programs do. */
+import { BpfError } from "../error.ts";
+import { explain } from "../hint.ts";
+import { Command } from "../uapi/constants.ts";
+import { checkU32 } from "./check.ts";
+import { Request } from "./request.ts";
+
+/**
+ * Makes the kernel count how often and how long each program runs, as long as the fd is open.
+ *
+ * The counts are in {@linkcode progGetInfoByFd}: `runCnt` and `runTimeNs`. They cost each run of each program some tens
+ * of nanoseconds. Wraps `bpf_enable_stats()`. Since Linux 5.8. Needs CAP_SYS_ADMIN.
+ *
+ * @param type What to count; 0, the only one that there is, is the runs.
+ * @returns An fd that holds the counting, close-on-exec; end it with {@linkcode close}.
+ * @throws {RangeError} If `type` is no unsigned 32-bit number.
+ * @throws {BpfError}
+ * - `EPERM`: CAP_SYS_ADMIN is missing
+ * - `EINVAL`: `type` is not 0
+ * - `EMFILE`: the process has too many open files
+ *
+ * @example
+ * ```ts
+ * import { close, enableStats } from "@bpf/link/sys";
+ *
+ * const counting = enableStats();
+ * close(counting);
+ * ```
+ */
+export function enableStats(type = 0): number {
+  const result = new Request(4).u32(0, checkU32(type, "type")).bpf(Command.ENABLE_STATS);
+  if (result >= 0) return result;
+  throw new BpfError(-result, {
+    action: "Cannot count the runs of programs",
+    command: "ENABLE_STATS",
+    ...explain("ENABLE_STATS", -result),
+  });
+}

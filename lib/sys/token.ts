@@ -1,0 +1,44 @@
+/** The command that makes BPF tokens. */
+import { BpfError } from "../error.ts";
+import { explain } from "../hint.ts";
+import { Command } from "../uapi/constants.ts";
+import { checkFd } from "./check.ts";
+import { Request } from "./request.ts";
+
+/**
+ * Makes a token: an fd that stands in for capabilities when programs, maps and BTF are loaded.
+ *
+ * What it stands in for was delegated when the bpf file system was mounted for a user namespace (`delegate_cmds` and
+ * its sisters among the mount options). Links take no token: they inherit that of their program. Wraps
+ * `bpf_token_create()`. Since Linux 6.9. Needs CAP_BPF in the user namespace of the bpf file system; CAP_SYS_ADMIN does
+ * not stand in for it.
+ *
+ * @param bpffsFd An fd of the root directory of a bpf file system.
+ * @returns An fd of the token, close-on-exec; close it with {@linkcode close}.
+ * @throws {RangeError} If `bpffsFd` is no fd.
+ * @throws {BpfError}
+ * - `EBADF`: `bpffsFd` is not open
+ * - `EINVAL`: it is not the root of a bpf file system, or the kernel is older
+ * - `EPERM`: the caller is in another user namespace than the file system, or CAP_BPF is missing
+ * - `EOPNOTSUPP`: the file system belongs to the initial user namespace, where capabilities do
+ * - `ENOENT`: the mount delegates nothing
+ *
+ * @example
+ * ```ts ignore
+ * import { close, mapCreate, open, tokenCreate } from "@bpf/link/sys";
+ *
+ * const bpffs = open("/sys/fs/bpf");
+ * const token = tokenCreate(bpffs);
+ * const map = mapCreate("hash", 4, 8, 16, { tokenFd: token });
+ * for (const fd of [map, token, bpffs]) close(fd);
+ * ```
+ */
+export function tokenCreate(bpffsFd: number): number {
+  const result = new Request(8).u32(4, checkFd(bpffsFd, "bpffsFd")).bpf(Command.TOKEN_CREATE);
+  if (result >= 0) return result;
+  throw new BpfError(-result, {
+    action: `Cannot create token (bpf file system fd ${bpffsFd})`,
+    command: "TOKEN_CREATE",
+    ...explain("TOKEN_CREATE", -result),
+  });
+}
