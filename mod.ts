@@ -19,12 +19,17 @@
  */
 export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "./lib/error.ts";
 export { libraryBytes, setLibraryPath } from "./lib/ffi/library.ts";
+export type { AttachEntry, EnsuredLink, LinkGroup } from "./lib/group.ts";
 export { type HandleKind, type OpenHandle, openHandles } from "./lib/handles.ts";
+export { Hook, type HookEntry, type HookTarget } from "./lib/hook.ts";
+export type { LinkHolder, LinkHolders } from "./lib/holders.ts";
 export type { Netns } from "./lib/kind/attachment.ts";
 export type { CgroupInfo, CgroupTarget } from "./lib/kind/cgroup.ts";
 export type { Device } from "./lib/kind/device.ts";
 export type { LinkInfoBase } from "./lib/kind/info.ts";
 export type { CgroupOrder, IterInfo, IterTarget } from "./lib/kind/iter.ts";
+export type { KprobeInfo, KprobeTarget } from "./lib/kind/kprobe.ts";
+export type { KprobeMultiInfo, KprobeMultiTarget } from "./lib/kind/kprobe_multi.ts";
 export {
   type AttachTarget,
   type AttachTargets,
@@ -36,13 +41,27 @@ export {
   toJson,
   type UnknownInfo,
 } from "./lib/kind/mod.ts";
+export type { NetfilterInfo, NetfilterTarget } from "./lib/kind/netfilter.ts";
+export type { NetkitInfo, NetkitTarget } from "./lib/kind/netkit.ts";
 export type { NetnsInfo, NetnsTarget } from "./lib/kind/netns.ts";
+export type { EventInfo, PerfEvent, PerfEventTarget, UnknownEventInfo } from "./lib/kind/perf_event.ts";
 export type { Anchor, LinkAnchor, Position } from "./lib/kind/position.ts";
 export type { RawTracepointInfo, RawTracepointTarget } from "./lib/kind/raw_tracepoint.ts";
+export type { SockmapInfo, SockmapTarget } from "./lib/kind/sockmap.ts";
+export type { StructOpsInfo, StructOpsTarget } from "./lib/kind/struct_ops.ts";
 export type { TcxInfo, TcxTarget } from "./lib/kind/tcx.ts";
+export type { TracepointInfo, TracepointTarget } from "./lib/kind/tracepoint.ts";
+export type { TpBtfTarget } from "./lib/kind/tp_btf.ts";
+export type { TracingInfo, TracingTarget } from "./lib/kind/tracing.ts";
+export type { TracingMultiInfo } from "./lib/kind/tracing_multi.ts";
+export type { UprobeInfo, UprobeTarget } from "./lib/kind/uprobe.ts";
+export type { UprobeMultiInfo, UprobeMultiTarget } from "./lib/kind/uprobe_multi.ts";
 export type { XdpInfo, XdpTarget } from "./lib/kind/xdp.ts";
 export { type AnyLink, type AttachOptions, Link } from "./lib/link.ts";
 export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
+export { BpfMap, type MapCreateOptions } from "./lib/map.ts";
+export { probe, type ProbeAnswer, type TargetProbe } from "./lib/probe.ts";
 export { Program, type ProgramInfo, type ProgramLoadOptions } from "./lib/program.ts";
-export { ATTACH_TYPES, LINK_TYPES, PROGRAM_TYPES } from "./lib/uapi/constants.ts";
-export type { AttachType, CgroupAttachType, LinkType, ProgramType } from "./lib/uapi/types.ts";
+export { ATTACH_TYPES, LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from "./lib/uapi/constants.ts";
+export type { AttachType, CgroupAttachType, LinkType, MapType, ProgramType } from "./lib/uapi/types.ts";
+export type { WaitOptions } from "./lib/wait.ts";

@@ -1,8 +1,18 @@
 /** The class that this package is about. */
+import { attachLater, type AttachmentPlan, attachNow, fdOf, planAttachment } from "./attach.ts";
+import { placeOf, rename } from "./describe.ts";
 import { BpfError } from "./error.ts";
+import {
+  attachAll,
+  attachAllAsync,
+  type AttachEntry,
+  type EnsuredLink,
+  ensurePinned,
+  type LinkGroup,
+} from "./group.ts";
 import { closeForgotten, remembered, reportForgotten, track, untrack } from "./handles.ts";
+import { findHolders, type LinkHolders } from "./holders.ts";
 import { showAs } from "./inspect.ts";
-import type { Attachment } from "./kind/attachment.ts";
 import {
   type AttachTargets,
   kindFor,
@@ -13,26 +23,19 @@ import {
   type TargetType,
   toJson,
 } from "./kind/mod.ts";
-import { checkListOptions, checkSignal, type LinkListing, type ListOptions, SyscallListing } from "./links.ts";
+import { checkListOptions, type LinkListing, type ListOptions, SyscallListing } from "./links.ts";
+import type { BpfMap } from "./map.ts";
 import { pin, unpin } from "./pin.ts";
-import { Program } from "./program.ts";
-import { checkFd, checkKeys, checkOneOf, checkPath, checkU32, kindOf } from "./sys/check.ts";
+import type { Program } from "./program.ts";
+import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./sys/check.ts";
 import { iterCreate } from "./sys/iter.ts";
-import {
-  detachError,
-  isLink,
-  linkGetFdById,
-  linkGetNextId,
-  linkUpdate,
-  tryDetach,
-  tryDetachAndCloseAsync,
-} from "./sys/link.ts";
-import { linkCreate, linkCreateAsync, programFits } from "./sys/link_create.ts";
+import { detachError, isLink, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync } from "./sys/link.ts";
 import { linkGetId, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
-import { rawTracepointOpen, rawTracepointOpenAsync } from "./sys/raw_tracepoint.ts";
-import { close, closeAsync, closeIfOpen, duplicateFd, interfaceName, read, readAsync } from "./sys/system.ts";
+import { close, closeAsync, closeIfOpen, duplicateFd, read, readAsync } from "./sys/system.ts";
 import type { LinkType } from "./uapi/types.ts";
+import { updateLink } from "./update.ts";
+import { poll, type WaitOptions } from "./wait.ts";
 
 /** A link of some type: `switch (link.type)` narrows it. */
 export type AnyLink = { [K in LinkType]: Link<K> }[LinkType];
@@ -47,6 +50,7 @@ export interface AttachOptions {
 
 const ON_CLOSE = ["detach", "keep"] as const;
 const EOPNOTSUPP = 95;
+const MAX_ID = 0x7fffffff;
 
 /** Types whose LINK_DETACH gave EOPNOTSUPP: it would give it again. */
 const undetachable = new Set<LinkType>();
@@ -57,8 +61,8 @@ const undetachable = new Set<LinkType>();
  * **What the end of a scope does.** `close()`, `using` and `await using` do the same, and follow {@linkcode onClose}:
  *
  * - A link that this handle made ({@linkcode attach}) is detached by force, then closed: it is gone even if a child
- *   process, a duplicate or somebody's pin still refers to it. Types without forced detachment (iter, raw_tracepoint)
- *   are closed, which ends them if nobody else refers to them.
+ *   process, a duplicate or somebody's pin still refers to it. Types without forced detachment (iter, tracing,
+ *   raw_tracepoint, perf_event, kprobe_multi, uprobe_multi) are closed, which ends them if nobody else refers to them.
  * - A link that it opened ({@linkcode open}, {@linkcode openPinned}, {@linkcode fromFd}, {@linkcode all}) is only closed:
  *   looking at somebody's link never ends it. But while it is open it stays attached, even if its owner closes it.
  * - {@linkcode pin} means "outlive me": from then on the link is only closed, unless `onClose` was chosen by hand.
@@ -73,7 +77,7 @@ const undetachable = new Set<LinkType>();
  * are not pinned are detached too.
  *
  * **Synchronous by default.** A link call takes microseconds, and `using` wants it so; this is the reverse of Deno's
- * `x` and `xSync`. Only xdp and tcx wait milliseconds for the kernel: for them there are {@linkcode attachAsync},
+ * `x` and `xSync`. Only xdp, tcx and netkit wait milliseconds for the kernel: for them there are {@linkcode attachAsync},
  * {@linkcode detachAsync} and {@linkcode closeAsync}, and `await using`.
  *
  * Making links takes the capabilities that loading the program took; opening one by id and listing them take
@@ -109,7 +113,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   #pinnedPath: string | undefined;
   #pinnedHere = false;
   #stopListening: (() => void) | undefined;
+  #inOwnNetns = false; // made for a target in this network namespace
   #failure: { error: unknown } | undefined; // of a detachment on abort, for the next close
+  #end: "detaching" | "detached" | undefined; // what closing has done
   /** The type of the link. It stays readable after {@linkcode close}. */
   readonly type: T;
 
@@ -131,7 +137,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * Attaches a program.
    *
    * @typeParam K The kind of target.
-   * @param source The program.
+   * @param source The program; for struct_ops the map.
    * @param target Where to; its `type` says which fields it has.
    * @param options What the end of the scope does, and a signal that ends the link early.
    * @returns The link, to be held with `using`.
@@ -146,26 +152,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     target: AttachTargets[K] & { type: K },
     options?: AttachOptions,
   ): Link<LinkTypeOf<K>> {
-    const kind = kindFor<K>(target), sourceFd = fdOf(source), { signal, onClose } = checkOptions(options);
-    signal?.throwIfAborted();
-    const attachment = kind.prepare(source, target);
-    let fd: number;
-    try {
-      fd = "rawTracepoint" in attachment
-        ? rawTracepointOpen(attachment.rawTracepoint, sourceFd, attachment.cookie)
-        : linkCreate(sourceFd, attachment.targetFd, attachment.attachType, attachment.options);
-    } catch (error) {
-      throw rename(error, `Cannot attach program ${source.id} to ${kind.describe(target)}`);
-    } finally {
-      closeTemporary(attachment);
-    }
-    const link = new Link(fd, kind.linkType, 0, true, onClose);
-    if (signal !== undefined) link.#endOn(signal);
-    return link;
+    const plan = planAttachment<K>(source, target, checkOptions(options));
+    return Link.#attached(plan, attachNow(plan));
   }
 
   /**
-   * {@linkcode attach} without blocking the event loop: for xdp and tcx, which wait milliseconds for the kernel.
+   * {@linkcode attach} without blocking the event loop: for xdp, tcx and netkit, which wait milliseconds for the kernel.
    *
    * The program's handle may be closed before the promise is settled.
    *
@@ -181,26 +173,107 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     target: AttachTargets[K] & { type: K },
     options?: AttachOptions,
   ): Promise<Link<LinkTypeOf<K>>> {
-    const kind = kindFor<K>(target), sourceFd = fdOf(source), { signal, onClose } = checkOptions(options);
-    signal?.throwIfAborted();
-    const attachment = kind.prepare(source, target);
-    let fd: number;
-    try {
-      fd = "rawTracepoint" in attachment
-        ? await rawTracepointOpenAsync(attachment.rawTracepoint, sourceFd, attachment.cookie)
-        : await linkCreateAsync(sourceFd, attachment.targetFd, attachment.attachType, attachment.options);
-    } catch (error) {
-      throw rename(error, `Cannot attach program ${source.id} to ${kind.describe(target)}`);
-    } finally {
-      closeTemporary(attachment);
-    }
-    if (signal?.aborted) {
-      await tryDetachAndCloseAsync(fd);
-      throw signal.reason;
-    }
-    const link = new Link(fd, kind.linkType, 0, true, onClose);
-    if (signal !== undefined) link.#endOn(signal);
-    return link;
+    const plan = planAttachment<K>(source, target, checkOptions(options));
+    const fd = await attachLater(plan), { signal } = plan.options;
+    if (!signal?.aborted) return Link.#attached(plan, fd);
+    await tryDetachAndCloseAsync(fd);
+    throw signal.reason;
+  }
+
+  /**
+   * Attaches several programs as one: all or none.
+   *
+   * If one cannot be attached, those before it are detached in reverse order. The group ends as a whole, in reverse
+   * order too, at the end of its scope; a signal ends it so early.
+   *
+   * @param entries Pairs of a program and a target, in the order in which they are attached.
+   * @param options As {@linkcode attach}; they apply to every link.
+   * @returns The group, to be held with `using`.
+   * @throws {TypeError} If `entries` is no array of pairs.
+   * @throws {AggregateError} If one cannot be attached: why, and what failed when the others were detached. The end of
+   * the group throws one too if links cannot be detached.
+   * @throws The reason of `options.signal` if it is aborted already.
+   *
+   * @example Both directions, or none
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const next = new Uint8Array([0x18, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+   * using program = Program.load({ type: "sched_cls", instructions: next }); // return TCX_NEXT
+   * using group = Link.attachAll([
+   *   [program, { type: "tcx", device: "lo", direction: "ingress" }],
+   *   [program, { type: "tcx", device: "lo", direction: "egress" }],
+   * ]);
+   * for (const link of group) console.log(link.info());
+   * ```
+   */
+  static attachAll(entries: readonly AttachEntry[], options?: AttachOptions): LinkGroup {
+    return attachAll(Link, entries, checkOptions(options));
+  }
+
+  /**
+   * {@linkcode attachAll} without blocking the event loop.
+   *
+   * @param entries As {@linkcode attachAll}.
+   * @param options As {@linkcode attachAll}. If the signal is aborted meanwhile, the promise rejects with its reason and
+   * nothing is left.
+   * @returns The group, to be held with `await using`.
+   */
+  static async attachAllAsync(entries: readonly AttachEntry[], options?: AttachOptions): Promise<LinkGroup> {
+    return await attachAllAsync(Link, entries, checkOptions(options));
+  }
+
+  /**
+   * Makes sure that a program is attached and pinned: for what outlives the process, and is deployed again and again.
+   *
+   * If nothing is pinned at `path`, a link is attached and pinned. Otherwise the pin is taken over:
+   *
+   * - If its link is attached to the same target, the program is put into it. Where links of its type have no update, a
+   *   new link is attached, pinned as `path` with `~` behind it, and renamed over the old one, which is then detached.
+   * - If its link has been detached, or its target is gone, a new one takes its place.
+   * - If its link is attached to something else, that is an error, unless `options.replace` is true.
+   *
+   * So the target is never without a program, except that a netfilter hook takes one link a priority: there the old one
+   * is detached first. Of several processes that do this at once for pins in one directory, one makes the link and the
+   * others take it over: they wait for the lock (flock) of the directory.
+   *
+   * Whether the target is the same is decided by what the kernel tells of the link, which is not all: not the network
+   * namespace of a netfilter link, not the cpu, process or category of an event. Position and cookie of a target, and
+   * the mode of an xdp link, count when a link is attached, not when it is taken over by an update. Perf events before
+   * Linux 6.6 tell nothing, so taking them over needs `replace`. A cgroup that was removed counts as something else until
+   * the kernel has detached its links, some milliseconds later.
+   *
+   * @typeParam K The kind of target.
+   * @param path The pin, on a bpf file system. Its name may have no dot.
+   * @param source The program.
+   * @param target Where to.
+   * @param options `replace`: whether a link that is attached to something else is ended.
+   * @returns The link, opened from its pin, and what was done.
+   * @throws {TypeError} If an argument has the wrong type.
+   * @throws {BpfError} `mismatch` if a link to something else, or no link, is pinned at `path`; `invalid` if `path` lies
+   * on no bpf file system or has a dot; `gone` if its directory does not exist; otherwise as {@linkcode attach},
+   * {@linkcode update} and {@linkcode pin}. A link that was there stays, unless it was a netfilter link.
+   *
+   * @example Deploying a new version
+   * ```ts ignore
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using first = Link.ensurePinned("/sys/fs/bpf/lookup", program, { type: "netns" });
+   * using again = Link.ensurePinned("/sys/fs/bpf/lookup", program, { type: "netns" });
+   * console.log(first.outcome, again.outcome); // created updated
+   * again.link.unpin();
+   * ```
+   */
+  static ensurePinned<K extends TargetType>(
+    path: string | URL,
+    source: SourceOf<K>,
+    target: AttachTargets[K] & { type: K },
+    options?: { replace?: boolean | undefined },
+  ): EnsuredLink<LinkTypeOf<K>> {
+    fdOf(source, kindFor<K>(target).linkType); // throws before anything is done
+    return ensurePinned<K>(Link, path, source, target, options);
   }
 
   /**
@@ -277,6 +350,68 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   static infos(options: ListOptions = {}): LinkListing {
     checkListOptions(options);
     return new SyscallListing(options);
+  }
+
+  /**
+   * Waits until no link has this id any more. Nothing is held between two looks, nor while looking, so this does not
+   * prolong the life of the link; an open handle does. Needs CAP_SYS_ADMIN.
+   *
+   * The kernel takes the id away just before it detaches the link.
+   *
+   * @param id The id.
+   * @param options How often to look, and a signal that ends the wait.
+   * @returns A promise that is fulfilled at the first look that does not find the link.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {BpfError} `capability` without CAP_SYS_ADMIN.
+   * @throws The reason of `options.signal` if it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * const link = Link.attach(program, { type: "netns" });
+   * setTimeout(() => link.close(), 10);
+   * await Link.untilGone(link.id, { intervalMs: 10 });
+   * ```
+   */
+  static async untilGone(id: number, options?: WaitOptions): Promise<void> {
+    checkU32(id, "id");
+    await poll(() => id === 0 || id > MAX_ID || linkGetNextId(id - 1) !== id, options);
+  }
+
+  /**
+   * Who holds these links: what {@linkcode holders} tells, for many at once.
+   *
+   * @param ids The ids.
+   * @returns Each id with its holders; those of a link that does not exist are none.
+   * @throws {TypeError} If `ids` is no array of numbers.
+   * @throws {RangeError} If a number is no unsigned 32-bit number.
+   *
+   * @example Pins without a process
+   * ```ts
+   * import { Link } from "@bpf/link";
+   *
+   * const ids: number[] = [];
+   * for await (const { id } of Link.infos()) ids.push(id);
+   * for (const [id, { holders, partial }] of Link.holdersOf(ids)) {
+   *   if (!partial && holders.every(({ kind }) => kind === "pin")) console.log(`nobody has link ${id} open`);
+   * }
+   * ```
+   */
+  static holdersOf(ids: readonly number[]): Map<number, LinkHolders> {
+    if (!Array.isArray(ids)) throw new TypeError(`ids must be an array, not ${kindOf(ids)}`);
+    return findHolders(ids.map((id, i) => checkU32(id, `ids[${i}]`)));
+  }
+
+  static #attached<K extends TargetType>(plan: AttachmentPlan<K>, fd: number): Link<LinkTypeOf<K>> {
+    const { kind, target, options: { signal, onClose } } = plan;
+    const link = new Link(fd, kind.linkType, 0, true, onClose);
+    link.#inOwnNetns = !("netns" in target && target.netns !== undefined);
+    if (signal !== undefined) link.#endOn(signal);
+    return link;
   }
 
   static #openIfThere(id: number): AnyLink | undefined {
@@ -363,65 +498,63 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /**
    * Puts another program into the link, without a moment in which nothing is attached. Id, pins and position stay.
    *
-   * Cgroup, netns, xdp, tcx and iter links have it. With `expected` it is a compare-and-swap: of several writers that
-   * expect the same program exactly one succeeds. For a cgroup link the kernel is asked first whether the program fits
-   * the attach type, which its update does not look at.
+   * Cgroup, netns, xdp, tcx, netkit, sockmap, iter and struct_ops links have it. With `expected` it is a
+   * compare-and-swap: of several writers that expect the same program exactly one succeeds. For a cgroup link the kernel
+   * is asked first whether the program fits the attach type, which its update does not look at. A struct_ops link takes
+   * another map, never the one that it holds, on which the kernel would crash; without `expected` that takes
+   * CAP_SYS_ADMIN.
    *
-   * @param source The new program.
-   * @param options `expected`: the program that the link must hold.
+   * @param source The new program; the new map for struct_ops.
+   * @param options `expected`: the program or map that the link must hold.
    * @throws {TypeError} If an argument has the wrong type.
    * @throws {Deno.errors.BadResource} If a handle is closed.
    * @throws {BpfError} `mismatch` if the link holds another program than expected, or the new one does not fit; `gone` if
    * the link is detached; `unsupported` if links of this type have no update; `exists` if a tcx hook has the program
    * already.
    */
-  update(source: Program, options?: { expected?: Program | undefined }): void {
-    const fd = this.fd, newProgFd = fdOf(source);
-    let expected: Program | undefined;
-    if (options !== undefined) {
-      checkKeys(options, "options", ["expected"]);
-      expected = options.expected;
-    }
-    if (this.type === "cgroup") this.#checkFit(source);
-    try {
-      linkUpdate(fd, newProgFd, expected === undefined ? undefined : { oldProgFd: fdOf(expected, "options.expected") });
-    } catch (error) {
-      throw rename(
-        expected === undefined ? error : this.#raceOrPolicy(error, expected),
-        `Cannot update ${this.#describe()}`,
-      );
-    }
-  }
-
-  #checkFit(source: Program): void {
-    const info = linkGetInfoByFd(this.#fd);
-    if (info.type !== "cgroup" || info.cgroupId === 0n || programFits(source.fd, info.attachType)) return;
-    throw new BpfError(22, {
-      action: `Cannot update ${this.#describe()}`,
-      command: "LINK_UPDATE",
-      reason: "mismatch",
-      meaning: `program ${source.id} (${source.type}) does not fit the attach type ${info.attachType}`,
-      hint: "load it for this attach type; the kernel would run it all the same",
-    });
-  }
-
-  /** EPERM is a lost race, unless the link still holds what was expected. */
-  #raceOrPolicy(error: unknown, expected: Program): unknown {
-    if (
-      !(error instanceof BpfError && error.reason === "mismatch") || linkGetInfoByFd(this.#fd).progId !== expected.id
-    ) return error;
-    const meaning = "a security module or seccomp refuses it, for the link holds the expected program";
-    return new BpfError(error.errno, { action: "", command: error.command, reason: "policy", meaning, cause: error });
+  update(source: Program | BpfMap, options?: { expected?: Program | BpfMap | undefined }): void {
+    updateLink(this.fd, this.type, source, options, () => this.#describe());
   }
 
   /**
    * Whether the link is attached.
    *
-   * @returns `undefined` where the kernel cannot tell: iter, raw_tracepoint.
+   * @returns `undefined` where the kernel cannot tell: netfilter, and every type that cannot be detached by force.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    */
   attached(): boolean | undefined {
     return this.info().attached;
+  }
+
+  /**
+   * Waits until the link is detached: by force, or because its target is gone. This handle keeps it from ending
+   * otherwise; {@linkcode untilGone} does not.
+   *
+   * @param options How often to look, and a signal that ends the wait.
+   * @returns A promise that is fulfilled at the first look that finds the link detached, or ended by `close()` or
+   * `AttachOptions.signal` with a detachment.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {Deno.errors.BadResource} If the handle is closed, also meanwhile, without having detached the link.
+   * @throws {BpfError} `unsupported`, at once, where the kernel cannot tell; see {@linkcode attached}. Or why an earlier
+   * detachment by `AttachOptions.signal` failed, once.
+   * @throws The reason of `options.signal` if it is aborted.
+   */
+  async untilDetached(options?: WaitOptions): Promise<void> {
+    this.#throwFailure();
+    if (this.attached() === undefined) {
+      throw new BpfError(EOPNOTSUPP, {
+        action: `Cannot wait for ${this.#describe()}`,
+        command: "OBJ_GET_INFO_BY_FD",
+        reason: "unsupported",
+        meaning: "the kernel does not tell whether links of this type are attached",
+        hint: "Link.untilGone() waits for the end of a link",
+      });
+    }
+    await poll(() => {
+      if (this.#fd < 0) this.#throwFailure();
+      return this.#end === undefined ? !this.attached() : this.#end === "detached";
+    }, options);
   }
 
   /**
@@ -502,6 +635,34 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     this.#pinnedPath = undefined;
     this.#pinnedHere = false;
     if (this.#made && !this.#chosen) this.#onClose = "detach";
+  }
+
+  /**
+   * What keeps the link attached besides this handle: fds of processes, and pins on the bpf file systems that are
+   * mounted here. It can be seen by looking at every process, so it is no snapshot and takes milliseconds.
+   *
+   * Needs no capability, but without CAP_SYS_PTRACE only own processes can be seen, and only pins that may be read and
+   * written. Not seen are fds on their way through a socket, and pins in other mount namespaces. `partial` says whether
+   * something may be missing: the link's reference count proves that nothing is, if the caller may load an iterator
+   * program (CAP_BPF and CAP_PERFMON, Linux 5.19). A call that uses the link at this moment counts as well.
+   *
+   * @returns The holders, and whether there may be more.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * using second = Link.open(link.id);
+   * console.log(link.holders(), second.fd); // this process, with the second fd
+   * ```
+   */
+  holders(): LinkHolders {
+    const fd = this.fd, id = this.id;
+    return findHolders([id], fd).get(id)!;
   }
 
   /**
@@ -590,6 +751,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (this.#fd < 0) return this.#throwFailure();
     const fd = this.#leave();
     if (this.#onClose === "keep") return await closeAsync(fd);
+    this.#end = "detaching";
     this.#settleEnd(await tryDetachAndCloseAsync(fd));
   }
 
@@ -605,6 +767,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   /** What a detachment at the end gave. That a type has none is no failure: closing is all there is then. */
   #settleEnd(result: number): void {
+    this.#end = result < 0 ? undefined : "detached";
     if (result === -EOPNOTSUPP) undetachable.add(this.type);
     else if (result < 0) throw rename(detachError(-1, -result), `Cannot detach ${this.#describe()}`);
     this.#removeOwnPin();
@@ -642,7 +805,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   /** The link in an error's words: `link 7 (xdp on "eth0")`. */
   #describe(): string {
-    const where = this.#fd < 0 ? "" : place(this.#fd);
+    const where = this.#fd < 0 ? "" : placeOf(this.#fd, this.#inOwnNetns);
     return `link ${this.id} (${this.type}${where})`;
   }
 
@@ -659,40 +822,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 }
 
-/** Where a link is attached, if that has a name. */
-function place(fd: number): string {
-  try {
-    const info = linkGetInfoByFd(fd);
-    if (info.type === "xdp" || info.type === "tcx") {
-      return info.ifindex === 0 ? ", detached" : ` on "${interfaceName(info.ifindex) ?? info.ifindex}"`;
-    }
-    return "attachType" in info ? `, ${info.attachType}` : "";
-  } catch {
-    return ""; // it is only for a message about another error
-  }
-}
-
-/** The same error, with a better beginning. */
-function rename(error: unknown, action: string): unknown {
-  if (!(error instanceof BpfError)) return error;
-  const { errno, command, reason, hint, log } = error;
-  const meaning = error.message.slice(error.message.indexOf(": ") + 2, error.message.lastIndexOf(" ("));
-  return new BpfError(errno, { action, command, reason, meaning, hint, log, cause: error.cause });
-}
-
-function fdOf(source: unknown, name = "source"): number {
-  if (source instanceof Program) return source.fd;
-  throw new TypeError(`${name} must be a Program, not ${kindOf(source)}`);
-}
-
 function checkOptions(options: AttachOptions | undefined): AttachOptions {
   if (options === undefined) return {};
   checkKeys(options, "options", ["signal", "onClose"]);
   checkSignal(options.signal, "options.signal");
   if (options.onClose !== undefined) checkOneOf(options.onClose, "options.onClose", ON_CLOSE);
   return options;
-}
-
-function closeTemporary({ temporary }: Attachment): void {
-  if (temporary !== undefined) { for (const fd of temporary) close(fd); }
 }

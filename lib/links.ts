@@ -1,6 +1,6 @@
 /** Every link of the machine, as infos and as ids. */
 import { type LinkInfo, readInfo } from "./kind/mod.ts";
-import { checkKeys, checkOneOf, kindOf } from "./sys/check.ts";
+import { checkKeys, checkOneOf, checkSignal, kindOf } from "./sys/check.ts";
 import { linkWalk } from "./sys/link_info.ts";
 import { LINK_TYPES } from "./uapi/constants.ts";
 import type { LinkType } from "./uapi/types.ts";
@@ -36,13 +36,6 @@ export function checkListOptions(options: ListOptions, more: readonly string[] =
     types.forEach((type, i) => checkOneOf(type, `options.types[${i}]`, LINK_TYPES));
   }
   checkSignal(signal, "options.signal");
-}
-
-/** Checks an abort signal. */
-export function checkSignal(signal: unknown, name: string): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`${name} must be an AbortSignal, not ${kindOf(signal)}`);
-  }
 }
 
 /** A listing by the syscall walk. Each batch is read when its first link is asked for; nothing is held in between. */

@@ -4,39 +4,51 @@ import { checkPath } from "./sys/check.ts";
 import { objGet, objPin } from "./sys/object.ts";
 import { close, isOnBpffs, unlink } from "./sys/system.ts";
 
+const EPERM = 1;
+
 /** Pins an fd and returns the path as it is remembered. */
 export function pin(fd: number, path: string | URL): string {
   const file = checkPath(path, "path");
   try {
     objPin(fd, file);
   } catch (error) {
-    throw error instanceof BpfError && error.code === "EPERM" ? whyNot(file, error) : error;
+    if (!(error instanceof BpfError && error.code === "EPERM")) throw error;
+    checkPinnable(file, error); // EPERM of OBJ_PIN means one of three things
+    throw new BpfError(error.errno, {
+      action: `Cannot pin to "${file}"`,
+      command: error.command,
+      reason: "policy",
+      meaning: "a security module or the mount refuses it",
+      cause: error,
+    });
   }
   return file;
 }
 
-/** EPERM of OBJ_PIN means one of three things; this looks which. */
-function whyNot(path: string, error: BpfError): BpfError {
-  const slash = path.lastIndexOf("/");
-  const directory = slash < 0 ? "." : path.slice(0, slash) || "/";
-  const init = { action: `Cannot pin to "${path}"`, command: error.command, cause: error };
+/** Refuses a path where nothing can be pinned. */
+export function checkPinnable(path: string, cause?: BpfError): void {
+  const directory = directoryOf(path);
+  const init = { action: `Cannot pin to "${path}"`, command: "OBJ_PIN", reason: "invalid", cause } as const;
   if (!isOnBpffs(directory)) {
-    return new BpfError(error.errno, {
+    throw new BpfError(EPERM, {
       ...init,
-      reason: "invalid",
       meaning: `"${directory}" lies on no bpf file system`,
       hint: "choose a path below a bpf mount, such as /sys/fs/bpf",
     });
   }
-  if (path.includes(".", slash + 1)) {
-    return new BpfError(error.errno, {
+  if (path.includes(".", path.lastIndexOf("/") + 1)) {
+    throw new BpfError(EPERM, {
       ...init,
-      reason: "invalid",
       meaning: "the name of a pin may have no dot",
       hint: "choose a name without a dot",
     });
   }
-  return new BpfError(error.errno, { ...init, reason: "policy", meaning: "a security module or the mount refuses it" });
+}
+
+/** The directory that a path lies in. */
+export function directoryOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "." : path.slice(0, slash) || "/";
 }
 
 /** Removes the pin at `path` if it still holds the object that `isOurs` knows; `what` names that in an error. */

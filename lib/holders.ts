@@ -1,0 +1,173 @@
+/** What keeps links attached: fds of processes, and pins. */
+import { BpfError } from "./error.ts";
+import { isLink } from "./sys/link.ts";
+import { linkGetId } from "./sys/link_info.ts";
+import { objGet } from "./sys/object.ts";
+import { bpffsMounts, type LinkFd, linkFds, ownPid } from "./sys/proc.ts";
+import { linkReferences } from "./sys/references.ts";
+import { close, compareFiles, readDirectory, readTextFile, statPath } from "./sys/system.ts";
+
+/** One thing that keeps a link attached; see {@linkcode Link.holders}. */
+export type LinkHolder = {
+  /** An fd of a process. */
+  kind: "process";
+  /** The process, numbered as in the `/proc` that this one sees. */
+  pid: number;
+  /** The name of its program, which it may change; 15 bytes of it. */
+  command: string;
+  /** The fd. A process that forks or duplicates an fd leaves several for one and the same reference. */
+  fd: number;
+} | {
+  /** A pin. */
+  kind: "pin";
+  /** Its path. */
+  path: string;
+};
+
+/** Who holds a link, as far as that can be seen. */
+export interface LinkHolders {
+  /** Processes in the order of their numbers, then pins. */
+  readonly holders: readonly LinkHolder[];
+  /**
+   * Whether there may be more. With CAP_BPF and CAP_PERFMON (Linux 5.19) the link's reference count tells, so false is
+   * a proof. Without them: true if there are processes or pins that the caller may not look at, or other namespaces.
+   */
+  readonly partial: boolean;
+}
+
+/** What was found of one link. */
+interface Found {
+  readonly holders: LinkHolder[];
+  /** All its fds, that of the asking handle too. */
+  readonly fds: LinkFd[];
+  /** Its pins, each once, whatever names it has. */
+  readonly pins: Set<string>;
+}
+
+type FoundOf = ReadonlyMap<number, Found>;
+
+/** Finds the holders of links, without the fd `asking` of this process. */
+export function findHolders(ids: Iterable<number>, asking?: number): Map<number, LinkHolders> {
+  const found: FoundOf = new Map(Array.from(ids, (id) => [id, { holders: [], fds: [], pins: new Set() }]));
+  const self = ownPid();
+  let isWhole = addProcesses(found, self, asking);
+  isWhole = addPins(found) && isWhole;
+  // kcmp(2) counts processes as this process does, which need not be how /proc does
+  const references = self === Deno.pid ? linkReferences() : undefined;
+  if (references === undefined) isWhole = isWhole && seesAllNamespaces();
+  return new Map(Array.from(found, ([id, { holders, fds, pins }]) => {
+    const partial = references === undefined ? !isWhole : (references.get(id) ?? 0) !== countFiles(fds) + pins.size;
+    return [id, { holders, partial }];
+  }));
+}
+
+/** How many open files a link's fds are of; NaN if that cannot be seen. */
+function countFiles(fds: readonly LinkFd[]): number {
+  let unseen = 0;
+  const compare = (a: LinkFd, b: LinkFd) => {
+    const order = compareFiles(a.pid, a.fd, b.pid, b.fd);
+    if (order < 0 || order > 2) unseen = NaN;
+    return order === 1 ? -1 : order;
+  };
+  const files = fds.toSorted(compare);
+  return files.filter((file, i) => i === 0 || compare(files[i - 1]!, file) !== 0).length + unseen;
+}
+
+/** Adds the fds of processes; false if some could not be seen. */
+function addProcesses(found: FoundOf, self: number, asking: number | undefined): boolean {
+  const commands = new Map<number, string | undefined>();
+  let isWhole = true;
+  for (const linkFd of linkFds()) {
+    const { pid, fd, id } = linkFd, of = found.get(id);
+    if (fd < 0) isWhole = false;
+    if (of === undefined) continue;
+    of.fds.push(linkFd);
+    if (pid === self && fd === asking) continue;
+    if (!commands.has(pid)) commands.set(pid, unlessGone(() => readTextFile(`/proc/${pid}/comm`).trimEnd()));
+    const command = commands.get(pid);
+    if (command !== undefined) of.holders.push({ kind: "process", pid, command, fd });
+  }
+  return isWhole;
+}
+
+/** Adds the pins on all bpf file systems of this mount namespace; false if some could not be seen. */
+function addPins(found: FoundOf): boolean {
+  const walked = new Map<bigint, string>(); // by file system: the directory that was mounted
+  let isWhole = true;
+  // each file system once, from as far up as there is a mount of it
+  for (const { path, root, device } of bpffsMounts("self").sort((a, b) => a.root.length - b.root.length)) {
+    if (root.startsWith(walked.get(device) ?? "\0")) continue;
+    if (visibly(() => statPath(path).device) !== device) {
+      isWhole = false; // something else is mounted over it
+      continue;
+    }
+    walked.set(device, root);
+    isWhole = addPinsBelow(found, path, device) && isWhole && root === "/";
+  }
+  return isWhole;
+}
+
+function addPinsBelow(found: FoundOf, directory: string, device: bigint): boolean {
+  const entries = visibly(() => readDirectory(directory));
+  if (entries === undefined) return false;
+  let isWhole = true;
+  for (const { name, isDirectory, isFile, inode } of entries) {
+    const path = `${directory}/${name}`;
+    if (isDirectory) isWhole = addPinsBelow(found, path, device) && isWhole;
+    if (!isFile) continue;
+    const id = visibly(() => pinnedLink(path)), of = found.get(id ?? 0);
+    if (id === undefined) isWhole = false;
+    of?.holders.push({ kind: "pin", path });
+    of?.pins.add(`${device} ${inode}`);
+  }
+  return isWhole;
+}
+
+/** The id of the link that is pinned at a path; 0 if something else is. */
+function pinnedLink(path: string): number {
+  const fd = unlessGone(() => objGet(path));
+  if (fd === undefined) return 0;
+  try {
+    return isLink(fd) ? linkGetId(fd) ?? 0 : 0;
+  } finally {
+    close(fd);
+  }
+}
+
+const INITIAL_PID_NAMESPACE = 0xefff_fffcn;
+
+/** Whether `/proc` shows all processes, and none has a bpf file system that is not mounted here. */
+function seesAllNamespaces(): boolean {
+  if (visibly(() => statPath("/proc/1/ns/pid").inode) !== INITIAL_PID_NAMESPACE) return false;
+  const here = bpffsMounts("self").map(({ device }) => device), known = [statPath("/proc/self/ns/mnt").inode];
+  return readDirectory("/proc").filter(({ name }) => /^\d+$/.test(name)).every(({ name: pid }) =>
+    visibly(() =>
+      unlessGone(() => {
+        const namespace = statPath(`/proc/${pid}/ns/mnt`).inode;
+        if (known.includes(namespace)) return true;
+        known.push(namespace);
+        return bpffsMounts(Number(pid)).every(({ device }) => here.includes(device));
+      }) ?? true
+    ) ?? false
+  );
+}
+
+/** What `look` sees; `undefined` if what it looks at is gone meanwhile. */
+function unlessGone<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof BpfError && ["ENOENT", "ESRCH"].includes(error.code)) return undefined;
+    throw error;
+  }
+}
+
+/** What `look` sees; `undefined` if the caller may not look. */
+function visibly<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof BpfError && ["EACCES", "EPERM", "ENOENT"].includes(error.code)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,424 @@
+/** What is attached at one place, in order. */
+import { BpfError } from "./error.ts";
+import { mapFd, type Netns, openNetns, openTarget } from "./kind/attachment.ts";
+import { type CgroupTarget, isCgroupAttachType } from "./kind/cgroup.ts";
+import { type Device, interfaceTarget } from "./kind/device.ts";
+import type { NetkitTarget } from "./kind/netkit.ts";
+import type { NetnsTarget } from "./kind/netns.ts";
+import type { Position } from "./kind/position.ts";
+import { SOCKMAP_ATTACH_TYPES, type SockmapTarget } from "./kind/sockmap.ts";
+import type { TcxTarget } from "./kind/tcx.ts";
+import type { XdpTarget } from "./kind/xdp.ts";
+import { type AnyLink, type AttachOptions, Link } from "./link.ts";
+import { Program } from "./program.ts";
+import { checkKeys, checkOneOf, kindOf } from "./sys/check.ts";
+import { linkGetFdById, linkGetNextId } from "./sys/link.ts";
+import { type BpfLinkInfo, linkWalk } from "./sys/link_info.ts";
+import { type ProgQuery, progQuery } from "./sys/prog_query.ts";
+import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
+import { xdpQuery } from "./sys/rtnetlink.ts";
+import { close, inode, open } from "./sys/system.ts";
+import { BPF_F_QUERY_EFFECTIVE } from "./uapi/constants.ts";
+import { attachTypeNumber } from "./uapi/types.ts";
+
+/** A place that can be asked what is attached to it: the target of a link, without a position. */
+export type HookTarget =
+  | Omit<TcxTarget, "position" | "expectedRevision">
+  | Omit<NetkitTarget, "position" | "expectedRevision">
+  | Omit<CgroupTarget, "position" | "expectedRevision">
+  | NetnsTarget
+  | SockmapTarget
+  | Omit<XdpTarget, "mode">;
+
+/** A program that is attached to a hook. */
+export interface HookEntry {
+  /** The id of the program. */
+  programId: number;
+  /** The name of the program; absent if it has none, or without CAP_SYS_ADMIN. */
+  programName?: string;
+  /**
+   * The id of the link; absent if the program was attached without one. The kernel tells it of tcx and netkit. For the
+   * others it is found among the links of the machine, which takes CAP_SYS_ADMIN, and absent if several could be meant:
+   * a program twice in a cgroup, or one xdp program on interfaces of the same number in several network namespaces.
+   */
+  linkId?: number;
+  /**
+   * The kernel's flags: in a cgroup 0, 1 (override) or 2 (multi, as all links have); for xdp the mode: 2 generic, 4
+   * native, 8 offload.
+   */
+  attachFlags: number;
+}
+
+/** What a look at a place shows. */
+interface View {
+  readonly revision: bigint | undefined;
+  readonly entries: readonly HookEntry[];
+  readonly effective: readonly HookEntry[];
+}
+
+/** The same as the kernel tells it. Where it does not tell the links, `isLink` knows those that may be meant. */
+interface Look extends View {
+  readonly isLink?: ((info: BpfLinkInfo, of: "entries" | "effective") => boolean) | undefined;
+}
+
+/**
+ * A place where programs are attached, as it was when it was looked at: which programs, in which order, and the
+ * revision that counts its changes.
+ *
+ * Cgroups, network namespaces, sockmaps (Linux 5.16), xdp, tcx (6.6) and netkit (6.7) can be asked; other places
+ * (tracepoints, functions, ...) have no query in the kernel. Needs CAP_NET_ADMIN, except for xdp.
+ *
+ * @example What sees the packets that lo receives
+ * ```ts
+ * import { Hook, Link, Program } from "@bpf/link";
+ *
+ * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
+ * using program = Program.load({ type: "sched_cls", instructions: next });
+ * using link = Link.attach(program, { type: "tcx", device: "lo", direction: "ingress" });
+ * const hook = Hook.query({ type: "tcx", device: "lo", direction: "ingress" });
+ * console.log(hook.revision, hook.entries, hook.entries[0]?.linkId === link.id);
+ * ```
+ */
+export class Hook {
+  readonly #target: HookTarget;
+  /**
+   * Counts the changes of the hook; `undefined` where the kernel keeps none: netns, sockmap, xdp, and cgroups before
+   * Linux 6.17.
+   */
+  readonly revision: bigint | undefined;
+  /**
+   * What is attached here. It is in the order in which it runs, but for links of a cgroup with `preorder`, which run
+   * first wherever they are listed.
+   */
+  readonly entries: readonly HookEntry[];
+  /**
+   * What runs here, in order: for a cgroup with the programs of its ancestors, those with `preorder` first. Whether a
+   * program is reached depends on what those before it return. The same as {@linkcode entries} for other places.
+   */
+  readonly effective: readonly HookEntry[];
+
+  private constructor(target: HookTarget) {
+    this.#target = target;
+    const { revision, entries, effective } = view(target);
+    this.revision = revision;
+    this.entries = entries;
+    this.effective = effective;
+  }
+
+  /**
+   * Looks at a place.
+   *
+   * @param target The place: what a link's target says, without a position. `attachType` is required for cgroup,
+   * netns and sockmap. An fd in it must stay open for {@linkcode refresh} and {@linkcode attach}.
+   * @returns What is there now.
+   * @throws {TypeError} If a field is unknown, missing or of the wrong type, or if places of this type cannot be asked.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {BpfError} `gone` if there is no such place, `capability` without CAP_NET_ADMIN, `unsupported` or `invalid`
+   * if this kernel has no such places.
+   */
+  static query(target: HookTarget): Hook {
+    if (typeof target !== "object" || target === null) {
+      throw new TypeError(`target must be an object, not ${kindOf(target)}`);
+    }
+    checkOneOf(target.type, "target.type", TYPES);
+    return new Hook({ ...target });
+  }
+
+  /**
+   * Looks at the same place again.
+   *
+   * @returns What is there now; this object stays as it is.
+   * @throws {BpfError} As {@linkcode Hook.query}.
+   */
+  refresh(): Hook {
+    return new Hook(this.#target);
+  }
+
+  /**
+   * Attaches a program at a position that depends on what is there, such as "after X if X is there, else first": if the
+   * hook has changed since it was looked at, it is looked at again and `place` is asked again. Each such round means
+   * that somebody else's change succeeded; only `options.signal`, aborted in `place`, ends them early.
+   *
+   * A fixed position needs none of that: {@linkcode Link.attach} inserts atomically. The revision of a tcx hook begins
+   * anew when its last program leaves, so it may be the same after other programs came: look shortly before, or keep
+   * one program attached for good.
+   *
+   * @param program The program.
+   * @param place Chooses the position from {@linkcode entries}; those of a cgroup are named by their link ids.
+   * @param options As {@linkcode Link.attach}.
+   * @returns The link, to be held with `using`.
+   * @throws {TypeError} If the programs of this hook have no order (netns, sockmap, xdp), or the position is none.
+   * @throws {BpfError} `unsupported` if the kernel keeps no revision of the hook; and as {@linkcode Link.attach}.
+   * @throws Whatever `place` throws, and the reason of `options.signal` if it is aborted; nothing is attached then.
+   *
+   * @example Directly after a program that may be there or not
+   * ```ts
+   * import { Hook, Program } from "@bpf/link";
+   *
+   * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
+   * using program = Program.load({ type: "sched_cls", instructions: next });
+   * using link = Hook.query({ type: "tcx", device: "lo", direction: "ingress" }).attach(program, (entries) => {
+   *   const guard = entries.find((entry) => entry.programName === "guard");
+   *   return guard === undefined ? "first" : { after: { programId: guard.programId } };
+   * });
+   * ```
+   */
+  attach(
+    program: Program,
+    place: (entries: readonly HookEntry[]) => Position,
+    options?: AttachOptions,
+  ): AnyLink {
+    const target = this.#target;
+    if (!(program instanceof Program)) throw new TypeError(`program must be a Program, not ${kindOf(program)}`);
+    if (typeof place !== "function") throw new TypeError(`place must be a function, not ${kindOf(place)}`);
+    if (target.type !== "tcx" && target.type !== "netkit" && target.type !== "cgroup") {
+      throw new TypeError(`programs of ${target.type} hooks have no position: use Link.attach`);
+    }
+    for (let { revision, entries }: View = this;; { revision, entries } = this.refresh()) {
+      if (revision === undefined) throw withoutRevision(target.type);
+      const position = place(entries);
+      try {
+        // the position is checked with the rest of the target: a cgroup takes links only
+        return Link.attach(
+          program,
+          { ...target, position, expectedRevision: revision } as TcxTarget,
+          options,
+        ) as AnyLink;
+      } catch (error) {
+        if (!(error instanceof BpfError && error.reason === "stale")) throw error;
+      }
+    }
+  }
+}
+
+const TYPES = ["tcx", "netkit", "cgroup", "netns", "sockmap", "xdp"] as const;
+const EBADF = 9, EOPNOTSUPP = 95;
+
+function withoutRevision(type: string): BpfError {
+  return new BpfError(EOPNOTSUPP, {
+    action: `Cannot attach to ${type} hook by its entries`,
+    command: "PROG_QUERY",
+    reason: "unsupported",
+    meaning: "this kernel keeps no revision of it",
+    hint: "cgroups have revisions since Linux 6.17; use Link.attach, and have one writer only",
+  });
+}
+
+/** How often a place that keeps changing is looked at, before links that the kernel does not tell are left out. */
+const PATIENCE = 16;
+
+/** Looks at a place until its programs and their links belong together. */
+function view(target: HookTarget): View {
+  let before: View | undefined;
+  for (let attempt = 1;; attempt++) {
+    const found = look(target), isLast = attempt === PATIENCE;
+    const isThere = found.entries.length + found.effective.length > 0;
+    const now = found.isLink === undefined || !isThere ? found : withLinks(found, isLast ? [] : linksOfMachine());
+    const isLinked = [...now.entries, ...now.effective].every(({ linkId }) => linkId !== undefined);
+    const isTold = !isThere || found.isLink === undefined && isLinked; // by the kernel, in one answer
+    if (isTold || isLast || (before !== undefined && print(before) === print(now))) return named(now);
+    // a program is there a moment before its link has the id
+    before = isLinked || !isAnyUnsettled() ? now : undefined;
+  }
+}
+
+/** What two looks at an unchanged place have in common. */
+function print({ revision, entries, effective }: View): string {
+  const line = ({ programId, linkId }: HookEntry) => `${programId} ${linkId}`;
+  return [revision, ...entries.map(line), "effective", ...effective.map(line)].join();
+}
+
+/** Asks the kernel about a place. */
+function look(target: HookTarget): Look {
+  switch (target.type) {
+    case "tcx": {
+      checkKeys(target, "target", ["type", "device", "netns", "direction"]);
+      const direction = checkOneOf(target.direction, "target.direction", ["ingress", "egress"]);
+      return atInterface(target, (ifindex, netns) => ordered(progQuery(ifindex, `tcx_${direction}`, { netns })));
+    }
+    case "netkit": {
+      checkKeys(target, "target", ["type", "device", "netns", "peer"]);
+      const { peer = false } = target;
+      if (typeof peer !== "boolean") throw new TypeError(`target.peer must be a boolean, not ${kindOf(peer)}`);
+      const attachType = peer ? "netkit_peer" : "netkit_primary";
+      return atInterface(target, (ifindex, netns) => ordered(progQuery(ifindex, attachType, { netns })));
+    }
+    case "xdp":
+      checkKeys(target, "target", ["type", "device", "netns"]);
+      return atInterface(target, (ifindex, netns) => {
+        const entries = xdpQuery(ifindex, netns).map(({ progId, mode }) => ({ programId: progId, attachFlags: mode }));
+        return {
+          revision: undefined,
+          entries,
+          effective: entries,
+          isLink: (info) => info.type === "xdp" && info.ifindex === ifindex,
+        };
+      });
+    case "netns": {
+      checkKeys(target, "target", ["type", "netns", "attachType"]);
+      const attachType = checkOneOf(target.attachType, "target.attachType", ["sk_lookup", "flow_dissector"]);
+      return within(openNetns(target.netns ?? "/proc/thread-self/ns/net", "target.netns"), (fd) => {
+        const ino = Number(inode(fd));
+        const isLink = (info: BpfLinkInfo) =>
+          info.type === "netns" && info.netnsIno === ino && info.attachType === attachType;
+        return { ...ordered(progQuery(fd, attachType)), isLink };
+      });
+    }
+    case "sockmap": {
+      checkKeys(target, "target", ["type", "map", "attachType"]);
+      const fd = mapFd(target.map, "target.map", ["sockmap", "sockhash"]), { id } = target.map;
+      const attachType = checkOneOf(target.attachType, "target.attachType", SOCKMAP_ATTACH_TYPES);
+      const isLink = (info: BpfLinkInfo) =>
+        info.type === "sockmap" && info.mapId === id && info.attachType === attachType;
+      return { ...ordered(progQuery(fd, attachType)), isLink };
+    }
+    case "cgroup":
+      return lookAtCgroup(target);
+  }
+}
+
+function atInterface(
+  target: { device: Device; netns?: Netns | undefined },
+  ask: (ifindex: number, netns: number | undefined) => Look,
+): Look {
+  const { targetFd, options, temporary } = interfaceTarget(target, {});
+  return within({ fd: targetFd, temporary }, (ifindex) => ask(ifindex, (options as { netns?: number }).netns));
+}
+
+function lookAtCgroup(target: Omit<CgroupTarget, "position" | "expectedRevision">): Look {
+  checkKeys(target, "target", ["type", "cgroup", "attachType", "preorder"]);
+  const attachType = target.attachType!;
+  attachTypeNumber(attachType, "target.attachType"); // throws if there is no such type
+  if (!isCgroupAttachType(attachType)) {
+    throw new TypeError(`target.attachType must begin with cgroup_, or be lsm_cgroup, not "${attachType}"`);
+  }
+  return within(openTarget(target.cgroup, "target.cgroup"), (fd) => {
+    const here = progQuery(fd, attachType);
+    const { progs } = progQuery(fd, attachType, { queryFlags: BPF_F_QUERY_EFFECTIVE });
+    const id = inode(fd);
+    const above = progs.length > here.progs.length ? ancestors(fd, id, attachType) : [];
+    const levels = [{ id, query: here }, ...above];
+    const ids = levels.map((level) => level.id);
+    // the flags of a program are those of the nearest level that has it
+    const flagsOf = (programId: number) =>
+      levels.flatMap(({ query }) => ordered(query).entries).find((entry) => entry.programId === programId)
+        ?.attachFlags ?? 0;
+    return {
+      ...ordered(here),
+      effective: progs.map(({ progId }) => ({ programId: progId, attachFlags: flagsOf(progId) })),
+      isLink: (info, of) =>
+        info.type === "cgroup" && info.attachType === attachType &&
+        (info.cgroupId === id || of === "effective" && ids.includes(info.cgroupId)),
+    };
+  });
+}
+
+/** The cgroups above one, as far as they can be seen from here, the nearest first. */
+function ancestors(fd: number, id: bigint, attachType: string): { id: bigint; query: ProgQuery }[] {
+  const levels = [];
+  for (let path = `/proc/thread-self/fd/${fd}/..`;; path += "/..") {
+    const parent = open(path);
+    try {
+      const parentId = inode(parent);
+      if (parentId === id) return levels; // "/" is its own parent
+      levels.push({ id: id = parentId, query: progQuery(parent, attachType) });
+    } catch (error) {
+      if (error instanceof BpfError && error.errno === EBADF) return levels; // the mount ends here
+      throw error;
+    } finally {
+      close(parent);
+    }
+  }
+}
+
+/** The answer of PROG_QUERY as entries, which are what runs, too, except in a cgroup. */
+function ordered({ revision, attachFlags, progs }: ProgQuery): Look {
+  const entries = progs.map(({ progId, progAttachFlags, linkId }): HookEntry => ({
+    programId: progId,
+    ...linkId ? { linkId } : {},
+    attachFlags: progAttachFlags ?? attachFlags,
+  }));
+  return { revision, entries, effective: entries };
+}
+
+function within(target: { fd: number; temporary: readonly number[] }, ask: (fd: number) => Look): Look {
+  try {
+    return ask(target.fd);
+  } finally {
+    target.temporary.forEach(close);
+  }
+}
+
+/** The links of the machine; none for those who may not see them. */
+function linksOfMachine(): BpfLinkInfo[] {
+  try {
+    const links: BpfLinkInfo[] = [];
+    for (let batch; (batch = linkWalk(links.at(-1)?.id ?? 0)).length > 0;) links.push(...batch);
+    return links;
+  } catch (error) {
+    if (error instanceof BpfError && error.reason === "capability") return [];
+    throw error;
+  }
+}
+
+/** Whether some link of the machine is just being made. */
+function isAnyUnsettled(): boolean {
+  try {
+    for (let id = linkGetNextId(0); id !== undefined; id = linkGetNextId(id)) {
+      try {
+        close(linkGetFdById(id));
+      } catch (error) {
+        if (!(error instanceof BpfError)) throw error;
+        if (error.reason === "unsettled") return true;
+        if (error.reason !== "gone") throw error;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof BpfError && error.reason === "capability")) throw error;
+  }
+  return false;
+}
+
+/** The same with the ids of the links among `links`. */
+function withLinks({ revision, entries, effective, isLink }: Look, links: readonly BpfLinkInfo[]): View {
+  const join = (entries: readonly HookEntry[], of: "entries" | "effective") =>
+    joined(entries, links.filter((info) => isLink!(info, of)));
+  return { revision, entries: join(entries, "entries"), effective: join(effective, "effective") };
+}
+
+/** Entries with the id of the one link that can be meant: one entry and one link for the program. */
+function joined(entries: readonly HookEntry[], links: readonly BpfLinkInfo[]): HookEntry[] {
+  return entries.map((entry) => {
+    const [link, another] = links.filter(({ progId }) => progId === entry.programId);
+    const alike = entries.filter(({ programId }) => programId === entry.programId);
+    return link === undefined || another !== undefined || alike.length > 1 ? entry : { ...entry, linkId: link.id };
+  });
+}
+
+/** The same with the names of the programs. */
+function named({ revision, entries, effective }: View): View {
+  const names = new Map<number, string>();
+  for (const { programId } of [...entries, ...effective]) {
+    if (!names.has(programId)) names.set(programId, programName(programId));
+  }
+  const withName = ({ programId, ...rest }: HookEntry): HookEntry => {
+    const programName = names.get(programId);
+    return { programId, ...programName ? { programName } : {}, ...rest };
+  };
+  return { revision, entries: entries.map(withName), effective: effective.map(withName) };
+}
+
+/** The name of a program; empty if it has none, or is gone, or may not be seen. */
+function programName(id: number): string {
+  try {
+    const fd = progGetFdById(id);
+    try {
+      return progGetInfoByFd(fd).name;
+    } finally {
+      close(fd);
+    }
+  } catch (error) {
+    if (error instanceof BpfError) return "";
+    throw error;
+  }
+}

@@ -1,0 +1,61 @@
+/** The update of a link, and what the kernel does not check about it. */
+import { fdOf } from "./attach.ts";
+import { rename } from "./describe.ts";
+import { BpfError } from "./error.ts";
+import { updateStructOps } from "./kind/struct_ops.ts";
+import type { BpfMap } from "./map.ts";
+import type { Program } from "./program.ts";
+import { checkKeys } from "./sys/check.ts";
+import { linkUpdate } from "./sys/link.ts";
+import { programFits } from "./sys/link_create.ts";
+import { linkGetInfoByFd } from "./sys/link_info.ts";
+import type { LinkType } from "./uapi/types.ts";
+
+type Source = Program | BpfMap;
+
+/** Puts another program or map into the link of an fd; `describe` says which link that is, in an error. */
+export function updateLink(
+  linkFd: number,
+  type: LinkType,
+  source: Source,
+  options: { expected?: Source | undefined } | undefined,
+  describe: () => string,
+): void {
+  if (options !== undefined) checkKeys(options, "options", ["expected"]);
+  const expected = options?.expected, newFd = fdOf(source, type);
+  const oldFd = expected === undefined ? undefined : fdOf(expected, type, "options.expected");
+  try {
+    if (type === "cgroup") checkFit(linkFd, source as Program);
+    if (type === "struct_ops") updateStructOps(linkFd, source as BpfMap, expected as BpfMap | undefined);
+    else linkUpdate(linkFd, newFd, oldFd === undefined ? undefined : { oldProgFd: oldFd });
+  } catch (error) {
+    throw rename(expected === undefined ? error : raceOrPolicy(linkFd, expected, error), `Cannot update ${describe()}`);
+  }
+}
+
+/** A cgroup would run a program in a place that it was not verified for. */
+function checkFit(linkFd: number, { fd, id, type }: Program): void {
+  const info = linkGetInfoByFd(linkFd);
+  if (info.type !== "cgroup" || info.cgroupId === 0n || programFits(fd, info.attachType)) return;
+  throw new BpfError(22, {
+    action: "Cannot update link",
+    command: "LINK_UPDATE",
+    reason: "mismatch",
+    meaning: `program ${id} (${type}) does not fit the attach type ${info.attachType}`,
+    hint: "load it for this attach type; the kernel would run it all the same",
+  });
+}
+
+/** EPERM is a lost race, unless the link still holds what was expected. */
+function raceOrPolicy(linkFd: number, expected: Source, error: unknown): unknown {
+  if (!(error instanceof BpfError && error.code === "EPERM")) return error;
+  const info = linkGetInfoByFd(linkFd);
+  if ((info.type === "struct_ops" ? info.mapId : info.progId) !== expected.id) return error;
+  return new BpfError(error.errno, {
+    action: "Cannot update link",
+    command: error.command,
+    reason: "policy",
+    meaning: "a security module or seccomp refuses it, for the link holds what was expected",
+    cause: error,
+  });
+}
