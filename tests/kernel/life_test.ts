@@ -22,8 +22,8 @@ import { until } from "../fixture/wait.ts";
 
 /** What most tests here need: a cgroup to attach to and a program. */
 class Scene implements Disposable {
-  readonly cgroup = new Cgroup();
   readonly program: Program = cgroupEgress();
+  readonly cgroup = new Cgroup();
   readonly target = { type: "cgroup", cgroup: this.cgroup.path, attachType: "cgroup_inet_egress" } as const;
 
   attach(options?: Parameters<typeof Link.attach>[2]): Link<"cgroup"> {

@@ -3,7 +3,7 @@
  * privileges), so that a check which comes too late fails with `NotCapable`.
  */
 import { assertInstanceOf, assertStringIncludes } from "@std/assert";
-import { type AttachTarget, Link, Program, setLibraryPath } from "../../mod.ts";
+import { type AttachTarget, Hook, Link, Program, setLibraryPath } from "../../mod.ts";
 
 type Refusal = typeof TypeError | typeof RangeError;
 
@@ -15,6 +15,7 @@ const program: Program = Object.create(Program.prototype, {
   id: { value: 1 },
   name: { value: "pretended" },
   type: { value: "xdp" },
+  tag: { value: "0123456789abcdef" },
   fd: { value: 3 },
   closed: { value: false },
 });
@@ -42,6 +43,7 @@ function refuses(name: string, call: (...args: never[]) => unknown, cases: reado
 
 const attach = (target: AttachTarget) => Link.attach(program, target);
 const cgroup = { type: "cgroup", cgroup: "/sys/fs/cgroup", attachType: "cgroup_inet_egress" };
+const netfilter = { type: "netfilter", family: "ipv4", hook: "local_in", priority: 0 };
 const tcx = { type: "tcx", device: 1, direction: "ingress" };
 
 refuses("attach", attach, [
@@ -101,6 +103,42 @@ refuses("attach", attach, [
   [RangeError, "expectedRevision", { ...tcx, expectedRevision: 0n }],
   [TypeError, "preorder", { ...tcx, preorder: true }],
 
+  [TypeError, "device", { type: "netkit" }],
+  [TypeError, "peer", { type: "netkit", device: 1, peer: 1 }],
+  [TypeError, "direction", { type: "netkit", device: 1, direction: "ingress" }],
+  [RangeError, "expectedRevision", { type: "netkit", device: 1, expectedRevision: 0n }],
+  [TypeError, "position", { type: "netkit", device: 1, position: 1 }],
+
+  [TypeError, "family", { ...netfilter, family: undefined }],
+  [TypeError, "family", { ...netfilter, family: "inet" }],
+  [TypeError, "family", { ...netfilter, family: 2 }],
+  [TypeError, "hook", { ...netfilter, hook: "input" }],
+  [TypeError, "priority", { ...netfilter, priority: undefined }],
+  [TypeError, "priority", { ...netfilter, priority: 0n }],
+  [RangeError, "priority", { ...netfilter, priority: 2 ** 31 }],
+  [RangeError, "priority", { ...netfilter, priority: -(2 ** 31) - 1 }],
+  [RangeError, "priority", { ...netfilter, priority: 0.5 }],
+  [TypeError, "defragment", { ...netfilter, defragment: 1 }],
+  [TypeError, "netns", { ...netfilter, netns: true }],
+  [TypeError, "device", { ...netfilter, device: "lo" }],
+
+  [TypeError, "cookie", { type: "tp_btf", cookie: 1 }],
+  [RangeError, "cookie", { type: "tp_btf", cookie: -1n }],
+  [TypeError, "name", { type: "tp_btf", name: "sys_enter" }],
+
+  [TypeError, "cookie", { type: "tracing", cookie: "1" }],
+  [RangeError, "cookie", { type: "tracing", cookie: 2n ** 64n }],
+  [TypeError, "cookie", { type: "tracing", cookie: 1n }],
+  [TypeError, "replace", { type: "tracing", replace: 1 }],
+  [TypeError, "replace.program", { type: "tracing", replace: { symbol: "f" } }],
+  [TypeError, "replace.program", { type: "tracing", replace: { program: 3, btfId: 1 } }],
+  [TypeError, "replace", { type: "tracing", replace: { program } }],
+  [TypeError, "replace", { type: "tracing", replace: { program, btfId: 1, symbol: "f" } }],
+  [TypeError, "replace.symbol", { type: "tracing", replace: { program, symbol: "" } }],
+  [TypeError, "replace.btfId", { type: "tracing", replace: { program, btfId: "1" } }],
+  [RangeError, "replace.btfId", { type: "tracing", replace: { program, btfId: -1 } }],
+  [TypeError, "symbol", { type: "tracing", symbol: "f" }],
+
   [TypeError, "netns", { type: "netns", netns: {}, attachType: "sk_lookup" }],
   [RangeError, "netns", { type: "netns", netns: -1, attachType: "sk_lookup" }],
   [TypeError, "attachType", { type: "netns", attachType: "cgroup_inet_egress" }],
@@ -125,6 +163,120 @@ refuses("attach", attach, [
   [RangeError, "cookie", { type: "raw_tracepoint", name: "sys_enter", cookie: 2n ** 64n }],
 ]);
 
+const perfEvent = (event: unknown) => ({ type: "perf_event", event });
+const event = { type: "software", config: "cpu_clock", cpu: 0 };
+const breakpoint = { address: 0n, length: 8, access: "write" };
+const kprobe = { type: "kprobe", symbol: "do_exit" };
+const uprobe = { type: "uprobe", path: "/nowhere", symbol: "main" };
+const kprobes = { type: "kprobe_multi", symbols: ["do_exit"] };
+const uprobes = { type: "uprobe_multi", path: "/nowhere", symbols: ["main"] };
+const tooMany = new Array(2 ** 20 + 1);
+
+refuses("attach (perf)", attach, [
+  [TypeError, "event", { type: "perf_event" }],
+  [TypeError, "event", perfEvent("cpu_clock")],
+  [RangeError, "event", perfEvent(-1)],
+  [TypeError, "sample", perfEvent({ ...event, sample: 1n })],
+  [TypeError, "type", perfEvent({ ...event, type: "tracepoint" })],
+  [RangeError, "type", perfEvent({ ...event, type: -1 })],
+  [TypeError, "config", perfEvent({ ...event, config: 0 })],
+  [TypeError, "config", perfEvent({ ...event, config: "no_such_event" })],
+  [TypeError, "config", perfEvent({ ...event, config: "cpu_cycles" })],
+  [TypeError, "config", perfEvent({ ...event, type: "cache", config: "L1-dcache" })],
+  [TypeError, "config", perfEvent({ ...event, type: "raw" })],
+  [TypeError, "config", perfEvent({ ...event, type: 9 })],
+  [RangeError, "config", perfEvent({ ...event, config: 2n ** 64n })],
+  [TypeError, "config1", perfEvent({ ...event, config1: 1 })],
+  [RangeError, "config2", perfEvent({ ...event, config2: -1n })],
+  [TypeError, "cpu or pid", perfEvent({ ...event, cpu: undefined })],
+  [RangeError, "cpu", perfEvent({ ...event, cpu: -1 })],
+  [RangeError, "pid", perfEvent({ ...event, pid: -1 })],
+  [TypeError, "pid", perfEvent({ ...event, pid: "1" })],
+  [TypeError, "samplePeriod or sampleFrequency", perfEvent({ ...event, samplePeriod: 1n, sampleFrequency: 1n })],
+  [TypeError, "samplePeriod", perfEvent({ ...event, samplePeriod: 1 })],
+  [RangeError, "sampleFrequency", perfEvent({ ...event, sampleFrequency: -1n })],
+  [TypeError, "excludeUser", perfEvent({ ...event, excludeUser: 1 })],
+  [TypeError, "breakpoint", perfEvent({ ...event, breakpoint })],
+  [TypeError, "breakpoint", perfEvent({ ...event, type: "breakpoint", config: 0n })],
+  [TypeError, "config1", perfEvent({ ...event, type: "breakpoint", config: 0n, breakpoint, config1: 1n })],
+  [
+    RangeError,
+    "length",
+    perfEvent({ ...event, type: "breakpoint", config: 0n, breakpoint: { ...breakpoint, length: 3 } }),
+  ],
+  [
+    TypeError,
+    "access",
+    perfEvent({ ...event, type: "breakpoint", config: 0n, breakpoint: { ...breakpoint, access: "r" } }),
+  ],
+  [
+    TypeError,
+    "address",
+    perfEvent({ ...event, type: "breakpoint", config: 0n, breakpoint: { ...breakpoint, address: 1 } }),
+  ],
+  [TypeError, "cookie", { ...perfEvent(event), cookie: 1 }],
+
+  [TypeError, "category", { type: "tracepoint", name: "sched_switch" }],
+  [TypeError, "category", { type: "tracepoint", category: "../sched", name: "sched_switch" }],
+  [TypeError, "name", { type: "tracepoint", category: "sched", name: ".." }],
+  [TypeError, "name", { type: "tracepoint", category: "sched", name: "" }],
+  [TypeError, "pid", { type: "tracepoint", category: "sched", name: "sched_switch", pid: 1 }],
+  [RangeError, "cookie", { type: "tracepoint", category: "sched", name: "sched_switch", cookie: -1n }],
+
+  [TypeError, "symbol", { type: "kprobe" }],
+  [TypeError, "address", { ...kprobe, address: 1n }],
+  [TypeError, "symbol", { ...kprobe, symbol: "" }],
+  [TypeError, "address", { type: "kprobe", address: 1 }],
+  [RangeError, "address", { type: "kprobe", address: 2n ** 64n - 1n, offset: 1 }],
+  [RangeError, "offset", { ...kprobe, offset: -1 }],
+  [TypeError, "retprobe", { ...kprobe, retprobe: 1 }],
+  [TypeError, "pid", { ...kprobe, pid: 1 }],
+  [TypeError, "cookie", { ...kprobe, cookie: 1 }],
+
+  [TypeError, "path", { ...uprobe, path: undefined }],
+  [TypeError, "path", { ...uprobe, path: new URL("https://example.com/") }],
+  [TypeError, "offset", { ...uprobe, symbol: undefined }],
+  [TypeError, "symbol", { ...uprobe, symbol: 1 }],
+  [RangeError, "offset", { ...uprobe, offset: -1 }],
+  [RangeError, "offset", { ...uprobe, offset: 1.5 }],
+  [RangeError, "pid", { ...uprobe, pid: 0 }],
+  [RangeError, "pid", { ...uprobe, pid: -1 }],
+  [RangeError, "referenceCounterOffset", { ...uprobe, referenceCounterOffset: 2 ** 32 }],
+  [TypeError, "cookie", { ...uprobe, cookie: 1 }],
+
+  [TypeError, "symbols, pattern, addresses", { type: "kprobe_multi" }],
+  [TypeError, "symbols or pattern", { ...kprobes, pattern: "do_*" }],
+  [TypeError, "symbols or addresses", { ...kprobes, addresses: [1n] }],
+  [TypeError, "symbols", { ...kprobes, symbols: "do_exit" }],
+  [RangeError, "symbols", { ...kprobes, symbols: [] }],
+  [TypeError, "symbols[1]", { ...kprobes, symbols: ["do_exit", ""] }],
+  [TypeError, "do_exit", { ...kprobes, symbols: ["do_exit", "do_exit"] }],
+  [TypeError, "pattern", { type: "kprobe_multi", pattern: 1 }],
+  [TypeError, "addresses[0]", { type: "kprobe_multi", addresses: [1] }],
+  [RangeError, "addresses", { type: "kprobe_multi", addresses: tooMany.fill(1n) }],
+  [TypeError, "cookies", { ...kprobes, cookies: [1n, 2n] }],
+  [TypeError, "cookies[0]", { ...kprobes, cookies: [1] }],
+  [TypeError, "cookies or pattern", { type: "kprobe_multi", pattern: "do_*", cookies: [1n] }],
+  [TypeError, "retprobe or session", { ...kprobes, retprobe: true, session: true }],
+  [TypeError, "session", { ...kprobes, session: "yes" }],
+
+  [TypeError, "symbols, pattern, offsets", { ...uprobes, symbols: undefined }],
+  [TypeError, "symbols or offsets", { ...uprobes, offsets: [1] }],
+  [TypeError, "path", { ...uprobes, path: 1 }],
+  [RangeError, "pid", { ...uprobes, pid: 0 }],
+  [RangeError, "offsets[0]", { ...uprobes, symbols: undefined, offsets: [-1] }],
+  [RangeError, "offsets", { ...uprobes, symbols: undefined, offsets: tooMany.fill(1) }],
+  [TypeError, "cookies", { ...uprobes, cookies: [], symbols: ["main", "exit"] }],
+  [TypeError, "referenceCounterOffsets", { ...uprobes, referenceCounterOffsets: [1, 2] }],
+  [TypeError, "referenceCounterOffsets or pattern", {
+    type: "uprobe_multi",
+    path: "/nowhere",
+    pattern: "m*",
+    referenceCounterOffsets: [1],
+  }],
+  [TypeError, "retprobe or session", { ...uprobes, retprobe: true, session: true }],
+]);
+
 refuses("attachAsync", (target: AttachTarget) => Link.attachAsync(program, target), [
   [TypeError, "type", {}],
   [RangeError, "device", { type: "xdp", device: 0 }],
@@ -137,6 +289,30 @@ refuses("Link.attach", Link.attach, [
   [TypeError, "onClose", program, cgroup, { onClose: "never" }],
   [TypeError, "signal", program, cgroup, { signal: {} }],
   [TypeError, "timeout", program, cgroup, { timeout: 1 }],
+]);
+
+refuses("Hook.query", Hook.query, [
+  [TypeError, "target", undefined],
+  [TypeError, "target", "tcx"],
+  [TypeError, "type", {}],
+  [TypeError, "type", { type: "kprobe", symbol: "f" }],
+  [TypeError, "type", { type: "tracing" }],
+  [TypeError, "type", { type: "netfilter" }],
+  [TypeError, "type", { type: "toString" }],
+  [TypeError, "position", { ...tcx, position: "first" }],
+  [TypeError, "expectedRevision", { ...tcx, expectedRevision: 1n }],
+  [TypeError, "direction", { type: "tcx", device: 1 }],
+  [RangeError, "device", { ...tcx, device: 0 }],
+  [TypeError, "peer", { type: "netkit", device: 1, peer: "yes" }],
+  [TypeError, "mode", { type: "xdp", device: 1, mode: "generic" }],
+  [RangeError, "device", { type: "xdp", device: -1 }],
+  [TypeError, "netns", { type: "xdp", device: 1, netns: true }],
+  [TypeError, "attachType", { type: "cgroup", cgroup: "/sys/fs/cgroup" }],
+  [TypeError, "attachType", { ...cgroup, attachType: "sk_lookup" }],
+  [TypeError, "cgroup", { ...cgroup, cgroup: true }],
+  [TypeError, "attachType", { type: "netns" }],
+  [TypeError, "attachType", { type: "netns", attachType: "xdp" }],
+  [TypeError, "map", { type: "sockmap", map: 3, attachType: "sk_skb_verdict" }],
 ]);
 
 refuses("Link.open", Link.open, [
@@ -188,6 +364,21 @@ refuses("Program.load", Program.load, [
   [TypeError, "name", { ...xdp, name: 1 }],
   [TypeError, "expectedAttachType", { ...xdp, expectedAttachType: "nonsense" }],
   [TypeError, "attachTo", { ...xdp, attachTo: 1 }],
+  [TypeError, "attachTo", { ...xdp, attachTo: null }],
+  [TypeError, "attachTo", { ...xdp, attachTo: "" }],
+  [TypeError, "attachTo", { ...xdp, attachTo: { name: "f" } }],
+  [TypeError, "attachTo.btfId", { ...xdp, attachTo: { btfId: "1" } }],
+  [RangeError, "attachTo.btfId", { ...xdp, attachTo: { btfId: -1 } }],
+  [TypeError, "attachTo.module", { ...xdp, attachTo: { btfId: 1, module: 1 } }],
+  [TypeError, "attachTo.program", { ...xdp, attachTo: { program: 1, symbol: "f" } }],
+  [TypeError, "attachTo.symbol", { ...xdp, attachTo: { program, symbol: 1 } }],
+  [TypeError, "attachTo.struct", { ...xdp, attachTo: { struct: 1, member: "f" } }],
+  [TypeError, "attachTo.member", { type: "struct_ops", instructions: xdp.instructions, attachTo: { struct: "f" } }],
+  [
+    TypeError,
+    "expectedAttachType",
+    { ...xdp, type: "struct_ops", expectedAttachType: "xdp", attachTo: { struct: "s", member: "f" } },
+  ],
   [TypeError, "licence", { ...xdp, licence: "GPL" }],
 ]);
 

@@ -25,9 +25,29 @@ export type Plain = [
   AssertTrue<Same<mod.CgroupTarget, contract.CgroupTarget>>,
   AssertTrue<Same<mod.XdpTarget, contract.XdpTarget>>,
   AssertTrue<Same<mod.TcxTarget, contract.TcxTarget>>,
+  AssertTrue<Same<mod.NetkitTarget, contract.NetkitTarget>>,
+  AssertTrue<Same<mod.NetfilterTarget, contract.NetfilterTarget>>,
   AssertTrue<Same<mod.NetnsTarget, contract.NetnsTarget>>,
+  AssertTrue<Same<mod.SockmapTarget, contract.SockmapTarget>>,
+  AssertTrue<Same<mod.StructOpsTarget, contract.StructOpsTarget>>,
   AssertTrue<Same<mod.IterTarget, contract.IterTarget>>,
+  AssertTrue<Same<mod.PerfEvent, contract.PerfEvent>>,
+  AssertTrue<Same<mod.PerfEventTarget, contract.PerfEventTarget>>,
+  AssertTrue<Same<mod.TracepointTarget, contract.TracepointTarget>>,
+  AssertTrue<Same<mod.KprobeTarget, contract.KprobeTarget>>,
+  AssertTrue<Same<mod.UprobeTarget, contract.UprobeTarget>>,
+  AssertTrue<Same<mod.KprobeMultiTarget, contract.KprobeMultiTarget>>,
+  AssertTrue<Same<mod.UprobeMultiTarget, contract.UprobeMultiTarget>>,
+  AssertTrue<Same<mod.KprobeInfo, contract.KprobeInfo>>,
+  AssertTrue<Same<mod.UprobeInfo, contract.UprobeInfo>>,
+  AssertTrue<Same<mod.TracepointInfo, contract.TracepointInfo>>,
+  AssertTrue<Same<mod.EventInfo, contract.EventInfo>>,
+  AssertTrue<Same<mod.UnknownEventInfo, contract.UnknownEventInfo>>,
+  AssertTrue<Same<mod.KprobeMultiInfo, contract.KprobeMultiInfo>>,
+  AssertTrue<Same<mod.UprobeMultiInfo, contract.UprobeMultiInfo>>,
   AssertTrue<Same<mod.RawTracepointTarget, contract.RawTracepointTarget>>,
+  AssertTrue<Same<mod.TpBtfTarget, contract.TpBtfTarget>>,
+  AssertTrue<Same<mod.TracingTarget, contract.TracingTarget>>,
   AssertTrue<Same<mod.TargetType, contract.TargetType>>,
   AssertTrue<Same<mod.AttachTarget, contract.AttachTarget>>,
   AssertTrue<Same<mod.LinkInfoBase, contract.LinkInfoBase>>,
@@ -35,12 +55,29 @@ export type Plain = [
   AssertTrue<Same<mod.CgroupInfo, contract.CgroupInfo>>,
   AssertTrue<Same<mod.IterInfo, contract.IterInfo>>,
   AssertTrue<Same<mod.NetnsInfo, contract.NetnsInfo>>,
+  AssertTrue<Same<mod.SockmapInfo, contract.SockmapInfo>>,
+  AssertTrue<Same<mod.StructOpsInfo, contract.StructOpsInfo>>,
+  AssertTrue<Same<mod.MapCreateOptions, contract.MapCreateOptions>>,
   AssertTrue<Same<mod.XdpInfo, contract.XdpInfo>>,
   AssertTrue<Same<mod.TcxInfo, contract.TcxInfo>>,
+  AssertTrue<Same<mod.NetkitInfo, contract.NetkitInfo>>,
+  AssertTrue<Same<mod.NetfilterInfo, contract.NetfilterInfo>>,
+  AssertTrue<Same<mod.TracingInfo, contract.TracingInfo>>,
+  AssertTrue<Same<mod.TracingMultiInfo, contract.TracingMultiInfo>>,
   AssertTrue<Same<mod.UnknownInfo, contract.UnknownInfo>>,
   AssertTrue<Same<mod.AttachOptions, contract.AttachOptions>>,
+  AssertTrue<Same<mod.WaitOptions, contract.WaitOptions>>,
+  AssertTrue<Same<mod.LinkHolder, contract.LinkHolder>>,
+  AssertTrue<Same<mod.LinkHolders, contract.LinkHolders>>,
+  AssertTrue<Same<mod.LinkGroup, contract.LinkGroup>>,
+  AssertTrue<Same<mod.EnsuredLink, contract.EnsuredLink>>,
+  AssertTrue<Same<mod.AttachEntry, contract.AttachEntry>>,
+  AssertTrue<Same<mod.HookTarget, contract.HookTarget>>,
+  AssertTrue<Same<mod.HookEntry, contract.HookEntry>>,
   AssertTrue<Same<mod.ProgramLoadOptions, contract.ProgramLoadOptions>>,
   AssertTrue<Same<mod.ProgramInfo, contract.ProgramInfo>>,
+  AssertTrue<Same<mod.ProbeAnswer, contract.ProbeAnswer>>,
+  AssertTrue<Same<mod.TargetProbe, contract.TargetProbe>>,
 ];
 
 export type InfoOfEach = AssertTrue<
@@ -58,13 +95,20 @@ export type AttachOfEach = AssertTrue<
       : false;
   }[contract.TargetType]
 >;
+export type EnsurePinnedOfEach = AssertTrue<
+  {
+    [K in contract.TargetType]: typeof mod.Link.ensurePinned<K> extends contract.EnsurePinned<K> ? true : false;
+  }[contract.TargetType]
+>;
 
 // Assignments, where the compiler can say what does not fit.
 const iterLink = (link: mod.Link<"iter">): contract.IterLinkShape => link;
 const program = (it: mod.Program): contract.ProgramShape => it;
+const map = (it: mod.BpfMap): contract.BpfMapShape => it;
+const hook = (it: mod.Hook): contract.HookShape => it;
 const error = (it: mod.BpfError): contract.BpfErrorShape => it;
 const module: contract.Module = mod;
 
 Deno.test("the package fits its contract", () => {
-  for (const value of [iterLink, program, error, ...Object.values(module)]) assert(value);
+  for (const value of [iterLink, program, map, hook, error, ...Object.values(module)]) assert(value);
 });

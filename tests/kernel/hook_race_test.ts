@@ -1,0 +1,78 @@
+/**
+ * `Hook.attach` under concurrent change. Writers race to place programs "directly after X if X is there, else first",
+ * and X "first": whatever the order in which they come, X ends up first. That cannot be had without the revision, which
+ * careless writers show.
+ *
+ * 2,000 races with BPF_LINK_TEST_RACES=2000, fewer by default; a twentieth of them at an interface, where ending a
+ * link takes milliseconds.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { Hook, Link, type Program } from "../../mod.ts";
+import { Cgroup } from "../fixture/cgroup.ts";
+import { kernelTest } from "../fixture/kernel.ts";
+import { VethPair } from "../fixture/netns.ts";
+import { connectDigit, tcxDigit } from "../fixture/programs.ts";
+import { RaceWriter, type WriterOptions } from "../fixture/race_writer.ts";
+
+const RACES = Number(Deno.env.get("BPF_LINK_TEST_RACES") ?? 200);
+const WRITERS = 3;
+
+/** Lets X and two others race, and returns in how many races X was not the first in the end; stops after `enough`. */
+async function race(
+  { target, load, isCareful, races, enough = races }: {
+    target: WriterOptions["target"];
+    load: () => Program;
+    isCareful: boolean;
+    races: number;
+    enough?: number;
+  },
+): Promise<number> {
+  await using stack = new AsyncDisposableStack();
+  const base = stack.use(load());
+  // while something stays attached, a tcx hook has each revision once
+  stack.use(Link.attach(base, target));
+  const programs = Array.from({ length: WRITERS }, () => stack.use(load()));
+  const xId = programs[0]!.id;
+  const writers = programs.map(({ id }) => stack.use(new RaceWriter({ target, programId: id, xId, isCareful })));
+  const turn = () => Promise.all(writers.map((writer) => writer.turn()));
+  let misplaced = 0;
+  for (let i = 0; i < races && misplaced < enough; i++) {
+    await turn();
+    const ids = Hook.query(target).entries.map(({ programId }) => programId);
+    assertEquals(new Set(ids), new Set([...programs, base].map(({ id }) => id)));
+    if (ids[0] !== xId) misplaced++;
+    await turn();
+  }
+  return misplaced;
+}
+
+const CGROUP = { needs: ["cgroup2"], since: "6.17" } as const;
+const TCX = { needs: ["netns"], since: "6.6" } as const;
+
+async function inCgroup(options: { isCareful: boolean; races: number; enough?: number }): Promise<number> {
+  using cgroup = new Cgroup();
+  const target = { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet4_connect" } as const;
+  return await race({ target, load: () => connectDigit(1), ...options });
+}
+
+async function atInterface(options: { isCareful: boolean; races: number; enough?: number }): Promise<number> {
+  using veth = new VethPair();
+  const target = { type: "tcx", device: veth.name, direction: "ingress" } as const;
+  return await race({ target, load: () => tcxDigit(1), ...options });
+}
+
+kernelTest("cgroup: no entry is misplaced", CGROUP, async () => {
+  assertEquals(await inCgroup({ isCareful: true, races: RACES }), 0);
+});
+
+kernelTest("tcx: no entry is misplaced", TCX, async () => {
+  assertEquals(await atInterface({ isCareful: true, races: RACES / 20 }), 0);
+});
+
+kernelTest("cgroup: without the revision entries are misplaced", CGROUP, async () => {
+  assert(await inCgroup({ isCareful: false, races: 2000, enough: 1 }) > 0);
+});
+
+kernelTest("tcx: without the revision entries are misplaced", TCX, async () => {
+  assert(await atInterface({ isCareful: false, races: 300, enough: 1 }) > 0);
+});

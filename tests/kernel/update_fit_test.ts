@@ -1,0 +1,72 @@
+/** A program that does not fit the attach type of a cgroup link: the kernel would take it, `Link.update` does not. */
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { BpfError, Link, type Program } from "../../mod.ts";
+import { native } from "../../lib/ffi/library.ts";
+import { linkUpdate } from "../../lib/sys/mod.ts";
+import { Cgroup } from "../fixture/cgroup.ts";
+import { kernelTest } from "../fixture/kernel.ts";
+import { answering, flowDissector, skLookup, taskIterator, tcx, xdp } from "../fixture/programs.ts";
+
+/** A program of one type for another attach type, which the kernel's update does not compare. */
+const MISFITS: readonly [type: string, right: string, wrong: string][] = [
+  ["cgroup_sock_addr", "cgroup_inet4_connect", "cgroup_inet6_connect"],
+  ["cgroup_sock_addr", "cgroup_inet4_connect", "cgroup_inet4_bind"],
+  ["cgroup_sockopt", "cgroup_getsockopt", "cgroup_setsockopt"],
+];
+
+for (const [type, right, wrong] of MISFITS) {
+  kernelTest(`${wrong} is refused in a link of ${right}`, { needs: ["cgroup2"] }, () => {
+    const load = (expectedAttachType: string) => answering(1, { type, expectedAttachType });
+    using cgroup = new Cgroup();
+    using fitting = load(right);
+    using another = load(right);
+    using misfit = load(wrong);
+    using link = Link.attach(fitting, { type: "cgroup", cgroup: cgroup.path });
+    for (const options of [undefined, { expected: fitting }]) {
+      const error = assertThrows(() => link.update(misfit, options), BpfError);
+      assertEquals([error.reason, error.command], ["mismatch", "LINK_UPDATE"]);
+      assertStringIncludes(error.message, `program ${misfit.id} (${type}) does not fit the attach type ${right}`);
+    }
+    assertEquals(link.info().programId, fitting.id);
+    linkUpdate(link.fd, misfit.fd); // the kernel's own answer
+    assertEquals(link.info().programId, misfit.id);
+    link.update(another); // there is a way out
+    assertEquals(link.info().programId, another.id);
+  });
+}
+
+kernelTest("links of other types are updated in one call", { needs: ["cgroup2", "netns"], since: "6.6" }, () => {
+  using cgroup = new Cgroup();
+  const egress = () => answering(1, { type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress" });
+  const rows: [number, () => Program, Parameters<typeof Link.attach>[1]][] = [
+    [1, xdp, { type: "xdp", device: "lo" }],
+    [1, tcx, { type: "tcx", device: "lo", direction: "ingress" }],
+    [1, skLookup, { type: "netns", attachType: "sk_lookup" }],
+    [1, flowDissector, { type: "netns", attachType: "flow_dissector" }],
+    [1, () => taskIterator("x"), { type: "iter" }],
+    [3, egress, { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" }], // info, fit, update
+  ];
+  for (const [expected, load, target] of rows) {
+    using program = load();
+    using next = load();
+    using link = Link.attach(program, target);
+    assertEquals(countCalls(() => link.update(next)), expected, target.type);
+  }
+});
+
+/** How often bpf(2) is called meanwhile. */
+function countCalls(action: () => void): number {
+  const library = native() as { bpf_link_bpf: (...args: never[]) => unknown };
+  const original = library.bpf_link_bpf;
+  let calls = 0;
+  library.bpf_link_bpf = (...args) => {
+    calls++;
+    return original(...args);
+  };
+  try {
+    action();
+  } finally {
+    library.bpf_link_bpf = original;
+  }
+  return calls;
+}
