@@ -18,7 +18,7 @@ console.log(config === "deno.json" ? "@std from JSR" : "@std from the linked sta
 
 const tests = filesIn("tests", "_test.ts").filter((file) => /^tests\/(unit|kernel|doc)\//.test(file));
 const documents = ["mod.ts", "README.md", ...filesIn("lib", ".ts")];
-const flags = Deno.args.filter((arg) => arg === "--no-check");
+const flags: string[] = Deno.args.filter((arg) => arg === "--no-check");
 const args = Deno.args.filter((arg) => !flags.includes(arg));
 const picks = args.map((arg) => ({ arg, files: [...tests, ...documents].filter((file) => file.includes(arg)) }));
 const picked = picks.flatMap(({ files }) => files);
@@ -84,8 +84,7 @@ async function run(enter: string[], files: string[], ...options: string[]): Prom
   if (files.length === 0) return;
   const report = `${temporary}/report.xml`;
   const filter = names.length > 0 ? [`--filter=/${names.join("|")}/`] : [];
-  const ran = await call(
-    "inherit",
+  const ran = await call("inherit", [
     ...enter,
     Deno.execPath(),
     "test",
@@ -96,7 +95,7 @@ async function run(enter: string[], files: string[], ...options: string[]): Prom
     ...filter,
     ...options,
     ...files,
-  );
+  ]);
   // The report has the tests that the filter leaves out too, without a time.
   const cases = existing(report).split("<testcase ").slice(1).filter((text) => text.includes(' time="'));
   const skipped = cases.filter((text) => text.includes("<skipped")).length;
@@ -111,7 +110,7 @@ async function run(enter: string[], files: string[], ...options: string[]): Prom
 async function check(files: string[]): Promise<void> {
   if (files.length === 0) return;
   console.log("Examples in the documentation are compiled, not run");
-  if (!await call("inherit", Deno.execPath(), "check", `--config=${config}`, "--doc", ...files)) total.failed++;
+  if (!await call("inherit", [Deno.execPath(), "check", `--config=${config}`, "--doc", ...files])) total.failed++;
 }
 
 /** The text of a file, which is removed; nothing if there is none. */
@@ -127,10 +126,10 @@ function existing(path: string): string {
 }
 
 function succeeds(...command: string[]): Promise<boolean> {
-  return call("null", ...command);
+  return call("null", command);
 }
 
-async function call(output: "inherit" | "null", command: string, ...args: string[]): Promise<boolean> {
+async function call(output: "inherit" | "null", [command = "", ...args]: string[]): Promise<boolean> {
   try {
     const child = new Deno.Command(command, { args, stdin: "null", stdout: output, stderr: output }).spawn();
     return (await child.status).success;

@@ -12,9 +12,9 @@ import type { LinkInfoBase } from "./info.ts";
  * A program of type kprobe runs whenever a process comes to an instruction of a file, or returns from a function.
  *
  * Since Linux 5.15. Such links can neither be updated nor detached by force: they end when the last fd and pin are
- * gone. Takes CAP_PERFMON, and permission to read the file. For many places `uprobe_multi` is faster, above all to
- * detach. The link holds the file itself: when it is deleted or replaced, processes that still run the old one are
- * probed, others are not. The file of a process in a container is below `/proc/PID/root`.
+ * gone. Takes CAP_SYS_ADMIN, and permission to read the file. For many places `uprobe_multi` is faster, above all to
+ * detach, and makes do with CAP_PERFMON. The link holds the file itself: when it is deleted or replaced, processes that
+ * still run the old one are probed, others are not. The file of a process in a container is below `/proc/PID/root`.
  *
  * An offset must be that of an instruction. The kernel cannot tell: in the middle of one, processes that come there
  * crash or go astray.
