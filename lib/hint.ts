@@ -533,6 +533,7 @@ const HINTS: Readonly<Record<string, Table>> = {
     ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
     ENXIO: ["invalid", "the interface is no netkit device", "name a device made with `ip link add type netkit`"],
     ENOENT: ["gone", "the cgroup is being removed"],
+    EOPNOTSUPP: ["invalid", "the target is a map of another type", "name a sockmap or sockhash"],
   },
   MAP_CREATE: {
     EINVAL: [

@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command, type CommandName } from "../uapi/constants.ts";
+import { bpf_btf_info, btf_load, get_id, info_by_fd } from "../uapi/layout.ts";
 import { checkFd, checkInteger, checkKeys, checkU32, kindOf } from "./check.ts";
 import { Request } from "./request.ts";
 
@@ -33,6 +34,7 @@ const BPF_F_TOKEN_FD = 1 << 16;
  * - `EINVAL`: the data is no BTF, is damaged, or has a kind of type that this kernel does not know
  * - `E2BIG`: more than 16 MiB
  * - `EPERM`: CAP_BPF is missing
+ * - `EMFILE`: the process has too many open files
  *
  * @example
  * ```ts
@@ -51,15 +53,19 @@ export function btfLoad(data: Uint8Array, options: BtfLoadOptions = {}): number 
   const { tokenFd, logLevel = 1, logSize = LOG_SIZE } = options;
   checkInteger(logLevel, "options.logLevel", 0, 15);
   checkInteger(logSize, "options.logSize", 128, 0x1fffffff);
-  const size = tokenFd === undefined ? 28 : 40; // kernels before 6.9 refuse what they do not know
-  const request = new Request(size, size + data.length + 64).u32(16, data.length);
-  request.data(0, data);
-  if (tokenFd !== undefined) request.u32(32, BPF_F_TOKEN_FD).u32(36, checkFd(tokenFd, "options.tokenFd"));
+  // kernels refuse what they do not know: more than the log's level before 6.4, a token before 6.9
+  const size = tokenFd === undefined ? btf_load.btf_log_true_size : btf_load.sizeof;
+  const request = new Request(size, size + data.length + 64).u32(btf_load.btf_size, data.length);
+  request.data(btf_load.btf, data);
+  if (tokenFd !== undefined) {
+    request.u32(btf_load.btf_flags, BPF_F_TOKEN_FD).u32(btf_load.btf_token_fd, checkFd(tokenFd, "options.tokenFd"));
+  }
   const result = request.bpf(Command.BTF_LOAD);
   if (result >= 0) return result;
   let log = "";
   if (logLevel > 0) {
-    const at = request.u32(20, logSize).u32(24, logLevel).room(8, logSize);
+    const at = request.u32(btf_load.btf_log_size, logSize).u32(btf_load.btf_log_level, logLevel)
+      .room(btf_load.btf_log_buf, logSize);
     const again = request.bpf(Command.BTF_LOAD);
     if (again >= 0) return again;
     log = request.getString(at, logSize).trimEnd();
@@ -98,9 +104,9 @@ export function btfLoad(data: Uint8Array, options: BtfLoadOptions = {}): number 
  * ```
  */
 export function btfGetNextId(startId: number): number | undefined {
-  const request = new Request(12).u32(0, checkU32(startId, "startId"));
+  const request = new Request(get_id.sizeof).u32(get_id.start_id, checkU32(startId, "startId"));
   const result = request.bpf(Command.BTF_GET_NEXT_ID);
-  if (result === 0) return request.getU32(4);
+  if (result === 0) return request.getU32(get_id.next_id);
   if (result === -2) return undefined;
   throw failure(result, "BTF_GET_NEXT_ID", "Cannot list BTF objects");
 }
@@ -116,6 +122,7 @@ export function btfGetNextId(startId: number): number | undefined {
  * @throws {BpfError}
  * - `ENOENT`: no BTF object has this id
  * - `EPERM`: CAP_SYS_ADMIN is missing
+ * - `EMFILE`: the process has too many open files
  *
  * @example
  * ```ts
@@ -126,7 +133,8 @@ export function btfGetNextId(startId: number): number | undefined {
  * ```
  */
 export function btfGetFdById(id: number): number {
-  const result = new Request(12).u32(0, checkU32(id, "id")).bpf(Command.BTF_GET_FD_BY_ID);
+  const result = new Request(get_id.sizeof).u32(get_id.btf_id, checkU32(id, "id"))
+    .bpf(Command.BTF_GET_FD_BY_ID);
   if (result >= 0) return result;
   throw failure(result, "BTF_GET_FD_BY_ID", `Cannot open BTF object ${id}`);
 }
@@ -142,8 +150,6 @@ export interface BtfInfo {
   /** Whether it is of the kernel or of a module; since Linux 5.11. */
   readonly kernelBtf: boolean;
 }
-
-const INFO_SIZE = 32;
 
 /**
  * Reads what the kernel tells of a BTF object.
@@ -171,13 +177,14 @@ const INFO_SIZE = 32;
  */
 export function btfGetInfoByFd(btfFd: number): BtfInfo {
   const { request, at } = askInfo(btfFd);
-  const id = request.getU32(at + 12), nameLen = request.getU32(at + 24);
-  const info = { id, btfSize: request.getU32(at + 8), kernelBtf: request.getU32(at + 28) !== 0 };
+  const { btf_size, name, name_len, kernel_btf } = bpf_btf_info;
+  const id = request.getU32(at + bpf_btf_info.id), nameLen = request.getU32(at + name_len);
+  const info = { id, btfSize: request.getU32(at + btf_size), kernelBtf: request.getU32(at + kernel_btf) !== 0 };
   if (nameLen === 0) return { ...info, name: "" };
   let nameAt = 0;
   const named = askInfo(btfFd, (request, at) => {
-    request.u32(at + 8, 0).u32(at + 24, nameLen + 1);
-    nameAt = request.room(at + 16, nameLen + 1);
+    request.u32(at + btf_size, 0).u32(at + name_len, nameLen + 1);
+    nameAt = request.room(at + name, nameLen + 1);
   });
   return { ...info, name: named.request.getString(nameAt, nameLen + 1) };
 }
@@ -185,9 +192,10 @@ export function btfGetInfoByFd(btfFd: number): BtfInfo {
 /** The types themselves. */
 export function btfGetData(btfFd: number): Uint8Array<ArrayBuffer> {
   const { request, at } = askInfo(btfFd);
-  const size = request.getU32(at + 8);
+  const { btf, btf_size } = bpf_btf_info;
+  const size = request.getU32(at + btf_size);
   let dataAt = 0;
-  const filled = askInfo(btfFd, (request, at) => dataAt = request.u32(at + 8, size).room(at, size));
+  const filled = askInfo(btfFd, (request, at) => dataAt = request.u32(at + btf_size, size).room(at + btf, size));
   return filled.request.bytes(dataAt, size);
 }
 
@@ -196,8 +204,10 @@ function askInfo(
   btfFd: number,
   prepare?: (request: Request, at: number) => void,
 ): { request: Request; at: number } {
-  const request = new Request(16, 256).u32(0, checkFd(btfFd, "btfFd")).u32(4, INFO_SIZE);
-  const at = request.room(8, INFO_SIZE);
+  const request = new Request(info_by_fd.sizeof, 256)
+    .u32(info_by_fd.bpf_fd, checkFd(btfFd, "btfFd"))
+    .u32(info_by_fd.info_len, bpf_btf_info.sizeof);
+  const at = request.room(info_by_fd.info, bpf_btf_info.sizeof);
   prepare?.(request, at);
   const result = request.bpf(Command.OBJ_GET_INFO_BY_FD);
   if (result === 0) return { request, at };

@@ -2,6 +2,7 @@
 import type { Explanation } from "../error.ts";
 import { explain } from "../hint.ts";
 import { ATTACH_TYPES, Command } from "../uapi/constants.ts";
+import { prog_load } from "../uapi/layout.ts";
 import {
   type AttachType,
   attachTypeName,
@@ -67,6 +68,12 @@ export function explainLinkCreate(errno: number, attachType: number, isExtension
   return tooOld(attachTypeName(attachType)) ?? known;
 }
 
+/** What the refusal of a command means that needs no capability; before Linux 5.19 each could need CAP_BPF. */
+export function explainFree(command: string, errno: number): Explanation {
+  const lacking = errno === EPERM && isOlderThan("5.19") ? missing(["CAP_BPF"]) : undefined;
+  return lacking ?? explain(command, errno);
+}
+
 /** The explanation, if links of an attach type came later than this kernel. */
 function tooOld(attachType: AttachType): Explanation | undefined {
   const type = linkTypeOf(attachTypeNumber(attachType, "attachType"));
@@ -92,7 +99,7 @@ export function explainProgLoad(
   return known.reason === "invalid" && attachType !== undefined ? tooOld(attachType) ?? known : known;
 }
 
-const EACCES = 13;
+const EPERM = 1, EACCES = 13;
 
 const TRACING_PROGRAMS: readonly ProgramType[] = [
   "kprobe",
@@ -142,10 +149,13 @@ function iteratorLoads(): boolean {
   } catch {
     return false; // a kernel without BTF has none of these programs
   }
-  const request = new Request(112, 192).u32(0, programTypeNumber("tracing", "type")).u32(4, NOTHING.length / 8)
-    .u32(68, attachTypeNumber("trace_iter", "attachType")).u32(108, attachBtfId ?? 0);
-  request.data(8, NOTHING);
-  request.string(16, "GPL");
+  const request = new Request(prog_load.attach_prog_fd, 192) // all before
+    .u32(prog_load.prog_type, programTypeNumber("tracing", "type"))
+    .u32(prog_load.insn_cnt, NOTHING.length / 8)
+    .u32(prog_load.expected_attach_type, attachTypeNumber("trace_iter", "attachType"))
+    .u32(prog_load.attach_btf_id, attachBtfId ?? 0);
+  request.data(prog_load.insns, NOTHING);
+  request.string(prog_load.license, "GPL");
   const fd = request.bpf(Command.PROG_LOAD);
   if (fd >= 0) close(fd);
   return fd >= 0;

@@ -2,10 +2,11 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
+import { iter_create } from "../uapi/layout.ts";
 import { checkFd } from "./check.ts";
 import { Request } from "./request.ts";
 
-const iterCreation = new Request(8);
+const iterCreation = new Request(iter_create.sizeof);
 
 /**
  * Starts a run of an iterator: reading the fd makes the program walk its objects and returns what it writes.
@@ -33,7 +34,7 @@ const iterCreation = new Request(8);
  * ```
  */
 export function iterCreate(linkFd: number): number {
-  const result = iterCreation.u32(0, checkFd(linkFd, "linkFd")).bpf(Command.ITER_CREATE);
+  const result = iterCreation.u32(iter_create.link_fd, checkFd(linkFd, "linkFd")).bpf(Command.ITER_CREATE);
   if (result >= 0) return result;
   throw new BpfError(-result, {
     action: `Cannot run iterator (fd ${linkFd})`,

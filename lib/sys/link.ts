@@ -2,15 +2,16 @@
 import { BpfError, type Explanation } from "../error.ts";
 import { explain } from "../hint.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
+import { get_id, link_detach, link_update } from "../uapi/layout.ts";
 import { checkFd, checkKeys, checkU32 } from "./check.ts";
 import type { LinkType } from "../uapi/types.ts";
 import { linkGetInfoByFd } from "./link_info.ts";
 import { Request } from "./request.ts";
 
-const detach = new Request(4);
-const update = new Request(16);
-const nextId = new Request(12);
-const fdById = new Request(16);
+const detach = new Request(link_detach.sizeof);
+const update = new Request(link_update.sizeof);
+const nextId = new Request(get_id.sizeof);
+const fdById = new Request(get_id.sizeof);
 
 /**
  * Detaches a link from what it is attached to, by force.
@@ -71,17 +72,18 @@ export function linkDetach(linkFd: number): void {
  * ```
  */
 export async function linkDetachAsync(linkFd: number): Promise<void> {
-  settleDetach(linkFd, await new Request(4).fd(0, checkFd(linkFd, "linkFd")).bpfAsync(Command.LINK_DETACH));
+  const request = new Request(link_detach.sizeof).fd(link_detach.link_fd, checkFd(linkFd, "linkFd"));
+  settleDetach(linkFd, await request.bpfAsync(Command.LINK_DETACH));
 }
 
 /** {@linkcode linkDetach} without an error: 0 or -errno. */
 export function tryDetach(linkFd: number): number {
-  return detach.u32(0, linkFd).bpf(Command.LINK_DETACH);
+  return detach.u32(link_detach.link_fd, linkFd).bpf(Command.LINK_DETACH);
 }
 
 /** Detaches a link on another thread and closes `linkFd` there: 0 or -errno of the detachment. */
 export function tryDetachAndCloseAsync(linkFd: number): Promise<number> {
-  return new Request(4).own(linkFd).u32(0, linkFd).bpfAsync(Command.LINK_DETACH);
+  return new Request(link_detach.sizeof).own(linkFd).u32(link_detach.link_fd, linkFd).bpfAsync(Command.LINK_DETACH);
 }
 
 /** The error for a detachment that {@linkcode tryDetach} could not make. */
@@ -162,7 +164,10 @@ export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpda
         : checkFd(options.oldProgFd, "options.oldProgFd");
     }
   }
-  update.u32(0, checkFd(linkFd, "linkFd")).u32(4, checkFd(newProgFd, "newProgFd")).u32(8, flags).u32(12, old);
+  update.u32(link_update.link_fd, checkFd(linkFd, "linkFd"))
+    .u32(link_update.new_prog_fd, checkFd(newProgFd, "newProgFd"))
+    .u32(link_update.flags, flags)
+    .u32(link_update.old_prog_fd, old);
   const result = update.bpf(Command.LINK_UPDATE);
   if (result < 0) {
     const why = result === -EINVAL
@@ -196,8 +201,8 @@ export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpda
  * ```
  */
 export function linkGetNextId(startId: number): number | undefined {
-  const result = nextId.u32(0, checkU32(startId, "startId")).bpf(Command.LINK_GET_NEXT_ID);
-  if (result === 0) return nextId.getU32(4);
+  const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.LINK_GET_NEXT_ID);
+  if (result === 0) return nextId.getU32(get_id.next_id);
   if (result === -2) return undefined;
   throw new BpfError(-result, {
     action: "Cannot list links",
@@ -237,7 +242,7 @@ export function linkGetNextId(startId: number): number | undefined {
  * ```
  */
 export function linkGetFdById(id: number): number {
-  fdById.u32(0, checkU32(id, "id"));
+  fdById.u32(get_id.link_id, checkU32(id, "id"));
   return settleOpen(id, fdById.bpf(Command.LINK_GET_FD_BY_ID));
 }
 
@@ -272,13 +277,11 @@ export interface GetFdByIdOptions {
  * ```
  */
 export function linkGetFdByIdOpts(id: number, options?: GetFdByIdOptions): number {
-  const request = new Request(16).u32(0, checkU32(id, "id"));
+  const request = new Request(get_id.sizeof).u32(get_id.link_id, checkU32(id, "id"));
   if (options !== undefined) {
     checkKeys(options, "options", ["openFlags", "tokenFd"]);
-    request.u32(8, checkU32(options.openFlags ?? 0, "options.openFlags")).u32(
-      12,
-      checkFd(options.tokenFd ?? 0, "options.tokenFd"),
-    );
+    request.u32(get_id.open_flags, checkU32(options.openFlags ?? 0, "options.openFlags"))
+      .u32(get_id.fd_by_id_token_fd, checkFd(options.tokenFd ?? 0, "options.tokenFd"));
   }
   return settleOpen(id, request.bpf(Command.LINK_GET_FD_BY_ID));
 }
@@ -306,5 +309,7 @@ const EBADF = 9, EINVAL = 22;
 
 /** Whether an open fd is a link: LINK_UPDATE looks at it before it finds that the new program is none. Changes nothing. */
 export function isLink(fd: number): boolean {
-  return update.u32(0, fd).u32(4, -1).u32(8, 0).u32(12, 0).bpf(Command.LINK_UPDATE) === -EBADF;
+  update.u32(link_update.link_fd, fd).u32(link_update.new_prog_fd, -1)
+    .u32(link_update.flags, 0).u32(link_update.old_prog_fd, 0);
+  return update.bpf(Command.LINK_UPDATE) === -EBADF;
 }

@@ -1,6 +1,7 @@
 /** LINK_CREATE: every type of link, with libbpf's options. */
 import { BpfError } from "../error.ts";
 import { Command } from "../uapi/constants.ts";
+import { bpf_iter_link_info, link_create } from "../uapi/layout.ts";
 import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
 import { checkFd, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "./check.ts";
 import { explainLinkCreate, linkTypeOf } from "./diagnose.ts";
@@ -70,7 +71,8 @@ export interface LinkCreateOptions {
   netns?: number | undefined;
 }
 
-const create = new Request(64, 1024);
+const LARGEST = link_create.uprobe_multi.sizeof;
+const create = new Request(LARGEST, 1024);
 
 /**
  * Attaches a program and returns the link that holds the attachment.
@@ -92,7 +94,7 @@ const create = new Request(64, 1024);
  * @throws {TypeError} If an option is unknown, of the wrong type, or belongs to another link type.
  * @throws {RangeError} If a number is out of range.
  * @throws {BpfError}
- * - `EBADF`: an fd is not open; or a cgroup target is no directory of a cgroup2 file system; uprobe_multi: no regular file
+ * - `EBADF`: an fd is not open; cgroup: no directory of a cgroup2 file system; uprobe_multi: no regular file
  * - `EINVAL`: the program does not fit the attach type; flags or options that the type does not have; xdp: no such
  *   interface; netns, sockmap: `targetFd` is something else; uprobe_multi: no offsets, or one outside of the file; a
  *   link type that this kernel lacks
@@ -177,12 +179,8 @@ export async function linkCreateAsync(
   options?: LinkCreateOptions,
 ): Promise<number> {
   const number = attachTypeNumber(attachType, "attachType");
-  return settle(
-    attachType,
-    number,
-    options,
-    await encode(new Request(64, 256), progFd, targetFd, number, options).bpfAsync(Command.LINK_CREATE),
-  );
+  const request = encode(new Request(LARGEST, 256), progFd, targetFd, number, options);
+  return settle(attachType, number, options, await request.bpfAsync(Command.LINK_CREATE));
 }
 
 const EINVAL = 22;
@@ -220,11 +218,16 @@ function encode(
   attachType: number,
   options: LinkCreateOptions | undefined,
 ): Request {
-  request.reset(16).fd(0, checkFd(progFd, "progFd")).u32(8, attachType);
+  request.reset(link_create.target_btf_id) // all before, which every type has
+    .fd(link_create.prog_fd, checkFd(progFd, "progFd"))
+    .u32(link_create.attach_type, attachType);
   // -1 asks whether program and attach type fit: EBADF says yes
   const target = checkInteger(targetFd, "targetFd", -1, 0x7fffffff);
-  if (target <= 0 || INTERFACE_TARGETS.includes(linkTypeOf(attachType))) request.u32(4, target);
-  else request.fd(4, target);
+  if (target <= 0 || INTERFACE_TARGETS.includes(linkTypeOf(attachType))) {
+    request.u32(link_create.target_ifindex, target);
+  } else {
+    request.fd(link_create.target_fd, target);
+  }
   if (options !== undefined) encodeOptions(request, progFd, target, attachType, options);
   return request;
 }
@@ -277,70 +280,85 @@ function encodeOptions(
   /** Grows the attr to `size` bytes, before anything is put behind it. */
   const sized = (size: number) => {
     const isFd = target > 0 && !INTERFACE_TARGETS.includes(linkTypeOf(attachType));
-    request.reset(size).fd(0, progFd).u32(8, attachType);
-    return isFd ? request.fd(4, target) : request.u32(4, target);
+    request.reset(size).fd(link_create.prog_fd, progFd).u32(link_create.attach_type, attachType);
+    return isFd ? request.fd(link_create.target_fd, target) : request.u32(link_create.target_ifindex, target);
   };
   if (iterInfo !== undefined) {
-    sized(32);
-    encodeIterInfo(request, iterInfo);
+    encodeIterInfo(sized(link_create.iter_info_len + 4), iterInfo);
   } else if (perfEvent !== undefined) {
     checkKeys(perfEvent, "options.perfEvent", ["bpfCookie"]);
-    sized(24).u64(16, checkU64(perfEvent.bpfCookie, "options.perfEvent.bpfCookie"));
+    const { bpf_cookie, sizeof } = link_create.perf_event;
+    sized(sizeof).u64(bpf_cookie, checkU64(perfEvent.bpfCookie, "options.perfEvent.bpfCookie"));
   } else if (kprobeMulti !== undefined) {
-    encodeKprobeMulti(sized(48), kprobeMulti);
+    encodeKprobeMulti(sized(link_create.kprobe_multi.sizeof), kprobeMulti);
   } else if (uprobeMulti !== undefined) {
-    encodeUprobeMulti(sized(64), uprobeMulti);
+    encodeUprobeMulti(sized(link_create.uprobe_multi.sizeof), uprobeMulti);
   } else if (netfilter !== undefined) {
     checkKeys(netfilter, "options.netfilter", ["pf", "hooknum", "priority", "flags"]);
-    sized(32)
-      .u32(16, checkU32(netfilter.pf, "options.netfilter.pf"))
-      .u32(20, checkU32(netfilter.hooknum, "options.netfilter.hooknum"))
-      .u32(24, checkInteger(netfilter.priority, "options.netfilter.priority", -0x80000000, 0x7fffffff))
-      .u32(28, checkU32(netfilter.flags ?? 0, "options.netfilter.flags"));
+    const at = link_create.netfilter;
+    sized(at.sizeof)
+      .u32(at.pf, checkU32(netfilter.pf, "options.netfilter.pf"))
+      .u32(at.hooknum, checkU32(netfilter.hooknum, "options.netfilter.hooknum"))
+      .u32(at.priority, checkInteger(netfilter.priority, "options.netfilter.priority", -0x80000000, 0x7fffffff))
+      .u32(at.flags, checkU32(netfilter.flags ?? 0, "options.netfilter.flags"));
   } else if (tracing !== undefined || targetBtfId !== undefined) {
     if (tracing !== undefined) checkKeys(tracing, "options.tracing", ["cookie"]);
-    sized(tracing === undefined ? 24 : 32).u32(16, checkU32(targetBtfId ?? 0, "options.targetBtfId"));
-    if (tracing !== undefined) request.u64(24, checkU64(tracing.cookie, "options.tracing.cookie"));
+    const at = link_create.tracing;
+    const size = tracing === undefined ? at.cookie : at.sizeof;
+    sized(size).u32(at.target_btf_id, checkU32(targetBtfId ?? 0, "options.targetBtfId"));
+    if (tracing !== undefined) request.u64(at.cookie, checkU64(tracing.cookie, "options.tracing.cookie"));
   } else {
-    const relative = tcx ?? netkit ?? cgroup;
-    if (relative !== undefined) encodeRelative(sized(32), relative, given[0]![0]);
+    for (const name of ["tcx", "netkit", "cgroup"] as const) {
+      const relative = options[name];
+      if (relative !== undefined) encodeRelative(sized(link_create[name].sizeof), relative, name);
+    }
   }
-  request.u32(12, flags);
+  request.u32(link_create.flags, flags);
   if (netns !== undefined) request.netns(checkFd(netns, "options.netns"));
 }
 
-function encodeRelative(request: Request, relative: RelativeOptions, name: string): void {
+function encodeRelative(request: Request, relative: RelativeOptions, name: "tcx" | "netkit" | "cgroup"): void {
   checkKeys(relative, `options.${name}`, ["relativeFd", "relativeId", "expectedRevision"]);
   const { relativeFd, relativeId, expectedRevision } = relative;
   if (relativeFd !== undefined && relativeId !== undefined) {
     throw new TypeError(`options.${name} may have relativeFd or relativeId, not both`);
   }
-  if (relativeFd !== undefined) request.fd(16, checkFd(relativeFd, `options.${name}.relativeFd`));
-  if (relativeId !== undefined) request.u32(16, checkU32(relativeId, `options.${name}.relativeId`));
-  if (expectedRevision !== undefined) request.u64(24, checkU64(expectedRevision, `options.${name}.expectedRevision`));
+  const at = link_create[name];
+  if (relativeFd !== undefined) request.fd(at.relative_fd, checkFd(relativeFd, `options.${name}.relativeFd`));
+  if (relativeId !== undefined) request.u32(at.relative_id, checkU32(relativeId, `options.${name}.relativeId`));
+  if (expectedRevision !== undefined) {
+    request.u64(at.expected_revision, checkU64(expectedRevision, `options.${name}.expectedRevision`));
+  }
 }
 
 function encodeIterInfo(request: Request, info: NonNullable<LinkCreateOptions["iterInfo"]>): void {
   checkKeys(info, "options.iterInfo", ["map", "cgroup", "task"]);
   if (Object.keys(info).length !== 1) throw new TypeError("options.iterInfo must have one of map, cgroup, task");
-  const at = request.room(16, 16);
+  const at = request.room(link_create.iter_info, bpf_iter_link_info.sizeof);
+  let size: number;
   if ("map" in info) {
+    const { map_fd, sizeof } = bpf_iter_link_info.map;
     checkKeys(info.map, "options.iterInfo.map", ["mapFd"]);
-    request.fd(at, checkFd(info.map.mapFd, "options.iterInfo.map.mapFd")).u32(24, 4);
+    request.fd(at + map_fd, checkFd(info.map.mapFd, "options.iterInfo.map.mapFd"));
+    size = sizeof;
   } else if ("cgroup" in info) {
     checkKeys(info.cgroup, "options.iterInfo.cgroup", ["order", "cgroupFd", "cgroupId"]);
     const { order, cgroupFd, cgroupId } = info.cgroup;
-    request.u32(at, checkU32(order, "options.iterInfo.cgroup.order")).u32(24, 16);
-    if (cgroupFd !== undefined) request.fd(at + 4, checkFd(cgroupFd, "options.iterInfo.cgroup.cgroupFd"));
-    if (cgroupId !== undefined) request.u64(at + 8, checkU64(cgroupId, "options.iterInfo.cgroup.cgroupId"));
+    const { order: orderAt, cgroup_fd, cgroup_id, sizeof } = bpf_iter_link_info.cgroup;
+    request.u32(at + orderAt, checkU32(order, "options.iterInfo.cgroup.order"));
+    if (cgroupFd !== undefined) request.fd(at + cgroup_fd, checkFd(cgroupFd, "options.iterInfo.cgroup.cgroupFd"));
+    if (cgroupId !== undefined) request.u64(at + cgroup_id, checkU64(cgroupId, "options.iterInfo.cgroup.cgroupId"));
+    size = sizeof;
   } else {
     checkKeys(info.task, "options.iterInfo.task", ["tid", "pid", "pidFd"]);
     const { tid, pid, pidFd } = info.task;
-    if (tid !== undefined) request.u32(at, checkU32(tid, "options.iterInfo.task.tid"));
-    if (pid !== undefined) request.u32(at + 4, checkU32(pid, "options.iterInfo.task.pid"));
-    if (pidFd !== undefined) request.fd(at + 8, checkFd(pidFd, "options.iterInfo.task.pidFd"));
-    request.u32(24, 12);
+    const task = bpf_iter_link_info.task;
+    if (tid !== undefined) request.u32(at + task.tid, checkU32(tid, "options.iterInfo.task.tid"));
+    if (pid !== undefined) request.u32(at + task.pid, checkU32(pid, "options.iterInfo.task.pid"));
+    if (pidFd !== undefined) request.fd(at + task.pid_fd, checkFd(pidFd, "options.iterInfo.task.pidFd"));
+    size = task.sizeof;
   }
+  request.u32(link_create.iter_info_len, size);
 }
 
 function encodeKprobeMulti(request: Request, multi: NonNullable<LinkCreateOptions["kprobeMulti"]>): void {
@@ -351,21 +369,25 @@ function encodeKprobeMulti(request: Request, multi: NonNullable<LinkCreateOption
   if (count === undefined || (syms !== undefined && addrs !== undefined)) {
     throw new TypeError(`${name} must have syms or addrs, and not both`);
   }
-  request.u32(16, checkU32(flags, `${name}.flags`)).u32(20, count);
-  if (syms !== undefined) encodeStrings(request, 24, syms, `${name}.syms`);
-  if (addrs !== undefined) encodeLongs(request, 32, addrs, `${name}.addrs`, count);
-  if (cookies !== undefined) encodeLongs(request, 40, cookies, `${name}.cookies`, count);
+  const at = link_create.kprobe_multi;
+  request.u32(at.flags, checkU32(flags, `${name}.flags`)).u32(at.cnt, count);
+  if (syms !== undefined) encodeStrings(request, at.syms, syms, `${name}.syms`);
+  if (addrs !== undefined) encodeLongs(request, at.addrs, addrs, `${name}.addrs`, count);
+  if (cookies !== undefined) encodeLongs(request, at.cookies, cookies, `${name}.cookies`, count);
 }
 
 function encodeUprobeMulti(request: Request, multi: NonNullable<LinkCreateOptions["uprobeMulti"]>): void {
   const name = "options.uprobeMulti";
   checkKeys(multi, name, ["path", "offsets", "refCtrOffsets", "cookies", "flags", "pid"]);
   const { path, offsets, refCtrOffsets, cookies, flags = 0, pid = 0 } = multi;
-  request.u32(48, offsets.length).u32(52, checkU32(flags, `${name}.flags`)).u32(56, checkU32(pid, `${name}.pid`));
-  request.string(16, checkString(path, `${name}.path`));
-  encodeLongs(request, 24, offsets, `${name}.offsets`, offsets.length);
-  if (refCtrOffsets !== undefined) encodeLongs(request, 32, refCtrOffsets, `${name}.refCtrOffsets`, offsets.length);
-  if (cookies !== undefined) encodeLongs(request, 40, cookies, `${name}.cookies`, offsets.length);
+  const at = link_create.uprobe_multi, count = offsets.length;
+  request.u32(at.cnt, count).u32(at.flags, checkU32(flags, `${name}.flags`)).u32(at.pid, checkU32(pid, `${name}.pid`));
+  request.string(at.path, checkString(path, `${name}.path`));
+  encodeLongs(request, at.offsets, offsets, `${name}.offsets`, count);
+  if (refCtrOffsets !== undefined) {
+    encodeLongs(request, at.ref_ctr_offsets, refCtrOffsets, `${name}.refCtrOffsets`, count);
+  }
+  if (cookies !== undefined) encodeLongs(request, at.cookies, cookies, `${name}.cookies`, count);
 }
 
 function encodeLongs(request: Request, at: number, values: readonly bigint[], name: string, count: number): void {

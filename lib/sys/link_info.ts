@@ -3,6 +3,7 @@ import { BpfError } from "../error.ts";
 import { native } from "../ffi/library.ts";
 import { explain } from "../hint.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
+import { bpf_link_info, info_by_fd } from "../uapi/layout.ts";
 import { type AttachType, attachTypeName, type LinkType } from "../uapi/types.ts";
 import { checkFd } from "./check.ts";
 import { Request } from "./request.ts";
@@ -70,7 +71,7 @@ export type PerfEventFields =
  * What the kernel tells of a link: the fields of `struct bpf_link_info`, named as there.
  *
  * A detached link has 0 in `cgroupId`, `netnsIno`, `ifindex` or `mapId`. Optional fields are absent where this kernel
- * does not tell them.
+ * does not tell them; `netnsIno` of interfaces is told to iterator programs only.
  */
 export type BpfLinkInfo =
   | LinkInfoHead<"raw_tracepoint"> & { readonly tpName: string; readonly cookie?: bigint }
@@ -90,25 +91,27 @@ export type BpfLinkInfo =
     readonly pid: number;
   }
   | LinkInfoHead<"netns"> & { readonly netnsIno: number; readonly attachType: AttachType }
-  | LinkInfoHead<"xdp"> & { readonly ifindex: number }
+  | LinkInfoHead<"xdp"> & { readonly ifindex: number; readonly netnsIno?: number }
   | LinkInfoHead<"struct_ops"> & { readonly mapId: number }
   | LinkInfoHead<"netfilter"> & {
     readonly pf: number;
     readonly hooknum: number;
     readonly priority: number;
-    readonly flags: number;
+    readonly flags?: number;
   }
-  | LinkInfoHead<"tcx"> & { readonly ifindex: number; readonly attachType: AttachType }
-  | LinkInfoHead<"netkit"> & { readonly ifindex: number; readonly attachType: AttachType }
+  | LinkInfoHead<"tcx"> & { readonly ifindex: number; readonly attachType: AttachType; readonly netnsIno?: number }
+  | LinkInfoHead<"netkit"> & { readonly ifindex: number; readonly attachType: AttachType; readonly netnsIno?: number }
   | LinkInfoHead<"sockmap"> & { readonly mapId: number; readonly attachType: AttachType }
   | LinkInfoHead<"perf_event"> & PerfEventFields
   | LinkInfoHead<"kprobe_multi"> & {
+    readonly count: number;
     readonly flags: number;
     readonly missed?: bigint;
     readonly functions: readonly ProbedFunction[];
   }
   | LinkInfoHead<"uprobe_multi"> & {
     readonly path: string;
+    readonly count: number;
     readonly flags: number;
     readonly pid: number;
     readonly places: readonly ProbedOffset[];
@@ -120,20 +123,20 @@ export type BpfLinkInfo =
   }
   | LinkInfoHead<"unknown"> & { readonly typeNumber: number };
 
-const SIZE = 64; // of the struct in kernels 6.8 to 7.3; a longer one is cut, a shorter one padded
+const SIZE = bpf_link_info.sizeof; // since 6.8; a longer one is cut, a shorter one padded
 const PATH_MAX = 4096;
 const E2BIG = 7;
 
 /** The struct as the kernel filled it. */
-interface Answer {
+export interface Answer {
   u32(at: number): number;
   u64(at: number): bigint;
 }
 
 /** A question to one link: the zeroed struct, and room for the answers that lie outside of it. */
 class Question implements Answer {
-  readonly #request = new Request(16, 32 + SIZE);
-  readonly #at = this.#request.u32(4, SIZE).room(8, SIZE);
+  readonly #request = new Request(info_by_fd.sizeof, 32 + SIZE);
+  readonly #at = this.#request.u32(info_by_fd.info_len, SIZE).room(info_by_fd.info, SIZE);
 
   /** A u64 that the kernel overwrites if it knows the field. Never for pointers or lengths. */
   sentinel(at: number): this {
@@ -149,7 +152,7 @@ class Question implements Answer {
     return this;
   }
   ask(fd: number): number {
-    this.#request.u32(0, fd).u32(4, SIZE);
+    this.#request.u32(info_by_fd.bpf_fd, fd).u32(info_by_fd.info_len, SIZE);
     return this.#request.bpf(Command.OBJ_GET_INFO_BY_FD);
   }
   clear(): this {
@@ -244,7 +247,7 @@ export function linkWalk(startId: number): BpfLinkInfo[] {
 
 /** The id of a link alone; undefined if the fd is none (any more). */
 export function linkGetId(linkFd: number): number | undefined {
-  return plain.clear().ask(linkFd) < 0 ? undefined : plain.u32(4);
+  return plain.clear().ask(linkFd) < 0 ? undefined : plain.u32(bpf_link_info.id);
 }
 
 function ask(question: Question, fd: number): Question {
@@ -260,41 +263,58 @@ function ask(question: Question, fd: number): Question {
 }
 
 /** Reads the answer to a question without room, and asks again for what lies outside of the struct. */
-function decode(q: Answer, fd: number): BpfLinkInfo {
-  const typeNumber = q.u32(0), id = q.u32(4), progId = q.u32(8);
+export function decode(q: Answer, fd: number): BpfLinkInfo {
+  const typeNumber = q.u32(bpf_link_info.type), id = q.u32(bpf_link_info.id), progId = q.u32(bpf_link_info.prog_id);
   const type: LinkType = LINK_TYPES[typeNumber] ?? "unknown";
   switch (type) {
-    case "cgroup":
-      return { type, id, progId, cgroupId: q.u64(16), attachType: attachTypeName(q.u32(24)) };
+    case "cgroup": {
+      const at = bpf_link_info.cgroup;
+      return { type, id, progId, cgroupId: q.u64(at.cgroup_id), attachType: attachTypeName(q.u32(at.attach_type)) };
+    }
     case "xdp":
-      return { type, id, progId, ifindex: q.u32(16) };
+      return { type, id, progId, ifindex: q.u32(bpf_link_info.xdp.ifindex) };
     case "tcx":
-    case "netkit":
-      return { type, id, progId, ifindex: q.u32(16), attachType: attachTypeName(q.u32(20)) };
-    case "netns":
-      return { type, id, progId, netnsIno: q.u32(16), attachType: attachTypeName(q.u32(20)) };
-    case "sockmap":
-      return { type, id, progId, mapId: q.u32(16), attachType: attachTypeName(q.u32(20)) };
+    case "netkit": {
+      const at = bpf_link_info[type];
+      return { type, id, progId, ifindex: q.u32(at.ifindex), attachType: attachTypeName(q.u32(at.attach_type)) };
+    }
+    case "netns": {
+      const at = bpf_link_info.netns;
+      return { type, id, progId, netnsIno: q.u32(at.netns_ino), attachType: attachTypeName(q.u32(at.attach_type)) };
+    }
+    case "sockmap": {
+      const at = bpf_link_info.sockmap;
+      return { type, id, progId, mapId: q.u32(at.map_id), attachType: attachTypeName(q.u32(at.attach_type)) };
+    }
     case "struct_ops":
-      return { type, id, progId, mapId: q.u32(16) };
-    case "netfilter":
-      return { type, id, progId, pf: q.u32(16), hooknum: q.u32(20), priority: q.u32(24) | 0, flags: q.u32(28) };
-    case "raw_tracepoint":
-      return { type, id, progId, tpName: named(fd, 16, 24, q.u32(24)), ...cookie(fd, type, 32, q.u64(32)) };
+      return { type, id, progId, mapId: q.u32(bpf_link_info.struct_ops.map_id) };
+    case "netfilter": {
+      const at = bpf_link_info.netfilter;
+      const pf = q.u32(at.pf), hooknum = q.u32(at.hooknum), priority = q.u32(at.priority) | 0, flags = q.u32(at.flags);
+      return { type, id, progId, pf, hooknum, priority, flags };
+    }
+    case "raw_tracepoint": {
+      const at = bpf_link_info.raw_tracepoint;
+      const tpName = named(fd, at.tp_name, at.tp_name_len, q.u32(at.tp_name_len));
+      return { type, id, progId, tpName, ...cookie(fd, type, at.cookie, q.u64(at.cookie)) };
+    }
     case "tracing": {
-      const targetObjId = q.u32(20), targetBtfId = q.u32(24);
+      const at = bpf_link_info.tracing;
+      const targetObjId = q.u32(at.target_obj_id), targetBtfId = q.u32(at.target_btf_id);
       return {
         type,
         id,
         progId,
-        attachType: attachTypeName(q.u32(16)),
+        attachType: attachTypeName(q.u32(at.attach_type)),
         ...targetBtfId === 0 ? {} : { targetObjId, targetBtfId }, // before 5.13 the kernel tells neither
-        ...cookie(fd, type, 32, q.u64(32)),
+        ...cookie(fd, type, at.cookie, q.u64(at.cookie)),
       };
     }
     case "iter": {
-      const mapId = q.u32(28), cgroupId = q.u64(32), order = q.u32(40), tid = q.u32(32), pid = q.u32(36);
-      const targetName = named(fd, 16, 24, q.u32(24));
+      const at = bpf_link_info.iter;
+      const mapId = q.u32(at.map.map_id), tid = q.u32(at.task.tid), pid = q.u32(at.task.pid);
+      const cgroupId = q.u64(at.cgroup.cgroup_id), order = q.u32(at.cgroup.order);
+      const targetName = named(fd, at.target_name, at.target_name_len, q.u32(at.target_name_len));
       // the members share their bytes; the name tells whose they are
       if (targetName === "cgroup") return { type, id, progId, targetName, mapId: 0, cgroupId, order, tid: 0, pid: 0 };
       const ofTask = targetName.startsWith("task");
@@ -348,83 +368,96 @@ function cookie(fd: number, key: string, at: number, value: bigint): { cookie?: 
 const PERF_TYPES = ["unspec", "uprobe", "uretprobe", "kprobe", "kretprobe", "tracepoint", "event"] as const;
 
 function perfEvent(plain: Answer, fd: number): PerfEventFields {
-  const perfType = PERF_TYPES[plain.u32(16)] ?? "unspec";
+  const { type, uprobe, kprobe, tracepoint, event } = bpf_link_info.perf_event;
+  const perfType = PERF_TYPES[plain.u32(type)] ?? "unspec";
   if (perfType === "unspec") return { perfType };
   if (perfType === "event") {
-    return { perfType, config: plain.u64(24), eventType: plain.u32(32), ...cookie(fd, "event", 40, plain.u64(40)) };
+    const config = plain.u64(event.config), eventType = plain.u32(event.type);
+    return { perfType, config, eventType, ...cookie(fd, "event", event.cookie, plain.u64(event.cookie)) };
   }
-  const q = new Question().set(32, PATH_MAX); // some kernels answer 0 if asked for the length
-  const nameAt = q.room(24, PATH_MAX);
+  // names lie at the same place; some kernels answer 0 if asked for the length
+  const q = new Question().set(tracepoint.name_len, PATH_MAX);
+  const nameAt = q.room(tracepoint.tp_name, PATH_MAX);
   const name = ask(q, fd).string(nameAt, PATH_MAX);
   switch (perfType) {
     case "tracepoint":
-      return { perfType, tpName: name, ...cookie(fd, perfType, 40, q.u64(40)) };
+      return { perfType, tpName: name, ...cookie(fd, perfType, tracepoint.cookie, q.u64(tracepoint.cookie)) };
     case "kprobe":
     case "kretprobe": {
-      const missed = cookie(fd, "kprobe missed", 48, q.u64(48)).cookie;
+      const missed = cookie(fd, "kprobe missed", kprobe.missed, q.u64(kprobe.missed)).cookie;
       return {
         perfType,
         funcName: name,
-        offset: q.u32(36),
-        addr: q.u64(40),
+        offset: q.u32(kprobe.offset),
+        addr: q.u64(kprobe.addr),
         ...missed === undefined ? {} : { missed },
-        ...cookie(fd, "kprobe", 56, q.u64(56)),
+        ...cookie(fd, "kprobe", kprobe.cookie, q.u64(kprobe.cookie)),
       };
     }
     default: {
-      const refCtrOffset = cookie(fd, "uprobe reference counter", 48, q.u64(48)).cookie;
+      const at = uprobe.ref_ctr_offset;
+      const refCtrOffset = cookie(fd, "uprobe reference counter", at, q.u64(at)).cookie;
       return {
         perfType,
         fileName: name,
-        offset: q.u32(36),
-        ...cookie(fd, "uprobe", 40, q.u64(40)),
+        offset: q.u32(uprobe.offset),
+        ...cookie(fd, "uprobe", uprobe.cookie, q.u64(uprobe.cookie)),
         ...refCtrOffset === undefined ? {} : { refCtrOffset },
       };
     }
   }
 }
 
-function kprobeMulti(plain: Answer, fd: number): { flags: number; missed?: bigint; functions: ProbedFunction[] } {
-  const count = plain.u32(24), flags = plain.u32(28);
-  const missed = cookie(fd, "kprobe_multi missed", 32, plain.u64(32)).cookie;
-  const q = new Question().set(24, count);
-  const addrs = q.room(16, count * 8), cookies = q.room(40, count * 8);
+function kprobeMulti(
+  plain: Answer,
+  fd: number,
+): { count: number; flags: number; missed?: bigint; functions: ProbedFunction[] } {
+  const at = bpf_link_info.kprobe_multi;
+  const count = plain.u32(at.count), flags = plain.u32(at.flags);
+  const missed = cookie(fd, "kprobe_multi missed", at.missed, plain.u64(at.missed)).cookie;
+  const q = new Question().set(at.count, count);
+  const addrs = q.room(at.addrs, count * 8), cookies = q.room(at.cookies, count * 8);
   for (let i = 0; i < count; i++) q.sentinel(cookies + i * 8);
   ask(q, fd);
   const functions = Array.from({ length: count }, (_, i) => {
     const value = q.u64(cookies + i * 8);
     return { addr: q.u64(addrs + i * 8), ...value === SENTINEL ? {} : { cookie: value } };
   });
-  return { flags, ...missed === undefined ? {} : { missed }, functions };
+  return { count, flags, ...missed === undefined ? {} : { missed }, functions };
 }
 
-function uprobeMulti(plain: Answer, fd: number): { path: string; flags: number; pid: number; places: ProbedOffset[] } {
-  const count = plain.u32(52), flags = plain.u32(56), pid = plain.u32(60);
-  const q = new Question().set(48, PATH_MAX).set(52, count);
-  const path = q.room(16, PATH_MAX),
-    offsets = q.room(24, count * 8),
-    counters = q.room(32, count * 8),
-    cookies = q.room(40, count * 8);
+function uprobeMulti(
+  plain: Answer,
+  fd: number,
+): { path: string; count: number; flags: number; pid: number; places: ProbedOffset[] } {
+  const at = bpf_link_info.uprobe_multi;
+  const count = plain.u32(at.count), flags = plain.u32(at.flags), pid = plain.u32(at.pid);
+  const q = new Question().set(at.path_size, PATH_MAX).set(at.count, count);
+  const path = q.room(at.path, PATH_MAX),
+    offsets = q.room(at.offsets, count * 8),
+    counters = q.room(at.ref_ctr_offsets, count * 8),
+    cookies = q.room(at.cookies, count * 8);
   ask(q, fd);
   const places = Array.from({ length: count }, (_, i) => ({
     offset: q.u64(offsets + i * 8),
     refCtrOffset: q.u64(counters + i * 8),
     cookie: q.u64(cookies + i * 8),
   }));
-  return { path: q.string(path, PATH_MAX), flags, pid, places };
+  return { path: q.string(path, PATH_MAX), count, flags, pid, places };
 }
 
 function tracingMulti(
   plain: Answer,
   fd: number,
 ): { attachType: AttachType; btfObjId: number; functions: TracedFunction[] } {
-  const count = plain.u32(20);
-  const q = new Question().set(20, count);
-  const ids = q.room(32, count * 4), addrs = q.room(40, count * 8), cookies = q.room(48, count * 8);
+  const at = bpf_link_info.tracing_multi;
+  const count = plain.u32(at.count);
+  const q = new Question().set(at.count, count);
+  const ids = q.room(at.ids, count * 4), addrs = q.room(at.addrs, count * 8), cookies = q.room(at.cookies, count * 8);
   ask(q, fd);
   const functions = Array.from(
     { length: count },
     (_, i) => ({ id: q.u32(ids + i * 4), addr: q.u64(addrs + i * 8), cookie: q.u64(cookies + i * 8) }),
   );
-  return { attachType: attachTypeName(plain.u32(16)), btfObjId: plain.u32(24), functions };
+  return { attachType: attachTypeName(plain.u32(at.attach_type)), btfObjId: plain.u32(at.btf_obj_id), functions };
 }

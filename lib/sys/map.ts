@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command, type CommandName } from "../uapi/constants.ts";
+import { batch, bpf_map_info, get_id, info_by_fd, map_create, map_elem } from "../uapi/layout.ts";
 import { type MapType, mapTypeName, mapTypeNumber } from "../uapi/types.ts";
 import { checkBytes, checkFd, checkInteger, checkKeys, checkU32, checkU64 } from "./check.ts";
 import { explainMapCreate } from "./diagnose.ts";
@@ -49,7 +50,7 @@ const OPTIONS: readonly (keyof MapCreateOpts)[] = [
   "tokenFd",
 ];
 
-const BPF_F_TOKEN_FD = 1 << 16;
+const BPF_F_TOKEN_FD = 1 << 16, BPF_OBJ_NAME_LEN = 16;
 const ENOENT = 2, EBADF = 9, EINVAL = 22;
 
 /**
@@ -95,21 +96,21 @@ export function mapCreate(
   checkKeys(options, "options", OPTIONS);
   const { name, innerMapFd, btfFd, mapExtra, tokenFd } = options;
   const u32 = (key: keyof MapCreateOpts) => checkU32(options[key] ?? 0, `options.${key}`);
-  const request = new Request(80).u32(0, mapTypeNumber(type, "type"))
-    .u32(4, checkU32(keySize, "keySize"))
-    .u32(8, checkU32(valueSize, "valueSize"))
-    .u32(12, checkU32(maxEntries, "maxEntries"))
-    .u32(16, (u32("mapFlags") | (tokenFd === undefined ? 0 : BPF_F_TOKEN_FD)) >>> 0)
-    .u32(24, u32("numaNode"))
-    .u32(44, u32("mapIfindex"))
-    .u32(52, u32("btfKeyTypeId"))
-    .u32(56, u32("btfValueTypeId"))
-    .u32(60, u32("btfVmlinuxValueTypeId"));
-  if (innerMapFd !== undefined) request.u32(20, checkFd(innerMapFd, "options.innerMapFd"));
-  if (name !== undefined) request.bytes(28, 16).set(nameBytes(name));
-  if (btfFd !== undefined) request.u32(48, checkFd(btfFd, "options.btfFd"));
-  if (mapExtra !== undefined) request.u64(64, checkU64(mapExtra, "options.mapExtra"));
-  if (tokenFd !== undefined) request.u32(76, checkFd(tokenFd, "options.tokenFd"));
+  const request = new Request(map_create.sizeof).u32(map_create.map_type, mapTypeNumber(type, "type"))
+    .u32(map_create.key_size, checkU32(keySize, "keySize"))
+    .u32(map_create.value_size, checkU32(valueSize, "valueSize"))
+    .u32(map_create.max_entries, checkU32(maxEntries, "maxEntries"))
+    .u32(map_create.map_flags, (u32("mapFlags") | (tokenFd === undefined ? 0 : BPF_F_TOKEN_FD)) >>> 0)
+    .u32(map_create.numa_node, u32("numaNode"))
+    .u32(map_create.map_ifindex, u32("mapIfindex"))
+    .u32(map_create.btf_key_type_id, u32("btfKeyTypeId"))
+    .u32(map_create.btf_value_type_id, u32("btfValueTypeId"))
+    .u32(map_create.btf_vmlinux_value_type_id, u32("btfVmlinuxValueTypeId"));
+  if (innerMapFd !== undefined) request.u32(map_create.inner_map_fd, checkFd(innerMapFd, "options.innerMapFd"));
+  if (name !== undefined) request.bytes(map_create.map_name, BPF_OBJ_NAME_LEN).set(nameBytes(name));
+  if (btfFd !== undefined) request.u32(map_create.btf_fd, checkFd(btfFd, "options.btfFd"));
+  if (mapExtra !== undefined) request.u64(map_create.map_extra, checkU64(mapExtra, "options.mapExtra"));
+  if (tokenFd !== undefined) request.u32(map_create.map_token_fd, checkFd(tokenFd, "options.tokenFd"));
   const result = request.bpf(Command.MAP_CREATE);
   if (result >= 0) return result;
   throw new BpfError(-result, {
@@ -149,8 +150,6 @@ export interface MapInfo {
   readonly mapExtra: bigint;
 }
 
-const INFO_SIZE = 88; // of the struct in 5.16; a longer one is cut, a shorter one padded
-
 /**
  * Reads what the kernel tells of a map.
  *
@@ -174,23 +173,26 @@ const INFO_SIZE = 88; // of the struct in 5.16; a longer one is cut, a shorter o
  * ```
  */
 export function mapGetInfoByFd(mapFd: number): MapInfo {
-  const request = new Request(16, 16 + INFO_SIZE).u32(0, checkFd(mapFd, "mapFd")).u32(4, INFO_SIZE);
-  const at = request.room(8, INFO_SIZE);
+  const { sizeof } = bpf_map_info;
+  const request = new Request(info_by_fd.sizeof, info_by_fd.sizeof + sizeof)
+    .u32(info_by_fd.bpf_fd, checkFd(mapFd, "mapFd"))
+    .u32(info_by_fd.info_len, sizeof);
+  const at = request.room(info_by_fd.info, sizeof);
   settle(request.bpf(Command.OBJ_GET_INFO_BY_FD), "OBJ_GET_INFO_BY_FD", `Cannot read info of map (fd ${mapFd})`);
   return {
-    type: mapTypeName(request.getU32(at)),
-    id: request.getU32(at + 4),
-    keySize: request.getU32(at + 8),
-    valueSize: request.getU32(at + 12),
-    maxEntries: request.getU32(at + 16),
-    mapFlags: request.getU32(at + 20),
-    name: request.getString(at + 24, 16),
-    ifindex: request.getU32(at + 40),
-    btfVmlinuxValueTypeId: request.getU32(at + 44),
-    btfId: request.getU32(at + 64),
-    btfKeyTypeId: request.getU32(at + 68),
-    btfValueTypeId: request.getU32(at + 72),
-    mapExtra: request.getU64(at + 80),
+    type: mapTypeName(request.getU32(at + bpf_map_info.type)),
+    id: request.getU32(at + bpf_map_info.id),
+    keySize: request.getU32(at + bpf_map_info.key_size),
+    valueSize: request.getU32(at + bpf_map_info.value_size),
+    maxEntries: request.getU32(at + bpf_map_info.max_entries),
+    mapFlags: request.getU32(at + bpf_map_info.map_flags),
+    name: request.getString(at + bpf_map_info.name, BPF_OBJ_NAME_LEN),
+    ifindex: request.getU32(at + bpf_map_info.ifindex),
+    btfVmlinuxValueTypeId: request.getU32(at + bpf_map_info.btf_vmlinux_value_type_id),
+    btfId: request.getU32(at + bpf_map_info.btf_id),
+    btfKeyTypeId: request.getU32(at + bpf_map_info.btf_key_type_id),
+    btfValueTypeId: request.getU32(at + bpf_map_info.btf_value_type_id),
+    mapExtra: request.getU64(at + bpf_map_info.map_extra),
   };
 }
 
@@ -218,7 +220,8 @@ export function mapGetInfoByFd(mapFd: number): MapInfo {
  * ```
  */
 export function mapGetFdById(id: number): number {
-  const result = new Request(12).u32(0, checkU32(id, "id")).bpf(Command.MAP_GET_FD_BY_ID);
+  const result = new Request(get_id.sizeof).u32(get_id.map_id, checkU32(id, "id"))
+    .bpf(Command.MAP_GET_FD_BY_ID);
   return settle(result, "MAP_GET_FD_BY_ID", `Cannot open map ${id}`);
 }
 
@@ -273,7 +276,8 @@ export function mapLookupElem(mapFd: number, key: Uint8Array, flags = 0): Uint8A
  * - `E2BIG`: the map is full, or the index is beyond the array
  * - `EBADFD`, `EBADF`, `EINVAL`: an fd is not open or of something else; a value that the type refuses; unknown flags
  * - `EPERM`: the fd is read-only, or the map is frozen
- * - `EBUSY`: another CPU changes the element just now; or a struct_ops map that has its value
+ * - `EBUSY`: a struct_ops map that has its value
+ * - `ENOTSOCK`: the fd that is to be put into a map of sockets is none
  * - `EOPNOTSUPP`, `ENOTSUPP` (524): elements of this type cannot be written; a socket whose state does not suit
  * - `ENOMEM`: no memory
  *
@@ -362,8 +366,8 @@ export interface MapBatch {
  *
  * Elements that are there all the time come exactly once; those that are made or removed meanwhile may be in it or not.
  * (For other types than hashes and arrays `next` is a key: if that is removed meanwhile, the next part is the first.)
- * Wraps `bpf_map_lookup_batch()`. Since Linux 5.6: hash, lru_hash, array, lpm_trie and the maps of maps; 5.13: per-CPU
- * arrays. Needs no capability, only the fd. The sizes of the map are asked for first.
+ * Wraps `bpf_map_lookup_batch()`. Since Linux 5.6: hash, lru_hash, array; 5.13: lpm_trie, per-CPU arrays; 5.19: the maps
+ * of maps. Needs no capability, only the fd. The sizes of the map are asked for first.
  *
  * @param mapFd An fd of the map.
  * @param from What the part before gave as `next`; `undefined` for the first part.
@@ -429,9 +433,9 @@ export class Elements {
     this.#info = info;
     this.#what = what;
     this.#valueSize = PER_CPU.includes(info.type) ? align(info.valueSize) * possibleCpus() : info.valueSize;
-    this.#request = new Request(32, 32 + align(info.keySize) + this.#valueSize);
-    this.#key = this.#room(8, info.keySize);
-    this.#value = this.#room(16, this.#valueSize);
+    this.#request = new Request(map_elem.sizeof, map_elem.sizeof + align(info.keySize) + this.#valueSize);
+    this.#key = this.#room(map_elem.key, info.keySize);
+    this.#value = this.#room(map_elem.value, this.#valueSize);
   }
 
   lookup(key: Uint8Array, flags = 0): Uint8Array<ArrayBuffer> | undefined {
@@ -450,7 +454,8 @@ export class Elements {
   delete(key: Uint8Array): boolean {
     const isKeyless = WITHOUT_KEYS.includes(this.#info.type);
     const command = isKeyless ? "MAP_LOOKUP_AND_DELETE_ELEM" : "MAP_DELETE_ELEM";
-    const request = isKeyless ? this.#element(key, 0) : this.#keyed(16, key); // no room for a value: EINVAL else
+    // no room for a value: EINVAL else
+    const request = isKeyless ? this.#element(key, 0) : this.#keyed(map_elem.value, key);
     const result = request.bpf(Command[command]);
     if (result === -ENOENT) return false;
     settle(result, command, `Cannot delete from ${this.#what}`);
@@ -459,8 +464,8 @@ export class Elements {
 
   nextKey(key: Uint8Array | undefined): Uint8Array<ArrayBuffer> | undefined {
     const { keySize } = this.#info;
-    const request = this.#keyed(24, key);
-    const at = request.room(16, keySize);
+    const request = this.#keyed(map_elem.flags, key);
+    const at = request.room(map_elem.next_key, keySize);
     const result = request.bpf(Command.MAP_GET_NEXT_KEY);
     if (result === -ENOENT) return undefined;
     settle(result, "MAP_GET_NEXT_KEY", `Cannot list keys of ${this.#what}`);
@@ -470,13 +475,13 @@ export class Elements {
   batch(from: Uint8Array | undefined, count: number): MapBatch {
     const { keySize } = this.#info, tokenSize = Math.max(keySize, 4); // a key, or the number of a bucket
     checkInteger(count, "count", 1, 1 << 20);
-    const size = 56 + 2 * align(tokenSize) + (align(keySize) + align(this.#valueSize)) * count + 16;
-    const request = new Request(56, size).u32(32, count).u32(36, this.#fd);
-    if (from !== undefined) request.data(0, checkBytes(from, "from", tokenSize));
-    const next = request.room(8, tokenSize);
-    const keys = request.room(16, keySize * count);
-    const values = request.room(24, this.#valueSize * count);
-    const result = request.bpf(Command.MAP_LOOKUP_BATCH), found = request.getU32(32);
+    const size = batch.sizeof + 2 * align(tokenSize) + (align(keySize) + align(this.#valueSize)) * count + 16;
+    const request = new Request(batch.sizeof, size).u32(batch.count, count).u32(batch.map_fd, this.#fd);
+    if (from !== undefined) request.data(batch.in_batch, checkBytes(from, "from", tokenSize));
+    const next = request.room(batch.out_batch, tokenSize);
+    const keys = request.room(batch.keys, keySize * count);
+    const values = request.room(batch.values, this.#valueSize * count);
+    const result = request.bpf(Command.MAP_LOOKUP_BATCH), found = request.getU32(batch.count);
     // cut short by changes: what came until then is valid
     if (result !== -ENOENT && !(result === -EINTR && found > 0)) {
       settle(result, "MAP_LOOKUP_BATCH", `Cannot read from ${this.#what}`);
@@ -494,15 +499,15 @@ export class Elements {
   /** A request with a key and nothing else. */
   #keyed(blockSize: number, key: Uint8Array | undefined): Request {
     const { keySize } = this.#info, request = new Request(blockSize, blockSize + 2 * align(keySize));
-    if (key !== undefined) request.data(8, checkBytes(key, "key", keySize));
-    return request.u32(0, this.#fd);
+    if (key !== undefined && checkBytes(key, "key", keySize).length > 0) request.data(map_elem.key, key);
+    return request.u32(map_elem.map_fd, this.#fd);
   }
 
   /** The request for one element. */
   #element(key: Uint8Array, flags: number): Request {
     const { keySize } = this.#info;
     const bytes = checkBytes(key, "key", keySize);
-    this.#request.u32(0, this.#fd).u64(24, BigInt(checkU32(flags, "flags")));
+    this.#request.u32(map_elem.map_fd, this.#fd).u64(map_elem.flags, BigInt(checkU32(flags, "flags")));
     if (keySize > 0) this.#request.bytes(this.#key, keySize).set(bytes);
     return this.#request;
   }
@@ -528,7 +533,7 @@ function align(size: number): number {
 
 /** Whether an open fd is a map: a batch of no elements finds that out and nothing else. */
 export function isMap(fd: number): boolean {
-  const result = new Request(56).u32(36, fd).bpf(Command.MAP_LOOKUP_BATCH);
+  const result = new Request(batch.sizeof).u32(batch.map_fd, fd).bpf(Command.MAP_LOOKUP_BATCH);
   return result !== -EINVAL && result !== -EBADF;
 }
 

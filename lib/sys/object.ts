@@ -1,8 +1,9 @@
 /** Pins: names of links, programs and maps on a bpf file system. */
 import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
+import { obj_pin } from "../uapi/layout.ts";
 import { checkFd, checkString, checkU32 } from "./check.ts";
+import { explainFree } from "./diagnose.ts";
 import { Request } from "./request.ts";
 
 /**
@@ -34,14 +35,14 @@ import { Request } from "./request.ts";
  * ```
  */
 export function objPin(fd: number, path: string): void {
-  const request = new Request(16, 512).u32(8, checkFd(fd, "fd"));
-  request.string(0, checkString(path, "path"));
+  const request = new Request(obj_pin.sizeof, 512).u32(obj_pin.bpf_fd, checkFd(fd, "fd"));
+  request.string(obj_pin.pathname, checkString(path, "path"));
   const result = request.bpf(Command.OBJ_PIN);
   if (result < 0) {
     throw new BpfError(-result, {
       action: `Cannot pin to "${path}"`,
       command: "OBJ_PIN",
-      ...explain("OBJ_PIN", -result),
+      ...explainFree("OBJ_PIN", -result),
     });
   }
 }
@@ -74,13 +75,13 @@ export function objPin(fd: number, path: string): void {
  * ```
  */
 export function objGet(path: string, fileFlags = 0): number {
-  const request = new Request(16, 512).u32(12, checkU32(fileFlags, "fileFlags"));
-  request.string(0, checkString(path, "path"));
+  const request = new Request(obj_pin.sizeof, 512).u32(obj_pin.file_flags, checkU32(fileFlags, "fileFlags"));
+  request.string(obj_pin.pathname, checkString(path, "path"));
   const result = request.bpf(Command.OBJ_GET);
   if (result >= 0) return result;
   throw new BpfError(-result, {
     action: `Cannot open pin "${path}"`,
     command: "OBJ_GET",
-    ...explain("OBJ_GET", -result),
+    ...explainFree("OBJ_GET", -result),
   });
 }

@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { explain } from "../hint.ts";
+import { perf_event_attr } from "../uapi/layout.ts";
 import { checkFd, checkInteger, checkKeys, checkU32, checkU64, kindOf } from "./check.ts";
 import { Request } from "./request.ts";
 import { readTextFile } from "./system.ts";
@@ -31,7 +32,7 @@ export interface PerfEventAttr {
   excludeKernel?: boolean | undefined;
 }
 
-const ATTR_SIZE = 72; // of PERF_ATTR_SIZE_VER1, which every kernel knows
+// bits from `disabled` on
 const EXCLUDE_USER = 1 << 4, EXCLUDE_KERNEL = 1 << 5, FREQ = 1 << 10;
 const PERF_FLAG_FD_CLOEXEC = 8, PERF_EVENT_IOC_ENABLE = 0x2400;
 
@@ -59,7 +60,7 @@ const PERF_FLAG_FD_CLOEXEC = 8, PERF_EVENT_IOC_ENABLE = 0x2400;
  * - `ENODEV`: the CPU is offline
  * - `EILSEQ`: kprobe: no instruction begins there
  * - `EADDRNOTAVAIL`: kprobe: several functions have this name
- * - `EOPNOTSUPP`: the hardware has no such event
+ * - `EOPNOTSUPP`: the hardware has no interrupt with which to sample the event
  * - `ENOSPC`: all breakpoints of the hardware are in use
  * - `EACCES`: CAP_PERFMON is missing
  * - `ENOTSUPP`: uprobe: no instruction that can be probed begins at the offset. It is noticed only if a process has the
@@ -100,15 +101,19 @@ function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
     .u64(16, BigInt.asUintN(64, BigInt(checkInteger(cpu, "cpu", -1, 0x7fffffff))))
     .u64(24, 0xffffffffffffffffn) // no group
     .u64(32, BigInt(PERF_FLAG_FD_CLOEXEC));
-  const at = request.room(0, ATTR_SIZE);
-  request.u32(at, checkU32(type, "attr.type")).u32(at + 4, ATTR_SIZE)
-    .u64(at + 8, checkU64(config, "attr.config"))
-    .u64(at + 16, checkU64(samplePeriod ?? sampleFreq ?? 0n, "attr.samplePeriod or sampleFreq"))
-    .u64(at + 40, BigInt(flags))
-    .u32(at + 52, checkU32(bpType, "attr.bpType"))
-    .u64(at + 64, checkU64(config2, "attr.config2"));
-  if (typeof config1 === "string") request.string(at + 56, config1);
-  else request.u64(at + 56, checkU64(config1, "attr.config1"));
+  const at = request.room(0, perf_event_attr.sizeof);
+  request.u32(at + perf_event_attr.type, checkU32(type, "attr.type"))
+    .u32(at + perf_event_attr.size, perf_event_attr.sizeof)
+    .u64(at + perf_event_attr.config, checkU64(config, "attr.config"))
+    .u64(
+      at + perf_event_attr.sample_period,
+      checkU64(samplePeriod ?? sampleFreq ?? 0n, "attr.samplePeriod or sampleFreq"),
+    )
+    .u64(at + perf_event_attr.disabled, BigInt(flags))
+    .u32(at + perf_event_attr.bp_type, checkU32(bpType, "attr.bpType"))
+    .u64(at + perf_event_attr.config2, checkU64(config2, "attr.config2"));
+  if (typeof config1 === "string") request.string(at + perf_event_attr.config1, config1);
+  else request.u64(at + perf_event_attr.config1, checkU64(config1, "attr.config1"));
   return request;
 }
 

@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
+import { query } from "../uapi/layout.ts";
 import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
 import { checkFd, checkInteger, checkKeys, checkU32 } from "./check.ts";
 import { linkTypeOf } from "./diagnose.ts";
@@ -37,7 +38,6 @@ export interface ProgQuery {
   readonly progs: readonly QueriedProgram[];
 }
 
-const SIZE = 64;
 const CAPACITY = 64; // what a hook takes, so one call is enough but for the effective programs of a cgroup
 const EINVAL = 22, ENOSPC = 28;
 
@@ -62,7 +62,10 @@ const EINVAL = 22, ENOSPC = 28;
  * @throws {BpfError}
  * - `EPERM`: CAP_NET_ADMIN is missing
  * - `EINVAL`: places of this attach type cannot be queried; flags that it does not know; `target` is no network
- *   namespace, no sockmap
+ *   namespace, no map
+ * - `EOPNOTSUPP`: `target` is a map, but no sockmap
+ * - `ENOENT`: the cgroup was removed
+ * - `ENXIO`: netkit: the interface is none
  * - `EBADF`: `target` is no directory of a cgroup2 file system, or not open
  * - `ENODEV`: there is no such interface in this network namespace
  *
@@ -82,15 +85,18 @@ export function progQuery(target: number, attachType: AttachType, options: ProgQ
   const hasLinks = type === "tcx" || type === "netkit";
   let hasFlags = hasLinks || type === "cgroup" && (queryFlags & BPF_F_QUERY_EFFECTIVE) === 0;
   for (let capacity = CAPACITY;;) {
-    const request = new Request(SIZE, SIZE + capacity * 16).u32(4, number).u32(8, queryFlags).u32(24, capacity);
-    if (hasLinks) request.u32(0, checkInteger(target, "target", 1, 0x7fffffff));
-    else request.fd(0, checkFd(target, "target"));
+    const request = new Request(query.sizeof, query.sizeof + capacity * 16)
+      .u32(query.attach_type, number)
+      .u32(query.query_flags, queryFlags)
+      .u32(query.count, capacity);
+    if (hasLinks) request.u32(query.target_ifindex, checkInteger(target, "target", 1, 0x7fffffff));
+    else request.fd(query.target_fd, checkFd(target, "target"));
     if (options.netns !== undefined) request.netns(checkFd(options.netns, "options.netns"));
-    const ids = request.room(16, capacity * 4);
-    const flags = hasFlags ? request.room(32, capacity * 4) : 0;
-    const links = hasLinks ? request.room(40, capacity * 4) : 0;
-    const linkFlags = hasLinks ? request.room(48, capacity * 4) : 0;
-    const result = request.bpf(Command.PROG_QUERY), count = request.getU32(24);
+    const ids = request.room(query.prog_ids, capacity * 4);
+    const flags = hasFlags ? request.room(query.prog_attach_flags, capacity * 4) : 0;
+    const links = hasLinks ? request.room(query.link_ids, capacity * 4) : 0;
+    const linkFlags = hasLinks ? request.room(query.link_attach_flags, capacity * 4) : 0;
+    const result = request.bpf(Command.PROG_QUERY), count = request.getU32(query.count);
     if (result === -ENOSPC && count > capacity) {
       capacity = count + 8; // it may go on growing
       continue;
@@ -106,9 +112,9 @@ export function progQuery(target: number, attachType: AttachType, options: ProgQ
         ...explain("PROG_QUERY", -result),
       });
     }
-    const revision = request.getU64(56);
+    const revision = request.getU64(query.revision);
     return {
-      attachFlags: request.getU32(12),
+      attachFlags: request.getU32(query.attach_flags),
       ...revision === 0n ? {} : { revision },
       progs: Array.from({ length: count }, (_, i) => ({
         progId: request.getU32(ids + i * 4),

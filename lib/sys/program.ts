@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
+import { bpf_prog_info, get_id, info_by_fd, prog_bind_map, prog_load } from "../uapi/layout.ts";
 import {
   type AttachType,
   attachTypeNumber,
@@ -45,7 +46,6 @@ export interface ProgLoadOptions {
   logSize?: number | undefined;
 }
 
-const ATTR_SIZE = 148; // up to prog_token_fd
 const LOG_SIZE = 64 * 1024;
 const EAGAIN = 11;
 const OPTIONS: readonly (keyof ProgLoadOptions)[] = [
@@ -82,10 +82,12 @@ const OPTIONS: readonly (keyof ProgLoadOptions)[] = [
  * @throws {RangeError} If a number is out of range, or `instructions` is no multiple of 8 bytes.
  * @throws {BpfError} with the verifier's words in `log`, if it ran
  * - `EACCES`, `EINVAL`: the verifier refuses the program, or the kernel the options
+ * - `EINVAL`: `attachProgFd` or `attachBtfObjFd` is not open
  * - `EPERM`: capabilities are missing, or the kernel refuses this kind of program by policy; `reason` says which
  * - `ENOTSUPP` (524): type, attach type and BTF id do not go together
  * - `E2BIG`: more than a million instructions, or too complex
- * - `EBADF`: an fd is not open
+ * - `EBADF`: another fd is not open, also one of a map among the instructions
+ * - `EMFILE`: the process has too many open files
  *
  * @example
  * ```ts
@@ -105,7 +107,8 @@ export function progLoad(type: ProgramType, instructions: Uint8Array, options: P
   if (result >= 0) return result;
   let log = "";
   if (logLevel > 0) {
-    const at = request.u32(24, logLevel).u32(28, logSize).room(32, logSize);
+    const at = request.u32(prog_load.log_level, logLevel).u32(prog_load.log_size, logSize)
+      .room(prog_load.log_buf, logSize);
     const again = load(request);
     if (again >= 0) return again;
     log = request.getString(at, logSize).trimEnd();
@@ -138,24 +141,36 @@ function encode(type: ProgramType, instructions: Uint8Array, options: ProgLoadOp
   if (attachProgFd !== undefined && attachBtfObjFd !== undefined) {
     throw new TypeError("options may have attachProgFd or attachBtfObjFd, not both");
   }
-  const request = new Request(ATTR_SIZE, ATTR_SIZE + instructions.length + 256);
-  request.u32(0, programTypeNumber(type, "type")).u32(4, instructions.length / 8);
-  request.data(8, instructions);
-  request.string(16, checkString(license, "options.license"));
-  request.u32(44, checkU32(options.progFlags ?? 0, "options.progFlags"));
-  if (name !== undefined) request.bytes(48, 16).set(nameBytes(name));
-  request.u32(64, checkU32(options.progIfindex ?? 0, "options.progIfindex"));
+  const request = new Request(prog_load.sizeof, prog_load.sizeof + instructions.length + 256);
+  request.u32(prog_load.prog_type, programTypeNumber(type, "type")).u32(prog_load.insn_cnt, instructions.length / 8);
+  request.data(prog_load.insns, instructions);
+  request.string(prog_load.license, checkString(license, "options.license"));
+  request.u32(prog_load.prog_flags, checkU32(options.progFlags ?? 0, "options.progFlags"));
+  if (name !== undefined) request.bytes(prog_load.prog_name, BPF_OBJ_NAME_LEN).set(nameBytes(name));
+  request.u32(prog_load.prog_ifindex, checkU32(options.progIfindex ?? 0, "options.progIfindex"));
   if (expectedAttachType !== undefined) {
-    request.u32(68, attachTypeNumber(expectedAttachType, "options.expectedAttachType"));
+    request.u32(prog_load.expected_attach_type, attachTypeNumber(expectedAttachType, "options.expectedAttachType"));
   }
-  if (options.progBtfFd !== undefined) request.u32(72, checkFd(options.progBtfFd, "options.progBtfFd"));
-  if (funcInfo !== undefined) encodeRecords(request, funcInfo, "options.funcInfo", 8, 76, 80, 88);
-  if (lineInfo !== undefined) encodeRecords(request, lineInfo, "options.lineInfo", 16, 92, 96, 104);
-  request.u32(108, checkU32(attachBtfId ?? 0, "options.attachBtfId"));
-  if (attachProgFd !== undefined) request.u32(112, checkFd(attachProgFd, "options.attachProgFd"));
-  if (attachBtfObjFd !== undefined) request.u32(112, checkFd(attachBtfObjFd, "options.attachBtfObjFd"));
+  if (options.progBtfFd !== undefined) {
+    request.u32(prog_load.prog_btf_fd, checkFd(options.progBtfFd, "options.progBtfFd"));
+  }
+  const { func_info_rec_size, func_info, func_info_cnt, line_info_rec_size, line_info, line_info_cnt } = prog_load;
+  if (funcInfo !== undefined) {
+    encodeRecords(request, funcInfo, "options.funcInfo", 8, func_info_rec_size, func_info, func_info_cnt);
+  }
+  if (lineInfo !== undefined) {
+    encodeRecords(request, lineInfo, "options.lineInfo", 16, line_info_rec_size, line_info, line_info_cnt);
+  }
+  request.u32(prog_load.attach_btf_id, checkU32(attachBtfId ?? 0, "options.attachBtfId"));
+  if (attachProgFd !== undefined) {
+    request.u32(prog_load.attach_prog_fd, checkFd(attachProgFd, "options.attachProgFd"));
+  }
+  if (attachBtfObjFd !== undefined) {
+    request.u32(prog_load.attach_btf_obj_fd, checkFd(attachBtfObjFd, "options.attachBtfObjFd"));
+  }
   if (options.tokenFd !== undefined) {
-    request.u32(44, request.getU32(44) | BPF_F_TOKEN_FD).u32(144, checkFd(options.tokenFd, "options.tokenFd"));
+    request.u32(prog_load.prog_flags, request.getU32(prog_load.prog_flags) | BPF_F_TOKEN_FD)
+      .u32(prog_load.prog_token_fd, checkFd(options.tokenFd, "options.tokenFd"));
   }
   return request;
 }
@@ -198,6 +213,7 @@ export function nameBytes(name: unknown): Uint8Array {
  * @throws {BpfError}
  * - `ENOENT`: no program has this id
  * - `EPERM`: CAP_SYS_ADMIN is missing
+ * - `EMFILE`: the process has too many open files
  *
  * @example
  * ```ts
@@ -211,7 +227,8 @@ export function nameBytes(name: unknown): Uint8Array {
  * ```
  */
 export function progGetFdById(id: number): number {
-  const result = new Request(12).u32(0, checkU32(id, "id")).bpf(Command.PROG_GET_FD_BY_ID);
+  const result = new Request(get_id.sizeof).u32(get_id.prog_id, checkU32(id, "id"))
+    .bpf(Command.PROG_GET_FD_BY_ID);
   if (result >= 0) return result;
   throw new BpfError(-result, {
     action: `Cannot open program ${id}`,
@@ -244,7 +261,7 @@ export interface ProgInfo {
   readonly btfId: number;
 }
 
-const INFO_SIZE = 208; // up to run_cnt
+const BPF_OBJ_NAME_LEN = 16;
 const MAPS = 256;
 
 /**
@@ -270,10 +287,13 @@ const MAPS = 256;
  * ```
  */
 export function progGetInfoByFd(progFd: number): ProgInfo {
+  const at = bpf_prog_info;
   for (let maps = MAPS;;) {
-    const request = new Request(16, 32 + INFO_SIZE + maps * 4).u32(0, checkFd(progFd, "progFd")).u32(4, INFO_SIZE);
-    const info = request.room(8, INFO_SIZE);
-    const ids = request.u32(info + 52, maps).room(info + 56, maps * 4);
+    const request = new Request(info_by_fd.sizeof, 32 + at.sizeof + maps * 4)
+      .u32(info_by_fd.bpf_fd, checkFd(progFd, "progFd"))
+      .u32(info_by_fd.info_len, at.sizeof);
+    const info = request.room(info_by_fd.info, at.sizeof);
+    const ids = request.u32(info + at.nr_map_ids, maps).room(info + at.map_ids, maps * 4);
     const result = request.bpf(Command.OBJ_GET_INFO_BY_FD);
     if (result < 0) {
       throw new BpfError(-result, {
@@ -282,22 +302,22 @@ export function progGetInfoByFd(progFd: number): ProgInfo {
         ...explain("OBJ_GET_INFO_BY_FD", -result),
       });
     }
-    const count = request.getU32(info + 52);
+    const count = request.getU32(info + at.nr_map_ids);
     if (count > maps) {
       maps = count;
       continue;
     }
     return {
-      type: programTypeName(request.getU32(info)),
-      id: request.getU32(info + 4),
-      tag: request.bytes(info + 8, 8).toHex(),
-      loadTime: request.getU64(info + 40),
-      createdByUid: request.getU32(info + 48),
+      type: programTypeName(request.getU32(info + at.type)),
+      id: request.getU32(info + at.id),
+      tag: request.bytes(info + at.tag, 8).toHex(),
+      loadTime: request.getU64(info + at.load_time),
+      createdByUid: request.getU32(info + at.created_by_uid),
       mapIds: Array.from({ length: count }, (_, i) => request.getU32(ids + i * 4)),
-      name: request.getString(info + 64, 16),
-      runTimeNs: request.getU64(info + 192),
-      runCnt: request.getU64(info + 200),
-      btfId: request.getU32(info + 128),
+      name: request.getString(info + at.name, BPF_OBJ_NAME_LEN),
+      runTimeNs: request.getU64(info + at.run_time_ns),
+      runCnt: request.getU64(info + at.run_cnt),
+      btfId: request.getU32(info + at.btf_id),
     };
   }
 }
@@ -306,5 +326,6 @@ const EBADF = 9;
 
 /** Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing. */
 export function isProgram(fd: number): boolean {
-  return new Request(12).u32(0, fd).u32(4, -1).bpf(Command.PROG_BIND_MAP) === -EBADF;
+  return new Request(prog_bind_map.sizeof).u32(prog_bind_map.prog_fd, fd).u32(prog_bind_map.map_fd, -1)
+    .bpf(Command.PROG_BIND_MAP) === -EBADF;
 }

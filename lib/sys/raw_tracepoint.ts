@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
+import { raw_tracepoint } from "../uapi/layout.ts";
 import { checkFd, checkString, checkU64 } from "./check.ts";
 import { Request } from "./request.ts";
 
@@ -70,9 +71,10 @@ export async function rawTracepointOpenAsync(
 
 function encode(name: string | undefined, progFd: number, cookie: bigint | undefined): Request {
   // a kernel that knows no cookie refuses the longer attr only if one is given
-  const request = new Request(cookie === undefined ? 16 : 24, 160).fd(8, checkFd(progFd, "progFd"));
-  if (cookie !== undefined) request.u64(16, checkU64(cookie, "cookie"));
-  if (name !== undefined) request.string(0, checkString(name, "name"));
+  const request = new Request(cookie === undefined ? raw_tracepoint.cookie : raw_tracepoint.sizeof, 160)
+    .fd(raw_tracepoint.prog_fd, checkFd(progFd, "progFd"));
+  if (cookie !== undefined) request.u64(raw_tracepoint.cookie, checkU64(cookie, "cookie"));
+  if (name !== undefined) request.string(raw_tracepoint.name, checkString(name, "name"));
   return request;
 }
 

@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
+import { ifinfomsg, nlattr, nlmsgerr, nlmsghdr } from "../uapi/layout.ts";
 import { close, openSocket, read, write } from "./system.ts";
 
 /** An XDP program of an interface. */
@@ -14,7 +15,7 @@ export interface QueriedXdp {
 
 const AF_NETLINK = 16, SOCK_RAW = 3;
 const NLMSG_ERROR = 2, RTM_GETLINK = 18, NLM_F_REQUEST = 1;
-const HEADERS = 32; // nlmsghdr and ifinfomsg, 16 bytes each
+const BODY = nlmsghdr.sizeof, HEADERS = BODY + ifinfomsg.sizeof;
 const IFLA_XDP = 43, NLA_TYPE_MASK = 0x3fff;
 
 /** Attributes in IFLA_XDP that have an id of a program, in the order in which a packet meets the programs. */
@@ -27,17 +28,19 @@ const MODES: readonly (readonly [attribute: number, mode: number])[] = [
 /** The XDP programs of an interface in a network namespace (an fd; the caller's own if absent), one a mode at most. */
 export function xdpQuery(ifindex: number, netns?: number): QueriedXdp[] {
   const question = new DataView(new ArrayBuffer(HEADERS));
-  question.setUint32(0, HEADERS, true);
-  question.setUint16(4, RTM_GETLINK, true);
-  question.setUint16(6, NLM_F_REQUEST, true);
-  question.setInt32(20, ifindex, true);
+  question.setUint32(nlmsghdr.nlmsg_len, HEADERS, true);
+  question.setUint16(nlmsghdr.nlmsg_type, RTM_GETLINK, true);
+  question.setUint16(nlmsghdr.nlmsg_flags, NLM_F_REQUEST, true);
+  question.setInt32(BODY + ifinfomsg.ifi_index, ifindex, true);
   const socket = openSocket(AF_NETLINK, SOCK_RAW, netns);
   try {
     write(socket, new Uint8Array(question.buffer));
     const bytes = read(socket);
     const answer = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (answer.getUint16(4, true) === NLMSG_ERROR) throw refusal(-answer.getInt32(16, true), ifindex);
-    const xdp = attributes(answer, HEADERS, answer.getUint32(0, true)).get(IFLA_XDP);
+    if (answer.getUint16(nlmsghdr.nlmsg_type, true) === NLMSG_ERROR) {
+      throw refusal(-answer.getInt32(BODY + nlmsgerr.error, true), ifindex);
+    }
+    const xdp = attributes(answer, HEADERS, answer.getUint32(nlmsghdr.nlmsg_len, true)).get(IFLA_XDP);
     const inside = xdp === undefined ? undefined : attributes(xdp, 0, xdp.byteLength);
     return MODES.flatMap(([attribute, mode]) => {
       const progId = inside?.get(attribute)?.getUint32(0, true);
@@ -59,11 +62,11 @@ function refusal(errno: number, ifindex: number): BpfError {
 /** The attributes from `at` to `end`, by type: length and type, then the value, each padded to four bytes. */
 function attributes(view: DataView, at: number, end: number): Map<number, DataView> {
   const found = new Map<number, DataView>();
-  while (at + 4 <= end) {
-    const length = view.getUint16(at, true);
-    if (length < 4 || at + length > end) break;
-    const type = view.getUint16(at + 2, true) & NLA_TYPE_MASK;
-    found.set(type, new DataView(view.buffer, view.byteOffset + at + 4, length - 4));
+  while (at + nlattr.sizeof <= end) {
+    const length = view.getUint16(at + nlattr.nla_len, true);
+    if (length < nlattr.sizeof || at + length > end) break;
+    const type = view.getUint16(at + nlattr.nla_type, true) & NLA_TYPE_MASK;
+    found.set(type, new DataView(view.buffer, view.byteOffset + at + nlattr.sizeof, length - nlattr.sizeof));
     at += (length + 3) & ~3;
   }
   return found;

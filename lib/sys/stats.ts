@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
+import { enable_stats } from "../uapi/layout.ts";
 import { checkU32 } from "./check.ts";
 import { Request } from "./request.ts";
 
@@ -28,7 +29,9 @@ import { Request } from "./request.ts";
  * ```
  */
 export function enableStats(type = 0): number {
-  const result = new Request(4).u32(0, checkU32(type, "type")).bpf(Command.ENABLE_STATS);
+  const result = new Request(enable_stats.sizeof).u32(enable_stats.type, checkU32(type, "type")).bpf(
+    Command.ENABLE_STATS,
+  );
   if (result >= 0) return result;
   throw new BpfError(-result, {
     action: "Cannot count the runs of programs",

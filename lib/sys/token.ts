@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
+import { token_create } from "../uapi/layout.ts";
 import { checkFd } from "./check.ts";
 import { Request } from "./request.ts";
 
@@ -34,7 +35,8 @@ import { Request } from "./request.ts";
  * ```
  */
 export function tokenCreate(bpffsFd: number): number {
-  const result = new Request(8).u32(4, checkFd(bpffsFd, "bpffsFd")).bpf(Command.TOKEN_CREATE);
+  const result = new Request(token_create.sizeof).u32(token_create.bpffs_fd, checkFd(bpffsFd, "bpffsFd"))
+    .bpf(Command.TOKEN_CREATE);
   if (result >= 0) return result;
   throw new BpfError(-result, {
     action: `Cannot create token (bpf file system fd ${bpffsFd})`,

@@ -3,8 +3,9 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { BpfError, Link, type NetfilterTarget } from "../../mod.ts";
 import { kernelTest } from "../fixture/kernel.ts";
 import { Loopback } from "../fixture/loopback.ts";
-import { ip, OtherNetns, VethPair } from "../fixture/netns.ts";
+import { OtherNetns, VethPair } from "../fixture/netns.ts";
 import { netfilter, VERDICT } from "../fixture/programs.ts";
+import { indexOf, move } from "../fixture/rtnetlink.ts";
 import { delay, until } from "../fixture/wait.ts";
 
 const NEEDS = { since: "6.4", needs: ["netns"] } as const;
@@ -78,7 +79,7 @@ kernelTest("netfilter: defragment is told", { ...NEEDS, since: "6.13" }, () => {
 kernelTest("netfilter: another network namespace, which lives as long as the link is attached", NEEDS, async () => {
   using pair = new VethPair();
   await using other = new OtherNetns();
-  ip("link", "set", pair.peer, "netns", String(other.pid));
+  move(pair.peer, other.pid);
   using loopback = await Loopback.open();
   using program = netfilter(VERDICT.netfilter.block);
   using link = Link.attach(program, { ...target, netns: other.path });
@@ -86,7 +87,7 @@ kernelTest("netfilter: another network namespace, which lives as long as the lin
   Link.attach(program, target).close(); // nor is the place here taken
 
   // an interface goes with its network namespace, and a veth pair goes as a whole
-  const isThere = () => ip("-o", "link").includes(`${pair.name}@`);
+  const isThere = () => indexOf(pair.name) !== undefined;
   await other.end();
   await delay(100);
   assert(isThere());

@@ -5,6 +5,7 @@ import { kernelTest } from "../fixture/kernel.ts";
 import { NetkitPair } from "../fixture/netkit.ts";
 import { OtherNetns } from "../fixture/netns.ts";
 import { tcx, VERDICT } from "../fixture/programs.ts";
+import { addPair } from "../fixture/rtnetlink.ts";
 
 const NEEDS = { since: "6.7", needs: ["netns", "netkit"] } as const;
 const NEXT = -1;
@@ -70,7 +71,7 @@ kernelTest("netkit: a pair that is deleted, and one in another network namespace
     assertEquals(refusal(() => link.update(program)), ["ENOLINK", "gone"]);
   }
   await using other = new OtherNetns();
-  other.ip("link", "add", "far", "type", "netkit");
-  using link = Link.attach(program, { type: "netkit", device: "far", netns: other.path });
+  addPair("netkit", "far0", "far1", { netns: other.path });
+  using link = Link.attach(program, { type: "netkit", device: "far0", netns: other.path });
   assertEquals(link.attached(), true);
 });

@@ -5,6 +5,7 @@ import { close, open } from "../../lib/sys/mod.ts";
 import { kernelTest } from "../fixture/kernel.ts";
 import { OtherNetns } from "../fixture/netns.ts";
 import { answering, skLookup, tcx, xdp } from "../fixture/programs.ts";
+import { addPair } from "../fixture/rtnetlink.ts";
 
 /** A kind of link that a namespace can be named for. */
 interface Kind {
@@ -136,7 +137,7 @@ for (const kind of KINDS) {
 
 kernelTest("an interface's name is looked up in its namespace", { needs: ["netns"], since: "6.6" }, async () => {
   await using other = new OtherNetns();
-  other.ip("link", "add", "there0", "type", "veth", "peer", "name", "there1");
+  addPair("veth", "there0", "there1", { netns: other.path });
   using program = tcx();
   const target = { ...INGRESS, device: "there0", netns: other.path };
   using link = Link.attach(program, target);

@@ -1,10 +1,12 @@
 /** What becomes of links whose target dies or moves, and of links that several hold or change at once. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { interfaceName } from "../../lib/sys/system.ts";
 import { type AnyLink, type AttachTarget, BpfError, Link, type Program } from "../../mod.ts";
 import { Cgroup } from "../fixture/cgroup.ts";
 import { kernelTest } from "../fixture/kernel.ts";
-import { ip, OtherNetns, VethPair } from "../fixture/netns.ts";
+import { OtherNetns, VethPair } from "../fixture/netns.ts";
 import { answering, cgroupEgress, skLookup, tcx, xdp } from "../fixture/programs.ts";
+import { addPair, deleteInterface, indexOf, move } from "../fixture/rtnetlink.ts";
 import { MOD, runScript } from "../fixture/script.ts";
 import { until } from "../fixture/wait.ts";
 
@@ -59,8 +61,8 @@ for (const [kind, target, load, rest] of AT_INTERFACE) {
     const { ifindex } = veth;
     const message = () => assertThrows(() => link.update(misfit), BpfError).message;
     assertStringIncludes(message(), `(${kind} on "${veth.name}")`);
-    ip("link", "set", veth.name, "netns", String(other.pid));
-    const there = Number(other.ip("-o", "link", "show", veth.name).split(":")[0]);
+    move(veth.name, other.pid);
+    const there = indexOf(veth.name, other.path)!;
     assertEquals(link.info() as unknown, {
       id: link.id,
       type: kind,
@@ -73,9 +75,9 @@ for (const [kind, target, load, rest] of AT_INTERFACE) {
     assertEquals(link.info().programId, next.id);
     // its number there is that of an interface of ours now
     using stack = new DisposableStack();
-    if (!ip("-o", "link").split("\n").some((line) => line.startsWith(`${there}: `))) {
-      ip("link", "add", `n${ifindex}a`, "index", String(there), "type", "veth", "peer", "name", `n${ifindex}b`);
-      stack.defer(() => ip("link", "delete", `n${ifindex}a`));
+    if (interfaceName(there) === undefined) {
+      addPair("veth", `n${ifindex}a`, `n${ifindex}b`, { index: there });
+      stack.defer(() => deleteInterface(`n${ifindex}a`));
     }
     assertStringIncludes(message(), `(${kind} on interface ${there})`);
     link.detach();

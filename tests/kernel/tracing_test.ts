@@ -8,8 +8,9 @@ import { extension, JUDGE, JUDGE_ID, linkGuard, replaceable, tracer } from "../f
 import { HardLinks } from "../fixture/hard_links.ts";
 import { kernelTest } from "../fixture/kernel.ts";
 import { Loopback } from "../fixture/loopback.ts";
-import { ip, VethPair } from "../fixture/netns.ts";
+import { VethPair } from "../fixture/netns.ts";
 import { answering, VERDICT, xdp } from "../fixture/programs.ts";
+import { addAddress } from "../fixture/rtnetlink.ts";
 
 const NEEDS = { needs: ["trampolines"] } as const;
 const FUNCTION = "security_inode_link";
@@ -119,7 +120,7 @@ kernelTest(
       using _other = Link.attach(inModule, { type: "tracing" });
       if (link.info().targetBtfId !== undefined) assertEquals(link.info().targetBtfId, btfId);
       using pair = new VethPair();
-      ip("address", "add", "10.99.0.1/24", "dev", pair.name);
+      addAddress(pair.name, "10.99.0.1");
       await send("10.99.0.2"); // a question for its hardware address leaves through the pair
       assert((byName.info().runCount ?? 0n) > 0n);
       assert((inModule.info().runCount ?? 0n) > 0n);

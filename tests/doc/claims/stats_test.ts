@@ -1,0 +1,29 @@
+/** What the doc comments of lib/sys/stats.ts say. */
+import { assert, assertEquals } from "@std/assert";
+import { close, enableStats, progGetInfoByFd, rawTracepointOpen } from "../../../lib/sys/mod.ts";
+import { claim, exhausted, isCloseOnExec, misuse, refusal, unprivilegedRefusal } from "../../fixture/claims.ts";
+import { load } from "../../fixture/sys_objects.ts";
+
+claim(
+  "enableStats: makes the kernel count how often and how long each program runs, as long as the fd is open",
+  {},
+  (own) => {
+    const program = load.tracepoint(own), counts = () => progGetInfoByFd(program);
+    own.fd(rawTracepointOpen("oom_score_adj_update", program));
+    const hit = () =>
+      Deno.writeTextFileSync("/proc/self/oom_score_adj", Deno.readTextFileSync("/proc/self/oom_score_adj"));
+    const counting = enableStats();
+    hit();
+    hit();
+    const { runCnt, runTimeNs } = counts();
+    assert(runCnt >= 2n && runTimeNs > 0n, `${runCnt} runs, ${runTimeNs} ns`);
+    close(counting);
+  },
+);
+claim("enableStats: returns an fd that is close-on-exec", {}, (own) => assert(isCloseOnExec(own.fd(enableStats()))));
+misuse("enableStats: RangeError, `type` is no unsigned 32-bit number", () => enableStats(-1));
+unprivilegedRefusal("enableStats: EPERM, CAP_SYS_ADMIN is missing", "enableStats()", ["sys_admin"]);
+refusal("enableStats: EINVAL, `type` is not 0", {}, () => enableStats(1));
+claim("enableStats: EMFILE, the process has too many open files", {}, async () => {
+  assertEquals(await exhausted("enableStats()"), "EMFILE");
+});
