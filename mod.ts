@@ -65,3 +65,4 @@ export { Program, type ProgramInfo, type ProgramLoadOptions } from "./lib/progra
 export { ATTACH_TYPES, LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from "./lib/uapi/constants.ts";
 export type { AttachType, CgroupAttachType, LinkType, MapType, ProgramType } from "./lib/uapi/types.ts";
 export type { WaitOptions } from "./lib/wait.ts";
+export type { LinkEvent, LinkWatcher, WatchOptions } from "./lib/watch.ts";

@@ -1,11 +1,9 @@
 /** What keeps links attached: fds of processes, and pins. */
-import { BpfError } from "./error.ts";
-import { isLink } from "./sys/link.ts";
 import { linkGetId } from "./sys/link_info.ts";
-import { objGet } from "./sys/object.ts";
+import { unlessGone, visibly, visitPins, withPinnedLink } from "./sys/pins.ts";
 import { bpffsMounts, type LinkFd, linkFds, ownPid } from "./sys/proc.ts";
 import { linkReferences } from "./sys/references.ts";
-import { close, compareFiles, readDirectory, readTextFile, statPath } from "./sys/system.ts";
+import { compareFiles, readDirectory, readTextFile, statPath } from "./sys/system.ts";
 
 /** One thing that keeps a link attached; see {@linkcode Link.holders}. */
 export type LinkHolder = {
@@ -92,46 +90,17 @@ function addProcesses(found: FoundOf, self: number, asking: number | undefined):
 
 /** Adds the pins on all bpf file systems of this mount namespace; false if some could not be seen. */
 function addPins(found: FoundOf): boolean {
-  const walked = new Map<bigint, string>(); // by file system: the directory that was mounted
-  let isWhole = true;
-  // each file system once, from as far up as there is a mount of it
-  for (const { path, root, device } of bpffsMounts("self").sort((a, b) => a.root.length - b.root.length)) {
-    if (root.startsWith(walked.get(device) ?? "\0")) continue;
-    if (visibly(() => statPath(path).device) !== device) {
-      isWhole = false; // something else is mounted over it
-      continue;
-    }
-    walked.set(device, root);
-    isWhole = addPinsBelow(found, path, device) && isWhole && root === "/";
-  }
-  return isWhole;
-}
-
-function addPinsBelow(found: FoundOf, directory: string, device: bigint): boolean {
-  const entries = visibly(() => readDirectory(directory));
-  if (entries === undefined) return false;
-  let isWhole = true;
-  for (const { name, isDirectory, isFile, inode } of entries) {
-    const path = `${directory}/${name}`;
-    if (isDirectory) isWhole = addPinsBelow(found, path, device) && isWhole;
-    if (!isFile) continue;
+  return visitPins((path, file) => {
     const id = visibly(() => pinnedLink(path)), of = found.get(id ?? 0);
-    if (id === undefined) isWhole = false;
     of?.holders.push({ kind: "pin", path });
-    of?.pins.add(`${device} ${inode}`);
-  }
-  return isWhole;
+    of?.pins.add(file);
+    return id !== undefined;
+  });
 }
 
 /** The id of the link that is pinned at a path; 0 if something else is. */
 function pinnedLink(path: string): number {
-  const fd = unlessGone(() => objGet(path));
-  if (fd === undefined) return 0;
-  try {
-    return isLink(fd) ? linkGetId(fd) ?? 0 : 0;
-  } finally {
-    close(fd);
-  }
+  return withPinnedLink(path, linkGetId) ?? 0;
 }
 
 const INITIAL_PID_NAMESPACE = 0xefff_fffcn;
@@ -150,24 +119,4 @@ function seesAllNamespaces(): boolean {
       }) ?? true
     ) ?? false
   );
-}
-
-/** What `look` sees; `undefined` if what it looks at is gone meanwhile. */
-function unlessGone<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if (error instanceof BpfError && ["ENOENT", "ESRCH"].includes(error.code)) return undefined;
-    throw error;
-  }
-}
-
-/** What `look` sees; `undefined` if the caller may not look. */
-function visibly<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if (error instanceof BpfError && ["EACCES", "EPERM", "ENOENT"].includes(error.code)) return undefined;
-    throw error;
-  }
 }

@@ -23,7 +23,7 @@ import {
   type TargetType,
   toJson,
 } from "./kind/mod.ts";
-import { checkListOptions, type LinkListing, type ListOptions, SyscallListing } from "./links.ts";
+import { checkListOptions, type LinkListing, Listing, type ListOptions } from "./links.ts";
 import type { BpfMap } from "./map.ts";
 import { pin, unpin } from "./pin.ts";
 import type { Program } from "./program.ts";
@@ -36,6 +36,7 @@ import { close, closeAsync, closeIfOpen, duplicateFd, read, readAsync } from "./
 import type { LinkType } from "./uapi/types.ts";
 import { updateLink } from "./update.ts";
 import { poll, type WaitOptions } from "./wait.ts";
+import { type LinkWatcher, watchLinks, type WatchOptions } from "./watch.ts";
 
 /** A link of some type: `switch (link.type)` narrows it. */
 export type AnyLink = { [K in LinkType]: Link<K> }[LinkType];
@@ -339,17 +340,62 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * The infos of every link of the machine. Needs CAP_SYS_ADMIN.
+   * The infos of every link of the machine, from the best {@linkcode Source} that there is: from all links with
+   * CAP_SYS_ADMIN, or with CAP_BPF and CAP_PERFMON; without them from those that can be seen, and the listing says
+   * `partial`.
    *
-   * It is no snapshot: links that are made or end meanwhile may be in it or not. Nothing is held between two steps.
+   * It is no snapshot: links that are made or end meanwhile may be in it or not. No link is held between two steps.
    *
-   * @param options Which types, and a signal that ends the listing.
+   * @param options Which types, from where, and a signal that ends the listing.
    * @returns The infos in the order of their ids, to be iterated once.
    * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {BpfError} If `source` is `"iterator"`: `capability` without CAP_BPF and CAP_PERFMON, `unsupported` before
+   * Linux 6.2. With `"syscall"` the first step rejects without CAP_SYS_ADMIN.
+   *
+   * @example
+   * ```ts
+   * import { Link } from "@bpf/link";
+   *
+   * const listing = Link.infos({ types: ["xdp", "tcx"] });
+   * for await (const info of listing) console.log(info);
+   * console.log(listing.source, listing.partial);
+   * ```
    */
   static infos(options: ListOptions = {}): LinkListing {
     checkListOptions(options);
-    return new SyscallListing(options);
+    return new Listing(options);
+  }
+
+  /**
+   * Watches the links of the machine: first tells those that are there, then what changes. The kernel announces
+   * nothing, so it looks again and again and compares: a change that lasts longer than the interval is told, once.
+   *
+   * It looks only when a step is asked for: who takes longer over an event than the interval sees what changed
+   * in between as one change, and not what came and went. Privileges are those of {@linkcode infos}; the
+   * iterator's program stays loaded until the watcher is closed, which leaving a `for await` loop does.
+   *
+   * @param options Which links, from where, how often to look, and a signal that ends the watch.
+   * @returns The events, to be iterated once. `close()` ends them; so does an abort, with the signal's reason as error.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {BpfError} As {@linkcode infos}.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * for await (const event of Link.watch({ types: ["netns"], intervalMs: 10 })) {
+   *   console.log(event);
+   *   if (event.kind === "present" && event.info.id === link.id) link.detach();
+   *   if (event.kind === "changed" && event.after.id === link.id) break; // ["attached"]
+   * }
+   * ```
+   */
+  static watch(options: WatchOptions = {}): LinkWatcher {
+    return watchLinks(options);
   }
 
   /**
@@ -499,10 +545,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * Puts another program into the link, without a moment in which nothing is attached. Id, pins and position stay.
    *
    * Cgroup, netns, xdp, tcx, netkit, sockmap, iter and struct_ops links have it. With `expected` it is a
-   * compare-and-swap: of several writers that expect the same program exactly one succeeds. For a cgroup link the kernel
-   * is asked first whether the program fits the attach type, which its update does not look at. A struct_ops link takes
-   * another map, never the one that it holds, on which the kernel would crash; without `expected` that takes
-   * CAP_SYS_ADMIN.
+   * compare-and-swap: of several writers that expect the same program exactly one succeeds (at a netns link two may:
+   * the kernel compares before it takes its lock). For a cgroup link the kernel is asked first whether the program
+   * fits the attach type, which its update does not look at. A struct_ops link takes another map, never the one that
+   * it holds, on which the kernel would crash; without `expected` that takes CAP_SYS_ADMIN.
    *
    * @param source The new program; the new map for struct_ops.
    * @param options `expected`: the program or map that the link must hold.

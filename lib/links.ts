@@ -1,16 +1,37 @@
-/** Every link of the machine, as infos and as ids. */
+/** Every link of the machine, as infos: through an iterator program, by a walk over ids, or from `/proc`. */
+import { BpfError } from "./error.ts";
 import { type LinkInfo, readInfo } from "./kind/mod.ts";
 import { checkKeys, checkOneOf, checkSignal, kindOf } from "./sys/check.ts";
-import { linkWalk } from "./sys/link_info.ts";
+import { linkGetNextId } from "./sys/link.ts";
+import { parseFdinfo } from "./sys/link_fdinfo.ts";
+import { type BpfLinkInfo, linkGetInfoByFd, linkWalk } from "./sys/link_info.ts";
+import type { LinkRecords } from "./sys/link_iterator.ts";
+import { unlessGone, visibly, visitPins, withPinnedLink } from "./sys/pins.ts";
+import { linkFds } from "./sys/proc.ts";
+import { loadedIterator, useIterator } from "./sys/shared_iterator.ts";
+import { readTextFile } from "./sys/system.ts";
 import { LINK_TYPES } from "./uapi/constants.ts";
 import type { LinkType } from "./uapi/types.ts";
 
-/** Where a listing comes from: so far the `syscall` walk, which needs CAP_SYS_ADMIN. */
-export type Source = "syscall";
+const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
+
+/**
+ * Where infos come from.
+ *
+ * - `iterator`: a small program of this package, which the kernel runs for each link. It takes some milliseconds to
+ *   load, stays loaded for some seconds, and is the fastest by far where there are many links. It needs CAP_BPF and
+ *   CAP_PERFMON and Linux 6.2. Without CAP_SYS_ADMIN it does not tell what a perf_event link is attached to, nor
+ *   the file, functions and places of `kprobe_multi` and `uprobe_multi` links: `path` and lists are empty.
+ * - `syscall`: link after link by its id. Needs CAP_SYS_ADMIN.
+ * - `proc`: the links of processes, and the pins, that the caller can see. Needs no capability; it is `partial`. Of
+ *   perf_event links older kernels tell nothing there, of `kprobe_multi` links none tells addresses, and both multi
+ *   types are missing before Linux 6.17.
+ */
+export type Source = "iterator" | "syscall" | "proc";
 
 /** Which links to list, and how. */
 export interface ListOptions {
-  /** Where the listing comes from; chosen if absent. */
+  /** Where the listing comes from; chosen if absent, by what the caller may do and how many links there are. */
   source?: Source | undefined;
   /** The types to list; all if absent. */
   types?: readonly LinkType[] | undefined;
@@ -30,7 +51,7 @@ export interface LinkListing extends AsyncIterableIterator<LinkInfo, void, void>
 export function checkListOptions(options: ListOptions, more: readonly string[] = []): void {
   checkKeys(options, "options", ["source", "types", "signal", ...more]);
   const { source, types, signal } = options;
-  if (source !== undefined) checkOneOf(source, "options.source", ["syscall"]);
+  if (source !== undefined) checkOneOf(source, "options.source", SOURCES);
   if (types !== undefined) {
     if (!Array.isArray(types)) throw new TypeError(`options.types must be an array, not ${kindOf(types)}`);
     types.forEach((type, i) => checkOneOf(type, `options.types[${i}]`, LINK_TYPES));
@@ -38,51 +59,155 @@ export function checkListOptions(options: ListOptions, more: readonly string[] =
   checkSignal(signal, "options.signal");
 }
 
-/** A listing by the syscall walk. Each batch is read when its first link is asked for; nothing is held in between. */
-export class SyscallListing implements LinkListing {
-  readonly source = "syscall";
-  readonly partial = false;
+/** From so many links on, loading the iterator takes less time than walking over them. */
+const MANY = 600;
+
+/** The source that was asked for, or the best that there is; `isRepeated` if it will be used again and again. */
+export function chooseSource(wanted: Source | undefined, isRepeated: boolean): Source {
+  if (wanted === "iterator") useIterator();
+  if (wanted !== undefined) return wanted;
+  if (loadedIterator() !== undefined) return "iterator";
+  const mayWalk = isPermitted(() => linkGetNextId(0));
+  if (mayWalk && !isRepeated && !hasManyLinks()) return "syscall";
+  return isPermitted(useIterator) ? "iterator" : mayWalk ? "syscall" : "proc";
+}
+
+function isPermitted(action: () => unknown): boolean {
+  try {
+    action();
+    return true;
+  } catch (error) {
+    if (error instanceof BpfError) return false;
+    throw error;
+  }
+}
+
+function hasManyLinks(): boolean {
+  let id: number | undefined = 0;
+  for (let count = 0; count < MANY; count++) {
+    id = linkGetNextId(id);
+    if (id === undefined) return false;
+  }
+  return true;
+}
+
+/** Infos piece by piece: none at the end. */
+type NextPiece = () => LinkInfo[];
+
+const PIECES: { readonly [S in Source]: (types: readonly LinkType[] | undefined) => NextPiece } = {
+  iterator(types): NextPiece {
+    let records: LinkRecords | undefined;
+    let next = 0;
+    return () => {
+      records ??= useIterator().run();
+      const infos: LinkInfo[] = [];
+      for (; next < records.length && infos.length < PIECE; next++) {
+        const info = isWanted(types, records.type(next)) ? records.info(next) : undefined;
+        if (info !== undefined) infos.push(readInfo(info));
+      }
+      return infos;
+    };
+  },
+  syscall(types): NextPiece {
+    let lastId = 0;
+    return () => {
+      for (;;) {
+        const piece = linkWalk(lastId);
+        lastId = piece.at(-1)?.id ?? lastId;
+        const infos = read(piece, types);
+        if (infos.length > 0 || piece.length === 0) return infos;
+      }
+    };
+  },
+  proc(types): NextPiece {
+    let isDone = false;
+    return () => {
+      if (isDone) return [];
+      isDone = true;
+      return read([...visibleLinks().values()].sort((a, b) => a.id - b.id), types);
+    };
+  },
+};
+
+const PIECE = 256;
+
+function read(infos: readonly BpfLinkInfo[], types: readonly LinkType[] | undefined): LinkInfo[] {
+  const ownId = loadedIterator()?.linkId;
+  return infos.filter(({ id, type }) => isWanted(types, type) && id !== ownId).map(readInfo);
+}
+
+function isWanted(types: readonly LinkType[] | undefined, type: LinkType): boolean {
+  return types === undefined || types.includes(type);
+}
+
+/** The links that `/proc` and the mounted bpf file systems show. */
+function visibleLinks(): Map<number, BpfLinkInfo> {
+  const infos = new Map<number, BpfLinkInfo>();
+  visitPins((path) => {
+    const info = visibly(() => withPinnedLink(path, linkGetInfoByFd));
+    if (info !== undefined) infos.set(info.id, info);
+    return true;
+  });
+  for (const { pid, fd, id } of linkFds()) {
+    if (fd < 0 || infos.has(id)) continue;
+    const text = visibly(() => unlessGone(() => readTextFile(`/proc/${pid}/fdinfo/${fd}`)));
+    const info = text === undefined ? undefined : parseFdinfo(text);
+    if (info !== undefined) infos.set(info.id, info); // the fd may be another link's by now
+  }
+  return infos;
+}
+
+/** All infos that a source has now. */
+export function readAll(source: Source, types: readonly LinkType[] | undefined): LinkInfo[] {
+  const all: LinkInfo[] = [];
+  const nextPiece = PIECES[source](types);
+  for (let piece; (piece = nextPiece()).length > 0;) all.push(...piece);
+  return all;
+}
+
+/** A listing, which is read piece by piece when it is asked for; it holds nothing in between. */
+export class Listing implements LinkListing {
+  readonly source: Source;
   readonly #options: ListOptions;
-  #batch: LinkInfo[] = [];
+  readonly #nextPiece: NextPiece;
+  #piece: LinkInfo[] = [];
   #next = 0;
-  #lastId = 0;
   #done = false;
 
   constructor(options: ListOptions) {
     this.#options = options;
+    this.source = chooseSource(options.source, false);
+    this.#nextPiece = PIECES[this.source](options.types);
+  }
+
+  get partial(): boolean {
+    return this.source === "proc";
   }
 
   // not an async function: a promise that is resolved at once costs a third
   next(): Promise<IteratorResult<LinkInfo, void>> {
     try {
-      const { signal, types } = this.#options;
-      for (;;) {
-        if (signal?.aborted) {
-          this.#done = true;
-          throw signal.reason;
-        }
-        if (this.#next === this.#batch.length && !this.#done) this.#read();
-        const info = this.#batch[this.#next++];
-        if (info === undefined) {
-          this.#done = true;
-          return Promise.resolve({ done: true, value: undefined });
-        }
-        if (types === undefined || types.includes(info.type)) return Promise.resolve({ done: false, value: info });
+      const { signal } = this.#options;
+      if (signal?.aborted) {
+        this.#done = true;
+        throw signal.reason;
       }
+      if (this.#next === this.#piece.length && !this.#done) {
+        this.#piece = this.#nextPiece();
+        this.#next = 0;
+      }
+      const value = this.#piece[this.#next++];
+      if (value !== undefined) return Promise.resolve({ done: false, value });
+      this.#done = true;
+      return Promise.resolve({ done: true, value });
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #read(): void {
-    this.#batch = linkWalk(this.#lastId).map(readInfo);
-    this.#next = 0;
-    this.#lastId = this.#batch.at(-1)?.id ?? this.#lastId;
-  }
-
   return(): Promise<IteratorResult<LinkInfo, void>> {
     this.#done = true;
-    this.#batch = [];
+    this.#piece = [];
     this.#next = 0;
     return Promise.resolve({ done: true, value: undefined });
   }

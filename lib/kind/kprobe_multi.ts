@@ -129,13 +129,13 @@ export function describeKprobeMulti({ symbols, pattern, addresses, retprobe }: K
 }
 
 export function readKprobeMulti(
-  { id, progId, flags, missed, functions }: Extract<BpfLinkInfo, { type: "kprobe_multi" }>,
+  { id, progId, count, flags, missed, functions }: Extract<BpfLinkInfo, { type: "kprobe_multi" }>,
 ): KprobeMultiInfo {
   const info: KprobeMultiInfo = {
     type: "kprobe_multi",
     id,
     programId: progId,
-    count: functions.length,
+    count,
     retprobe: (flags & BPF_F_KPROBE_MULTI_RETURN) !== 0,
     addresses: functions.map(({ addr, cookie }) => ({
       ...addr === 0n ? {} : { address: addr },

@@ -78,6 +78,7 @@ export function readNetfilter(
 ): NetfilterInfo {
   const family = pf === FAMILIES.ipv6 ? "ipv6" : "ipv4";
   const info: NetfilterInfo = { type: "netfilter", id, programId: progId, family, hook: HOOKS[hooknum]!, priority };
+  if (flags === undefined) return info;
   tellsFlags = flags !== 0 || (tellsFlags ?? !isOlderThan("6.13"));
   if (tellsFlags) info.defragment = (flags & BPF_F_NETFILTER_IP_DEFRAG) !== 0;
   return info;

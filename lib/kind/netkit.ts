@@ -56,9 +56,9 @@ export function prepareNetkit(_program: Program, target: NetkitTarget): Attachme
 }
 
 export function readNetkit(
-  { id, progId, ifindex, attachType }: Extract<BpfLinkInfo, { type: "netkit" }>,
+  { id, progId, ifindex, attachType, netnsIno }: Extract<BpfLinkInfo, { type: "netkit" }>,
 ): NetkitInfo {
-  return {
+  const info: NetkitInfo = {
     type: "netkit",
     id,
     programId: progId,
@@ -66,4 +66,6 @@ export function readNetkit(
     ifindex,
     attachType: attachType as NetkitInfo["attachType"],
   };
+  if (netnsIno !== undefined) info.netnsIno = netnsIno;
+  return info;
 }

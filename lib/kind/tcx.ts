@@ -48,8 +48,10 @@ export function prepareTcx(_program: Program, target: TcxTarget): Attachment {
   return { attachType: `tcx_${direction}`, ...interfaceTarget(target, { flags, tcx: relative }) };
 }
 
-export function readTcx({ id, progId, ifindex, attachType }: Extract<BpfLinkInfo, { type: "tcx" }>): TcxInfo {
-  return {
+export function readTcx(
+  { id, progId, ifindex, attachType, netnsIno }: Extract<BpfLinkInfo, { type: "tcx" }>,
+): TcxInfo {
+  const info: TcxInfo = {
     type: "tcx",
     id,
     programId: progId,
@@ -57,4 +59,6 @@ export function readTcx({ id, progId, ifindex, attachType }: Extract<BpfLinkInfo
     ifindex,
     attachType: attachType as TcxInfo["attachType"],
   };
+  if (netnsIno !== undefined) info.netnsIno = netnsIno;
+  return info;
 }

@@ -1,6 +1,7 @@
 /** Links to functions: of the kernel, of its security hooks, of other programs. */
 import { BpfError } from "../error.ts";
 import { expectedAttachTypeOf, Program } from "../program.ts";
+import { btfFind } from "../sys/btf.ts";
 import { checkKeys, checkU32, checkU64, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { btfFindInProgram } from "../sys/program_btf.ts";
@@ -57,7 +58,10 @@ export function prepareTracing(program: Program, target: TracingTarget): Attachm
   checkKeys(target, "target", ["type", "cookie", "replace"]);
   const { cookie, replace } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
-  if (replace !== undefined) return prepareReplacement(replace, cookie);
+  if (replace !== undefined) {
+    if (cookie !== undefined) refuseLostCookie(program);
+    return prepareReplacement(replace, cookie);
+  }
   refuseTracepoint(program);
   // it is the only way before 5.19, and has no cookie
   if (cookie === undefined) return { rawTracepoint: undefined };
@@ -91,6 +95,18 @@ function loadedFor(program: Program): AttachType {
   throw new TypeError(
     `target.cookie needs a program that was loaded here: no kernel tells for which attach type program ${program.id} was`,
   );
+}
+
+/** Before the kernel had cookies for functions, it ignored those of replacements. */
+function refuseLostCookie(program: Program): void {
+  if (btfFind("function", "bpf_get_attach_cookie_tracing") !== undefined) return;
+  throw new BpfError(22, {
+    action: `Cannot attach program ${program.id} to a function`,
+    command: "LINK_CREATE",
+    reason: "unsupported",
+    meaning: "no program could read the cookie here",
+    hint: "cookies came with Linux 5.19",
+  });
 }
 
 /** The kernel would make a link of another type. */

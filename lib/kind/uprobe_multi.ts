@@ -135,14 +135,14 @@ export function describeUprobeMulti(
 }
 
 export function readUprobeMulti(
-  { id, progId, path, pid, flags, places }: Extract<BpfLinkInfo, { type: "uprobe_multi" }>,
+  { id, progId, path, pid, count, flags, places }: Extract<BpfLinkInfo, { type: "uprobe_multi" }>,
 ): UprobeMultiInfo {
   const info: UprobeMultiInfo = {
     type: "uprobe_multi",
     id,
     programId: progId,
     path,
-    count: places.length,
+    count,
     retprobe: (flags & BPF_F_UPROBE_MULTI_RETURN) !== 0,
     offsets: places.map(({ offset, refCtrOffset, cookie }) => ({
       offset: Number(offset),

@@ -45,6 +45,8 @@ export function prepareXdp(_program: Program, target: XdpTarget): Attachment {
   return { attachType: "xdp", ...interfaceTarget(target, { flags }) };
 }
 
-export function readXdp({ id, progId, ifindex }: Extract<BpfLinkInfo, { type: "xdp" }>): XdpInfo {
-  return { type: "xdp", id, programId: progId, attached: ifindex !== 0, ifindex };
+export function readXdp({ id, progId, ifindex, netnsIno }: Extract<BpfLinkInfo, { type: "xdp" }>): XdpInfo {
+  const info: XdpInfo = { type: "xdp", id, programId: progId, attached: ifindex !== 0, ifindex };
+  if (netnsIno !== undefined) info.netnsIno = netnsIno;
+  return info;
 }

@@ -27,16 +27,62 @@ export function btfStructSize(name: string): number | undefined {
   return ask("struct", name, "=", undefined);
 }
 
+/** Where a member lies: the offset of each pointer on the way and its own, in bytes, and its size. */
+export interface Member {
+  readonly offsets: readonly number[];
+  readonly size: number;
+}
+
+/** A struct of the kernel: its id, and those of the wanted members that it has. */
+export interface StructLayout {
+  readonly id: number;
+  readonly members: ReadonlyMap<string, Member>;
+}
+
+const ANSWER = 8; // words for each string
+
+/**
+ * Where members of the kernel's structs lie, by the names of the structs; what this kernel does not have is absent. A
+ * member is a path with dots, which goes on behind pointers: `cgroup.kn.id`. A name that ends in `()` is a function's.
+ */
+export function btfLayout(wanted: Readonly<Record<string, readonly string[]>>): Map<string, StructLayout> {
+  const groups = Object.entries(wanted);
+  const query = new TextEncoder().encode(
+    groups.map(([name, paths]) => [name, ...paths].map((string) => `${string}\0`).join("") + "\0").join(""),
+  );
+  const count = groups.reduce((sum, [, paths]) => sum + paths.length + 2, 1);
+  const answers = new Uint32Array(count * ANSWER);
+  const result = native().bpf_link_btf_layout(query, query.length, new Uint8Array(answers.buffer), answers.byteLength);
+  if (result < 0) throw noBtf(-result, "structs", KERNEL);
+  const layout = new Map<string, StructLayout>();
+  let at = 0;
+  for (const [name, paths] of groups) {
+    const id = answers[at]!;
+    const members = new Map<string, Member>();
+    for (const path of paths) {
+      const [loads = 0, size = 0, ...offsets] = answers.subarray(at += ANSWER, at + ANSWER);
+      if (loads > 0) members.set(path, { offsets: offsets.slice(0, loads), size });
+    }
+    at += ANSWER * 2; // the empty string
+    if (id > 0) layout.set(name, { id, members });
+  }
+  return layout;
+}
+
 function ask(kind: BtfKind, name: string, member: string, module: string | undefined): number | undefined {
   const file = module === undefined ? KERNEL : `/sys/kernel/btf/${module}`;
   const result = find(kind, `${file}\0${module === undefined ? "" : KERNEL}\0${name}\0${member}\0`);
   if (result >= 0) return result;
   if (result === -ENOENT) return undefined;
-  throw new BpfError(-result, {
-    action: `Cannot look up ${kind} "${name}" in ${file}`,
+  throw noBtf(-result, `${kind} "${name}"`, file);
+}
+
+function noBtf(errno: number, what: string, file: string): BpfError {
+  return new BpfError(errno, {
+    action: `Cannot look up ${what} in ${file}`,
     command: "btf",
     reason: "unsupported",
-    meaning: ERRNO[-result]?.[1] ?? "unknown error",
+    meaning: ERRNO[errno]?.[1] ?? "unknown error",
     hint: "the kernel needs CONFIG_DEBUG_INFO_BTF",
   });
 }

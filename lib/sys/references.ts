@@ -1,29 +1,31 @@
 /** How many references each link has: the one thing that the kernel tells to BPF programs only. */
 import { BpfError } from "../error.ts";
+import { add, assemble, call, copy, exit, load, set, skipIf, store } from "./assembler.ts";
 import { btfFind, btfFindMember } from "./btf.ts";
 import { iterCreate } from "./iter.ts";
 import { linkCreate } from "./link_create.ts";
 import { progLoad } from "./program.ts";
 import { close, read } from "./system.ts";
 
-/** For each link: writes its reference count and its id, 8 bytes each. Instructions as words, in pairs. */
-// deno-fmt-ignore
-const PROGRAM = new Uint8Array(new Uint32Array([
-  0x0008_1679, 0,   // r6 = ctx->link
-  0x000a_0615, 0,   // if it is the end, go to the last two
-  0x0000_1179, 0,   // r1 = ctx->meta
-  0x0000_1179, 0,   // r1 = meta->seq
-  0x0000_6279, 0,   // r2 = link->refcnt
-  0xfff0_2a7b, 0,   // *(r10 - 16) = r2
-  0x0008_6261, 0,   // r2 = link->id
-  0xfff8_2a7b, 0,   // *(r10 - 8) = r2
-  0x0000_a2bf, 0,   // r2 = r10
-  0x0000_0207, -16, // r2 += -16
-  0x0000_03b7, 16,  // r3 = 16
-  0x0000_0085, 127, // bpf_seq_write(r1, r2, r3)
-  0x0000_00b7, 0,   // return 0
-  0x0000_0095, 0,
-]).buffer);
+const SEQ_WRITE = 127; // the helper bpf_seq_write
+
+/** For each link: writes its reference count and its id, 8 bytes each. */
+const PROGRAM = assemble(
+  load(6, 1, 8), // the link
+  skipIf(6, 0, 10), // none: the end
+  load(1, 1, 0), // what the iterator knows,
+  load(1, 1, 0), // and in it the file
+  load(2, 6, 0),
+  store(10, -16, 2),
+  load(2, 6, 8, 4),
+  store(10, -8, 2),
+  copy(2, 10),
+  add(2, -16),
+  set(3, 16),
+  call(SEQ_WRITE),
+  set(0, 0),
+  exit,
+);
 
 /**
  * The number of references of each link by its id: open files, pins, and calls under way. `undefined` without CAP_BPF

@@ -26,6 +26,7 @@ function system(call: number, args: readonly (number | bigint)[], prepare?: (req
  * @param flags Flags of open(2); O_RDONLY by default, O_CLOEXEC always.
  * @returns An fd; close it with {@linkcode close}.
  * @throws {TypeError} If `path` is empty or has a NUL.
+ * @throws {RangeError} If `flags` is no unsigned 32-bit number.
  * @throws {BpfError}
  * - `ENOENT`: there is no such file
  * - `EACCES`: it may not be read
@@ -316,6 +317,7 @@ function interfaceRequest(command: number, netns?: number): Request {
  * and calls still under way each hold a reference. Since Linux 2.6 and before; needs no privilege.
  *
  * @param fd The fd. It must not be used again, for the number is given to the next that is opened.
+ * @throws {RangeError} If `fd` is no fd.
  * @throws {BpfError} `EBADF`: `fd` is not open.
  *
  * @example

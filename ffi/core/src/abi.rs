@@ -47,6 +47,13 @@ pub extern "C" fn bpf_link_btf_find(kind: u32, query: *mut u8, query_len: u32) -
     btf::find(kind, query, query_len)
 }
 
+/// Where members of the kernel's structs lie, many at once; see [`btf::layout`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_btf_layout(query: *mut u8, query_len: u32, answers: *mut u8, answers_len: u32) -> i32 {
+    btf::layout(query, query_len, answers, answers_len)
+}
+
 /// Fills `records` with the fds of links that processes hold and returns how many there are; see [`holders::holders`].
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]

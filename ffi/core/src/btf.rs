@@ -1,4 +1,6 @@
-//! Looks up a type by name in BTF: the kernel's, as `/sys/kernel/btf` has it, or a program's.
+//! Looks up types by name, and where members lie, in BTF: the kernel's, as `/sys/kernel/btf` has it, or a program's.
+use core::mem::MaybeUninit;
+
 use crate::mapped::Mapped;
 use crate::syscall::{EFAULT, EINVAL, ENOENT};
 
@@ -32,10 +34,57 @@ pub fn find(kind: u32, query: *const u8, query_len: u32) -> i32 {
     found.map_or_else(|errno| -errno, |found| found as i32)
 }
 
+/// Words of the answer for each string of a [`layout`] query.
+const ANSWER: usize = 8;
+
+/// Finds in the kernel's own BTF where members of structs lie. `query` holds groups of strings, each string with its
+/// NUL and each group with one more: the name of a struct, and paths from it. A path is member names with dots; at a
+/// pointer it goes on in what that points to. The answers are of eight words: for a struct its id; for a path the
+/// number of its offsets (one, and one more for each pointer on the way), the bytes of the last member, and the
+/// offsets. The first word is 0 for what this kernel does not have. A name that ends in `()` is a function's; its
+/// answer is its id. Returns 0 or -errno.
+pub fn layout(query: *const u8, query_len: u32, answers: *mut u8, answers_len: u32) -> i32 {
+    if query.is_null() || answers.is_null() {
+        return -EFAULT;
+    }
+    // SAFETY: the caller's buffers have these lengths and live until the call returns; that of answers is aligned, as
+    // that of a Uint32Array is
+    let (query, answers) = unsafe {
+        (
+            core::slice::from_raw_parts(query, query_len as usize),
+            core::slice::from_raw_parts_mut(answers.cast::<u32>(), answers_len as usize / 4),
+        )
+    };
+    let found = with_file(b"/sys/kernel/btf/vmlinux\0", |bytes| {
+        let btf = Btf::parse(bytes)?;
+        let mut marks = [const { MaybeUninit::uninit() }; MARKS];
+        btf.scan(query, answers, &mut marks)
+    });
+    found.map_or_else(|errno| -errno, |()| 0)
+}
+
+/// One type in so many is marked with where it lies, so that others can be found by their id.
+const STRIDE: usize = 64;
+/// Room for so many structs and functions in one query.
+const ROOTS: usize = 32;
+/// Room for half a million types: kernels have a quarter of that.
+const MARKS: usize = 8192;
+
+struct Index<'a, 'b> {
+    btf: &'b Btf<'a>,
+    marks: &'b [MaybeUninit<u32>],
+}
+
 fn with_file<T>(path: &[u8], read: impl FnOnce(&[u8]) -> Result<T, i32>) -> Result<T, i32> {
     let file = Mapped::open(path)?;
     read(file.bytes())
 }
+
+const VOID: u32 = 0;
+const POINTER: u32 = 2;
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+const FUNCTION: u32 = 12;
 
 struct Btf<'a> {
     types: &'a [u8],
@@ -89,6 +138,55 @@ impl<'a> Btf<'a> {
         Err(ENOENT)
     }
 
+    /// Answers the names of a [`layout`] query in one pass over the types, then each group's paths.
+    fn scan(&self, query: &[u8], answers: &mut [u32], marks: &mut [MaybeUninit<u32>; MARKS]) -> Result<(), i32> {
+        if query.split(|byte| *byte == 0).count() * ANSWER > answers.len() {
+            return Err(EINVAL);
+        }
+        let mut roots = [const { MaybeUninit::uninit() }; ROOTS];
+        let mut count = 0;
+        let mut first = true;
+        for (i, string) in query.split(|byte| *byte == 0).enumerate() {
+            if first && !string.is_empty() {
+                let (kind, name) = match string {
+                    [name @ .., b'(', b')'] => (FUNCTION, name),
+                    _ => (STRUCT, string),
+                };
+                roots.get_mut(count).ok_or(EINVAL)?.write((kind, name, i));
+                count += 1;
+            }
+            first = string.is_empty();
+        }
+        // SAFETY: so many were written
+        let roots = unsafe { core::slice::from_raw_parts(roots.as_ptr().cast::<(u32, &[u8], usize)>(), count) };
+        let (mut at, mut id) = (0, 1);
+        while at < self.types.len() {
+            if id % STRIDE == 1 {
+                marks.get_mut(id / STRIDE).ok_or(EINVAL)?.write(at as u32);
+            }
+            let info = word(self.types, at + 4).ok_or(EINVAL)?;
+            let kind = info >> 24 & 0x1f;
+            if kind == STRUCT || kind == FUNCTION {
+                let name = word(self.types, at).ok_or(EINVAL)?;
+                for (_, _, i) in roots.iter().filter(|root| root.0 == kind && self.is_named(name, root.1, None)) {
+                    answers[i * ANSWER] = id as u32;
+                }
+            }
+            at += size(info)?;
+            id += 1;
+        }
+        let index = Index { btf: self, marks: &marks[..id.div_ceil(STRIDE)] };
+        let mut root = None;
+        for (i, string) in query.split(|byte| *byte == 0).enumerate() {
+            match root {
+                _ if string.is_empty() => root = None,
+                None => root = Some(answers[i * ANSWER]),
+                Some(root) => index.path(root, string, &mut answers[i * ANSWER..(i + 1) * ANSWER])?,
+            }
+        }
+        Ok(())
+    }
+
     fn count(&self) -> Result<u32, i32> {
         let (mut at, mut count) = (0, 0);
         while at < self.types.len() {
@@ -108,6 +206,79 @@ impl<'a> Btf<'a> {
         };
         // one by one: the comparison of slices is a function of libc
         string.is_some_and(|s| s.len() > name.len() && s.iter().zip(name).all(|(a, b)| a == b) && s[name.len()] == 0)
+    }
+}
+
+impl Index<'_, '_> {
+    /// Where the type with this id lies, behind typedefs and qualifiers, and its kind.
+    fn resolve(&self, mut id: u32) -> Result<(usize, u32), i32> {
+        for _ in 0..32 {
+            if id == 0 {
+                return Ok((0, VOID));
+            }
+            let mark = (id - 1) as usize / STRIDE;
+            // SAFETY: the scan has written every mark of the slice, which ends with that of the last type
+            let mut at = unsafe { self.marks.get(mark).ok_or(EINVAL)?.assume_init() } as usize;
+            for _ in mark * STRIDE + 1..id as usize {
+                at += size(word(self.btf.types, at + 4).ok_or(EINVAL)?)?;
+            }
+            match word(self.btf.types, at + 4).ok_or(EINVAL)? >> 24 & 0x1f {
+                8..=11 | 18 => id = word(self.btf.types, at + 8).ok_or(EINVAL)?,
+                kind => return Ok((at, kind)),
+            }
+        }
+        Err(EINVAL)
+    }
+
+    /// Writes the answer for a path from the struct with this id; its first word stays 0 if a part of it is missing.
+    fn path(&self, root: u32, path: &[u8], answer: &mut [u32]) -> Result<(), i32> {
+        if root == 0 {
+            return Ok(());
+        }
+        let (mut at, mut kind) = self.resolve(root)?;
+        let (mut loads, mut offset) = (0, 0);
+        for name in path.split(|byte| *byte == b'.') {
+            if kind == POINTER {
+                answer[2 + loads] = offset;
+                (loads, offset) = (loads + 1, 0);
+                (at, kind) = self.resolve(word(self.btf.types, at + 8).ok_or(EINVAL)?)?;
+            }
+            let found = if kind == STRUCT || kind == UNION { self.bits(at, name, 0)? } else { None };
+            match found {
+                Some((bits, id)) if bits % 8 == 0 && loads + 3 < ANSWER => {
+                    offset += bits / 8;
+                    (at, kind) = self.resolve(id)?;
+                }
+                _ => return Ok(()),
+            }
+        }
+        answer[2 + loads] = offset;
+        answer[1] = if kind == POINTER { 8 } else { word(self.btf.types, at + 8).ok_or(EINVAL)? };
+        answer[0] = loads as u32 + 1;
+        Ok(())
+    }
+
+    /// Where in the struct or union at `at` a member begins, in bits, and its type; also one of a nameless member.
+    fn bits(&self, at: usize, name: &[u8], depth: u32) -> Result<Option<(u32, u32)>, i32> {
+        let btf = self.btf;
+        let info = word(btf.types, at + 4).ok_or(EINVAL)?;
+        for i in 0..(info & 0xffff) as usize {
+            let [own, id, offset] = [0, 4, 8].map(|part| word(btf.types, at + 12 + i * 12 + part));
+            let (own, id, offset) = (own.ok_or(EINVAL)?, id.ok_or(EINVAL)?, offset.ok_or(EINVAL)?);
+            let (bits, width) = if info >> 31 == 1 { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+            if btf.is_named(own, name, None) {
+                return Ok(if width == 0 { Some((bits, id)) } else { None }); // no bit fields
+            }
+            if btf.is_named(own, b"", None) && depth < 8 {
+                let (inner, kind) = self.resolve(id)?;
+                if (kind == STRUCT || kind == UNION)
+                    && let Some((more, id)) = self.bits(inner, name, depth + 1)?
+                {
+                    return Ok(Some((bits + more, id)));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -186,6 +357,56 @@ mod tests {
         query.extend(build(&[(1, 13, 1), (1, 12, 0)], b"\0f\0"));
         assert_eq!(find(12, query.as_ptr(), query.len() as u32), 2);
         assert_eq!(find(12, query.as_ptr(), 5), -EINVAL);
+    }
+
+    /// struct outer { int a; struct inner *next; }, struct inner { long; union { int b; }; }
+    fn nested() -> Vec<u8> {
+        let strings = b"\0int\0outer\0a\0next\0inner\0b\0";
+        let (int, outer, a, next, inner, b) = (1, 5, 11, 13, 18, 24);
+        let types: &[&[u32]] = &[
+            &[int, 1 << 24, 4, 32],
+            &[outer, 4 << 24 | 2, 16, a, 1, 0, next, 3, 64],
+            &[0, 2 << 24, 4],
+            &[inner, 4 << 24 | 1, 16, 0, 5, 64],
+            &[0, 5 << 24 | 1, 4, b, 1, 0],
+            &[next, 12 << 24, 0],
+        ];
+        let body: Vec<u8> = types.concat().iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let header = [0xeb9f | 1 << 16, 24, 0, body.len() as u32, body.len() as u32, strings.len() as u32];
+        let mut bytes: Vec<u8> = header.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        bytes.extend(body);
+        bytes.extend(strings);
+        bytes
+    }
+
+    fn scan(bytes: &[u8], query: &[u8]) -> Result<Vec<u32>, i32> {
+        let mut answers = vec![0; query.split(|byte| *byte == 0).count() * ANSWER];
+        let mut marks = [const { MaybeUninit::uninit() }; MARKS];
+        Btf::parse(bytes)?.scan(query, &mut answers, &mut marks)?;
+        Ok(answers)
+    }
+
+    #[test]
+    fn paths_go_on_behind_pointers_and_into_nameless_members() {
+        let query = b"outer\0next\0next.b\0next.c\0a.b\0\0next()\0\0nothing\0a\0\0";
+        let answers = scan(&nested(), query).unwrap();
+        let words = |i: usize| &answers[i * ANSWER..i * ANSWER + 4];
+        assert_eq!(words(0)[0], 2);
+        assert_eq!(words(1), [1, 8, 8, 0]);
+        assert_eq!(words(2), [2, 4, 8, 8]);
+        assert_eq!((words(3)[0], words(4)[0]), (0, 0));
+        assert_eq!(words(6)[0], 6);
+        assert_eq!((words(8)[0], words(9)[0]), (0, 0));
+    }
+
+    #[test]
+    fn damaged_structs_are_errors_or_absent() {
+        let good = nested();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0xff;
+            let _ = scan(&bad, b"outer\0next.b\0a\0\0next()\0\0");
+        }
     }
 
     #[test]

@@ -1,0 +1,289 @@
+/** The changes of the machine's links, as a stream: looks that are compared. */
+import { type LinkInfo, readInfo } from "./kind/mod.ts";
+import { checkListOptions, chooseSource, type ListOptions, readAll, type Source } from "./links.ts";
+import { checkInteger } from "./sys/check.ts";
+import type { LinkRecords } from "./sys/link_iterator.ts";
+import { holdIterator, useIterator } from "./sys/shared_iterator.ts";
+import type { LinkType } from "./uapi/types.ts";
+
+/**
+ * What happened to a link: it was there at the first look (`present`), was made (`added`), is gone (`removed`, with
+ * what was last known), or `changed`.
+ *
+ * `what` has changed: the `program` was replaced; the link is `attached` no longer, by force or because its target is
+ * gone; the `target` is another, such as an interface that has another number since it was moved to another network
+ * namespace. Counters are no change.
+ */
+export type LinkEvent =
+  | {
+    /** What happened. */
+    kind: "present" | "added" | "removed";
+    /** The link. */
+    info: LinkInfo;
+  }
+  | {
+    /** What happened. */
+    kind: "changed";
+    /** The link as it was at the last look. */
+    before: LinkInfo;
+    /** The link now. */
+    after: LinkInfo;
+    /** What of it changed. */
+    what: readonly ("program" | "attached" | "target")[];
+  };
+
+/** A watch over links, to be iterated once with `for await`; see `Link.watch`. */
+export interface LinkWatcher extends AsyncIterableIterator<LinkEvent, void, void>, Disposable, AsyncDisposable {
+  /** Ends the watch, and at once a step that is waiting. */
+  close(): void;
+  /** Where the watch looks. */
+  readonly source: Source;
+  /** Whether some links may be missing. */
+  readonly partial: boolean;
+}
+
+/** How to watch. */
+export interface WatchOptions extends ListOptions {
+  /** Milliseconds between two looks; 100 if absent. */
+  intervalMs?: number | undefined;
+}
+
+/** Checks the options and makes a watcher. */
+export function watchLinks(options: WatchOptions): LinkWatcher {
+  checkListOptions(options, ["intervalMs"]);
+  const { intervalMs = 100 } = options;
+  return new Watcher(options, checkInteger(intervalMs, "options.intervalMs", 1, 0x7fffffff));
+}
+
+type What = "program" | "attached" | "target";
+type Step = IteratorResult<LinkEvent, void>;
+
+/** A look at all links, in the order of their ids. */
+interface Look {
+  readonly length: number;
+  id(i: number): number;
+  /** Whether a link is surely as it was at another look. */
+  isSame(i: number, other: this, j: number): boolean;
+  /** Its info; undefined if it was gone before it could be read. */
+  info(i: number): LinkInfo | undefined;
+}
+
+class Watcher implements LinkWatcher {
+  readonly source: Source;
+  readonly #look: () => Look;
+  readonly #intervalMs: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #release: () => void;
+  #last: Look | undefined;
+  #infos = new Map<number, LinkInfo>(); // as told
+  #events: LinkEvent[] = []; // in reverse
+  #due = 0;
+  #closed = false;
+  #steps: Promise<unknown> = Promise.resolve();
+  #wake: (() => void) | undefined;
+
+  constructor({ source, types, signal }: WatchOptions, intervalMs: number) {
+    this.source = chooseSource(source, true);
+    this.#release = this.source === "iterator" ? holdIterator() : () => {};
+    this.#look = this.source === "iterator"
+      ? () => new RecordLook(useIterator().run(), types)
+      : () => new InfoLook(readAll(this.source, types));
+    this.#intervalMs = intervalMs;
+    this.#signal = signal;
+  }
+
+  get partial(): boolean {
+    return this.source === "proc";
+  }
+
+  /** Steps that are asked for at once are taken one after the other. */
+  next(): Promise<Step> {
+    const step = this.#steps.then(() => this.#step());
+    this.#steps = step.catch(() => {});
+    return step;
+  }
+
+  async #step(): Promise<Step> {
+    try {
+      for (;;) {
+        if (!this.#closed) this.#signal?.throwIfAborted();
+        if (this.#closed) return { done: true, value: undefined };
+        const value = this.#events.pop();
+        if (value !== undefined) return { done: false, value };
+        await this.#pause();
+        if (!this.#closed && !this.#signal?.aborted) this.#compare();
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Waits until the next look is due, the watch is closed or its signal aborted; leaves neither timer nor listener. */
+  async #pause(): Promise<void> {
+    const ms = this.#due - performance.now();
+    if (ms <= 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    this.#wake = resolve;
+    this.#signal?.addEventListener("abort", this.#wake, { once: true });
+    await promise;
+    clearTimeout(timer);
+    this.#signal?.removeEventListener("abort", this.#wake);
+    this.#wake = undefined;
+  }
+
+  /** Looks, and keeps what is different from the last look. */
+  #compare(): void {
+    const before = this.#last, now = this.#look();
+    this.#due = performance.now() + this.#intervalMs;
+    const events: LinkEvent[] = [];
+    let i = 0, j = 0;
+    while (i < (before?.length ?? 0) || j < now.length) {
+      const was = before !== undefined && i < before.length ? before.id(i) : Infinity;
+      const is = j < now.length ? now.id(j) : Infinity;
+      if (was < is) this.#removed(was, events);
+      else if (is < was) this.#added(now, j, before === undefined, events);
+      else if (!now.isSame(j, before!, i)) this.#changed(now, j, events);
+      if (was <= is) i++;
+      if (is <= was) j++;
+    }
+    this.#last = now;
+    this.#events = events.reverse();
+  }
+
+  #added(now: Look, j: number, isFirst: boolean, events: LinkEvent[]): void {
+    const info = now.info(j);
+    if (info === undefined) return;
+    this.#infos.set(info.id, info);
+    events.push({ kind: isFirst ? "present" : "added", info });
+  }
+
+  #removed(id: number, events: LinkEvent[]): void {
+    const info = this.#infos.get(id);
+    if (info === undefined) return; // it ended before it could be told
+    this.#infos.delete(id);
+    events.push({ kind: "removed", info });
+  }
+
+  #changed(now: Look, j: number, events: LinkEvent[]): void {
+    const before = this.#infos.get(now.id(j));
+    if (before === undefined) return this.#added(now, j, false, events);
+    const after = now.info(j);
+    if (after === undefined) return; // the next look will not find it
+    const what = difference(before, after);
+    if (what.length === 0) return;
+    this.#infos.set(after.id, after);
+    events.push({ kind: "changed", before, after, what });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#last = undefined;
+    this.#infos.clear();
+    this.#events = [];
+    this.#release();
+    this.#wake?.();
+  }
+
+  return(): Promise<Step> {
+    this.close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+}
+
+/** By records of the iterator, of which only those that differ become infos. */
+class RecordLook implements Look {
+  readonly #records: LinkRecords;
+  readonly #wanted: readonly number[] | undefined;
+  readonly length: number;
+
+  constructor(records: LinkRecords, types: readonly LinkType[] | undefined) {
+    this.#records = records;
+    const all = types && Array.from({ length: records.length }, (_, i) => i);
+    this.#wanted = all?.filter((i) => types!.includes(records.type(i)));
+    this.length = this.#wanted?.length ?? records.length;
+  }
+
+  #at(i: number): number {
+    return this.#wanted?.[i] ?? i;
+  }
+
+  id(i: number): number {
+    return this.#records.id(this.#at(i));
+  }
+
+  isSame(i: number, other: this, j: number): boolean {
+    return this.#records.isSame(this.#at(i), other.#records, other.#at(j));
+  }
+
+  info(i: number): LinkInfo | undefined {
+    const info = this.#records.info(this.#at(i));
+    return info && readInfo(info);
+  }
+}
+
+/** By infos. */
+class InfoLook implements Look {
+  readonly #infos: readonly LinkInfo[];
+
+  constructor(infos: readonly LinkInfo[]) {
+    this.#infos = infos;
+  }
+
+  get length(): number {
+    return this.#infos.length;
+  }
+
+  id(i: number): number {
+    return this.#infos[i]!.id;
+  }
+
+  isSame(i: number, other: this, j: number): boolean {
+    return difference(other.#infos[j]!, this.#infos[i]!).length === 0;
+  }
+
+  info(i: number): LinkInfo {
+    return this.#infos[i]!;
+  }
+}
+
+/** What is no target: the fields that are compared by themselves, and counters. */
+const OTHERS = ["programId", "attached", "missed"];
+/** Where a detached link has nothing; that is the detachment, and no target of its own. */
+const TARGETS = ["cgroupId", "netnsIno", "ifindex", "mapId"];
+
+/** What is different of a link, counters apart. */
+function difference(before: LinkInfo, after: LinkInfo): What[] {
+  const a = before as unknown as Record<string, unknown>, b = after as unknown as Record<string, unknown>;
+  const what: What[] = [];
+  if (before.programId !== after.programId) what.push("program");
+  const isDetached = before.attached !== after.attached;
+  if (isDetached) what.push("attached");
+  const isElsewhere = Object.keys({ ...a, ...b }).some((key) =>
+    !OTHERS.includes(key) && !(isDetached && TARGETS.includes(key)) && !isEqual(a[key], b[key])
+  );
+  if (isElsewhere) what.push("target");
+  return what;
+}
+
+/** Whether two fields are the same; some are lists of places. */
+function isEqual(a: unknown, b: unknown): boolean {
+  if (!Array.isArray(a) || !Array.isArray(b)) return a === b;
+  return a.length === b.length &&
+    a.every((place, i) => Object.entries(place).every(([key, value]) => b[i][key] === value));
+}

@@ -1,0 +1,264 @@
+/** The sources of listings: they tell the same of the same links, whatever goes on, to those who may know it. */
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import { LinkIterator, linkLayout } from "../../lib/sys/link_iterator.ts";
+import { closeIterator, loadedIterator } from "../../lib/sys/shared_iterator.ts";
+import { type AnyLink, Link, type LinkInfo, type Source, toJson } from "../../mod.ts";
+import { PinDirectory } from "../fixture/bpffs.ts";
+import { Cgroup } from "../fixture/cgroup.ts";
+import { isOlder, kernelTest } from "../fixture/kernel.ts";
+import { netnsIno } from "../fixture/own.ts";
+import { WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
+import { cgroupEgress, taskIterator } from "../fixture/programs.ts";
+import { MOD, runScript } from "../fixture/script.ts";
+import { until } from "../fixture/wait.ts";
+import { ROWS } from "./conformance.ts";
+import { SINCE as ROWS_SINCE } from "./expectations.ts";
+
+const SINCE = "6.2"; // the iterator
+const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
+const WITH_BPF = ["setpriv", "--inh-caps=-all,+perfmon,+bpf", "--bounding-set=-all,+perfmon,+bpf"];
+const WITHOUT = WITHOUT_CAPABILITIES;
+
+/** A test that leaves no iterator loaded. */
+function sourceTest(
+  name: string,
+  requirements: Parameters<typeof kernelTest>[1],
+  test: () => void | Promise<void>,
+): void {
+  kernelTest(name, { since: SINCE, ...requirements }, async () => {
+    try {
+      await test();
+    } finally {
+      closeIterator();
+    }
+  });
+}
+
+async function only(id: number, source: Source): Promise<LinkInfo> {
+  const infos = (await Array.fromAsync(Link.infos({ source }))).filter((info) => info.id === id);
+  assertEquals(infos.length, 1, `how often ${source} lists link ${id}`);
+  return infos[0]!;
+}
+
+/** Both tell the same, apart from counters and what only one of them tells. */
+function assertAgree(info: LinkInfo | Record<string, unknown>, expected: LinkInfo): void {
+  const other = expected as unknown as Record<string, unknown>;
+  const common = Object.entries(info).filter(([key]) => key in other && key !== "missed");
+  assertEquals(common, common.map(([key]) => [key, other[key]]));
+}
+
+for (const row of ROWS) {
+  const attach = ROWS_SINCE[row.name]!.attach!, since = isOlder(attach, SINCE) ? SINCE : attach;
+  sourceTest(`each source tells the same: ${row.name}`, { since, needs: row.needs }, async () => {
+    await using place = await row.place();
+    using program = row.program("pass");
+    using link = Link.attach(program, place.target) as AnyLink;
+    const expected = link.info();
+    const untold = row.type.endsWith("probe_multi") && isOlder(Deno.osRelease(), "6.17"); // in /proc
+    for (const source of untold ? SOURCES.slice(0, 2) : SOURCES) {
+      const info = await only(link.id, source);
+      assertEquals([info.type, info.programId, info.attached], [expected.type, program.id, expected.attached]);
+      if (source !== "proc") assertAgree(info, expected);
+      if (source === "syscall") assertEquals(info, expected);
+      if (source === "iterator") assertEquals(Object.keys(expected).filter((key) => !(key in info)), []);
+    }
+    if (untold) return;
+    const { addresses: _, event: _event, ...proc } = { ...await only(link.id, "proc") } as Record<string, unknown>;
+    assertAgree(proc, expected);
+    if (row.hasDetach && !row.hidesDetachment) {
+      link.detach();
+      for (const source of SOURCES) assertAgree(await only(link.id, source), link.info());
+    }
+  });
+}
+
+/** What their records leave to the links themselves. */
+const ASKED = [
+  "event",
+  "symbol",
+  "address",
+  "path",
+  "addresses",
+  "offsets",
+  "offset",
+  "eventType",
+  "config",
+  "name",
+  "cookie",
+];
+
+for (const row of ROWS) {
+  const attach = ROWS_SINCE[row.name]!.attach!, since = isOlder(attach, SINCE) ? SINCE : attach;
+  sourceTest(`its record alone tells the same: ${row.name}`, { since, needs: [...row.needs, "setpriv"] }, async () => {
+    await using place = await row.place();
+    using program = row.program("pass");
+    using link = Link.attach(program, place.target) as AnyLink;
+    const script = `
+      import { Link, toJson } from "${MOD}";
+      for await (const info of Link.infos({ source: "iterator" })) {
+        if (info.id === ${link.id}) console.log(JSON.stringify(toJson(info)));
+      }`;
+    const { output, errors } = await runScript(script, ["--allow-ffi"], { through: WITH_BPF });
+    assertEquals(errors, "");
+    const expected = toJson(link.info());
+    if (["perf_event", "kprobe_multi", "uprobe_multi"].includes(row.type)) ASKED.forEach((key) => delete expected[key]);
+    delete expected.missed;
+    const told = JSON.parse(output);
+    assertEquals(Object.fromEntries(Object.keys(expected).map((key) => [key, told[key]])), expected);
+    if (["xdp", "tcx"].includes(row.type)) assertEquals(told.netnsIno, netnsIno());
+  });
+}
+
+sourceTest("pins are seen in /proc's place too", { needs: ["bpffs"] }, async () => {
+  using pins = new PinDirectory();
+  using program = taskIterator("t");
+  const link = Link.attach(program, { type: "iter" });
+  const { id } = link;
+  const expected = link.info();
+  link.pin(pins.pin("link"));
+  link.close();
+  for (const source of SOURCES) assertEquals(await only(id, source), expected);
+});
+
+sourceTest("links come and go during a listing", { needs: ["cgroup2"] }, async () => {
+  using cgroup = new Cgroup();
+  using program = cgroupEgress();
+  using iterator = taskIterator("t");
+  using stack = new DisposableStack();
+  const attach = () => Link.attach(program, { type: "cgroup", cgroup: cgroup.path });
+  const held = Array.from({ length: 20 }, () => stack.use(attach()));
+  for (const source of SOURCES) {
+    const ids: number[] = [];
+    for await (const { id } of Link.infos({ source })) {
+      ids.push(id);
+      using _ = Link.attach(iterator, { type: "iter" });
+    }
+    assertEquals(ids, ids.toSorted((a, b) => a - b));
+    assertEquals(new Set(ids).size, ids.length);
+    for (const { id } of held) assert(ids.includes(id), `${source} does not list ${id}`);
+  }
+});
+
+sourceTest("names, and pieces of many links, are whole", {}, async () => {
+  using program = taskIterator("t");
+  using stack = new DisposableStack();
+  const ids = Array.from({ length: 2000 }, () => stack.use(Link.attach(program, { type: "iter" })).id);
+  const listing = Link.infos();
+  assertEquals([listing.source, listing.partial], ["iterator", false], "the choice where there are many");
+  const infos = (await Array.fromAsync(listing)).filter(({ programId }) => programId === program.id);
+  assertEquals(infos, ids.map((id) => ({ type: "iter", id, programId: program.id, targetName: "task" })));
+});
+
+sourceTest("a choice where there are few, and types", {}, async () => {
+  using program = taskIterator("t");
+  using link = Link.attach(program, { type: "iter" });
+  const listing = Link.infos({ types: ["iter"] });
+  assert(["syscall", "iterator"].includes(listing.source));
+  assert((await Array.fromAsync(listing)).some(({ id }) => id === link.id));
+  for (const source of SOURCES) {
+    const infos = await Array.fromAsync(Link.infos({ source, types: ["xdp"] }));
+    assertEquals(infos.filter(({ type }) => type !== "xdp"), []);
+  }
+});
+
+sourceTest("our own iterator is in no listing", {}, async () => {
+  const ids = new Set<number>();
+  await Array.fromAsync(Link.infos({ source: "iterator" }));
+  const { linkId } = loadedIterator()!;
+  for (const source of SOURCES) for await (const { id } of Link.infos({ source })) ids.add(id);
+  assert(!ids.has(linkId));
+  assertEquals(Link.open(linkId)[Symbol.dispose](), undefined, "it is there");
+});
+
+kernelTest("an idle iterator is unloaded, and loaded again when it is asked for", { since: SINCE }, async () => {
+  await Array.fromAsync(Link.infos({ source: "iterator" }));
+  await until(() => loadedIterator() === undefined, () => "the iterator stays loaded", 20_000);
+  await Array.fromAsync(Link.infos({ source: "iterator" }));
+  closeIterator();
+});
+
+/** The kernel's layout with one member that lies elsewhere, or is missing. */
+function planted(struct: string, path: string, shift: number | undefined): ReturnType<typeof linkLayout> {
+  const layout = new Map(linkLayout()), { id, members } = layout.get(struct)!;
+  const changed = new Map(members), { offsets, size } = members.get(path)!;
+  if (shift === undefined) changed.delete(path);
+  else changed.set(path, { size, offsets: offsets.with(-1, offsets.at(-1)! + shift) });
+  return layout.set(struct, { id, members: changed });
+}
+
+for (const [what, shift] of [["a wrong offset", -8], ["a missing member", undefined]] as const) {
+  sourceTest(`${what} falls back to the links themselves`, { needs: ["cgroup2"] }, () => {
+    using cgroup = new Cgroup();
+    using program = cgroupEgress();
+    using stack = new DisposableStack();
+    const target = { type: "cgroup", cgroup: cgroup.path } as const;
+    const links = Array.from({ length: 6 }, () => stack.use(Link.attach(program, target)));
+    using iterator = new LinkIterator(planted("bpf_cgroup_link", "cgroup.kn.id", shift));
+    for (let run = 0; run < 2; run++) {
+      const records = iterator.run();
+      const infos = Array.from({ length: records.length }, (_, i) => records.info(i));
+      for (const { id } of links) {
+        const info = infos.find((info) => info?.id === id);
+        assertEquals(info?.type === "cgroup" && info.cgroupId, cgroup.id);
+      }
+    }
+  });
+}
+
+sourceTest("a planted offset is seen where nothing can be compared", { needs: ["cgroup2", "setpriv"] }, async () => {
+  using cgroup = new Cgroup();
+  using program = cgroupEgress();
+  using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path });
+  const source = (shift: number) => `
+    import { LinkIterator, linkLayout } from "${new URL("../../lib/sys/link_iterator.ts", import.meta.url)}";
+    const layout = linkLayout();
+    const { offsets } = layout.get("bpf_cgroup_link").members.get("cgroup.kn.id");
+    offsets[offsets.length - 1] += ${shift};
+    using iterator = new LinkIterator(layout);
+    const records = iterator.run();
+    for (let i = 0; i < records.length; i++) {
+      if (records.id(i) === ${link.id}) console.log(String(records.info(i).cgroupId));
+    }`;
+  const told = async (shift: number) =>
+    (await runScript(source(shift), ["--allow-ffi"], { through: WITH_BPF })).output.trim();
+  assertEquals(await told(0), String(cgroup.id));
+  assertNotEquals(await told(-8), String(cgroup.id));
+});
+
+const LIST = (options: string) => `
+  import { Link } from "${MOD}";
+  const listing = Link.infos(${options});
+  const infos = await Array.fromAsync(listing);
+  console.log(listing.source, listing.partial, infos.map(({ id }) => id).join());`;
+
+sourceTest("with CAP_BPF and CAP_PERFMON alone all links are listed", { needs: ["setpriv"] }, async () => {
+  using program = taskIterator("t");
+  using link = Link.attach(program, { type: "iter" });
+  const { output, errors } = await runScript(LIST(""), ["--allow-ffi"], { through: WITH_BPF });
+  const [source, partial, ids = ""] = output.trim().split(" ");
+  assertEquals([source, partial, errors], ["iterator", "false", ""]);
+  assert(ids.split(",").includes(String(link.id)));
+});
+
+sourceTest("without capabilities those that can be seen are listed", { needs: ["setpriv"] }, async () => {
+  using program = taskIterator("t");
+  using link = Link.attach(program, { type: "iter" });
+  const { output, errors } = await runScript(LIST(""), ["--allow-ffi"], { through: WITHOUT });
+  const [source, partial, ids = ""] = output.trim().split(" ");
+  assertEquals([source, partial, errors], ["proc", "true", ""]);
+  assert(!ids.split(",").includes(String(link.id)), "another process's fds are not to be seen");
+  for (const source of ["iterator", "syscall"]) {
+    const { code, errors } = await runScript(LIST(`{ source: "${source}" }`), ["--allow-ffi"], { through: WITHOUT });
+    assert(code !== 0 && errors.includes("EPERM"), errors);
+  }
+});
+
+sourceTest("an aborted listing rejects, and a wrong source is refused", {}, async () => {
+  for (const source of SOURCES) {
+    const reason = new Error("enough");
+    const listing = Link.infos({ source, signal: AbortSignal.abort(reason) });
+    assertEquals(await assertRejects(() => listing.next()), reason);
+    assertEquals(await listing.next().catch((error) => error), reason);
+  }
+  assertThrows(() => Link.infos({ source: "netlink" as Source }), TypeError, "options.source");
+});
