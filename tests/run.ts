@@ -4,7 +4,7 @@
  * An argument that is part of the path of a tested file picks that file, any other picks tests by name. As root, tests
  * run in a network namespace and with a bpffs of their own, made here and gone with the run.
  */
-import { netns, OWN } from "./fixture/own.ts";
+import { inNamespaces, netns, OWN } from "./fixture/own.ts";
 import { missingCapabilities } from "./fixture/privileges.ts";
 
 Deno.chdir(new URL("..", import.meta.url));
@@ -63,18 +63,14 @@ function filesIn(directory: string, ending: string): string[] {
 async function ownNamespaces(): Promise<string[]> {
   const bpffs = `${temporary}/bpffs`;
   Deno.mkdirSync(bpffs);
-  const enter = [
-    ..."unshare --net --mount --propagation private sh -ec".split(" "),
-    'mount -t bpf bpf "$0"; ip link set lo up; exec "$@"',
-    bpffs,
-  ];
+  const enter = inNamespaces(bpffs);
   if (await succeeds(...enter, "true")) {
     Deno.env.set(OWN.bpffs, bpffs);
     Deno.env.set(OWN.hostNetns, netns());
     return enter;
   }
   const missing = missingCapabilities();
-  const why = missing.length > 0 ? `${missing.join(", ")} missing` : "unshare, mount or ip fails";
+  const why = missing.length > 0 ? `${missing.join(", ")} missing` : "unshare or mount fails";
   console.log(`Cannot make a network namespace and a bpffs for the tests: ${why}`);
   return [];
 }

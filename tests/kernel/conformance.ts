@@ -31,7 +31,7 @@ import {
   xdp,
 } from "../fixture/programs.ts";
 import { Resident } from "../fixture/resident.ts";
-import { countRuns, spin } from "../fixture/runs.ts";
+import { countRuns, runsWhileBusy } from "../fixture/runs.ts";
 import { SocketPair } from "../fixture/socket_pair.ts";
 import { Victim } from "../fixture/victim.ts";
 
@@ -39,8 +39,6 @@ import { Victim } from "../fixture/victim.ts";
 export interface Row {
   readonly name: string;
   readonly type: LinkType;
-  /** The first kernel that has it. */
-  readonly since: string;
   readonly needs: readonly Need[];
   /** A program for it: one whose effect can be seen (where `Place.blocks` is there to see it), or one without. */
   program(effect: "block" | "pass"): Program;
@@ -50,6 +48,8 @@ export interface Row {
   readonly hasDetach: boolean;
   /** The kernel does not tell of a detached link that it is one. */
   readonly hidesDetachment?: true;
+  /** A place takes one link, which cannot be ended by force. */
+  readonly takesOne?: true;
   /** Makes something to attach to; it is gone at the end of the scope. */
   place(): Place | Promise<Place>;
 }
@@ -70,9 +70,6 @@ export interface Place extends AsyncDisposable {
 const LO = 1;
 const KERNEL_BTF_ID = 1; // the kernel's own types are the first
 
-/** Before, a program could be attached to its function once, and some of the checks attach it twice. */
-const REATTACHED = "5.13";
-
 /** What a function's answer means where an errno is expected. */
 const GUARD = { block: -1, pass: 0 } as const;
 
@@ -81,7 +78,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "cgroup",
     type: "cgroup",
-    since: "5.10",
     needs: ["cgroup2"],
     program: (effect) => cgroupEgress(VERDICT.cgroup[effect]),
     misfit: xdp,
@@ -102,7 +98,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "xdp",
     type: "xdp",
-    since: "5.10",
     needs: ["netns"],
     program: (effect) => xdp(VERDICT.xdp[effect]),
     misfit: tcx,
@@ -118,7 +113,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "tcx",
     type: "tcx",
-    since: "6.6",
     needs: ["netns"],
     program: (effect) => tcx(VERDICT.tcx[effect]),
     misfit: xdp,
@@ -134,7 +128,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "netns (sk_lookup)",
     type: "netns",
-    since: "5.10",
     needs: ["netns"],
     program: (effect) => skLookup(VERDICT.sk_lookup[effect]),
     misfit: xdp,
@@ -150,7 +143,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "netns (flow_dissector)",
     type: "netns",
-    since: "5.10",
     needs: ["netns"],
     program: flowDissector,
     misfit: xdp,
@@ -166,7 +158,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "iter",
     type: "iter",
-    since: "5.10",
     needs: [],
     program: (effect) => taskIterator(effect === "block" ? "b" : "p"),
     misfit: xdp,
@@ -182,7 +173,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "iter (elements of a map)",
     type: "iter",
-    since: "5.10",
     needs: [],
     program: (effect) => taskIterator(effect === "block" ? "b" : "p", "bpf_map_elem"),
     misfit: xdp,
@@ -202,7 +192,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "sockmap",
     type: "sockmap",
-    since: "6.10",
     needs: ["netns"],
     program: (effect) => skMsg(VERDICT.sk_msg[effect]),
     misfit: xdp,
@@ -222,7 +211,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "raw_tracepoint",
     type: "raw_tracepoint",
-    since: "5.10",
     needs: [],
     program: rawTracepoint,
     misfit: xdp,
@@ -238,7 +226,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "tp_btf",
     type: "raw_tracepoint",
-    since: "5.10",
     needs: [],
     program: () => tracer("trace_raw_tp", "oom_score_adj_update"),
     misfit: xdp,
@@ -254,7 +241,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "lsm_cgroup",
     type: "cgroup",
-    since: "6.0",
     needs: ["cgroup2", "trampolines", "lsm"],
     program: (effect) => sendGuard(VERDICT.cgroup[effect]),
     misfit: cgroupEgress,
@@ -275,7 +261,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "netkit",
     type: "netkit",
-    since: "6.7",
     needs: ["netns", "netkit"],
     program: (effect) => tcx(VERDICT.tcx[effect]),
     misfit: xdp,
@@ -295,7 +280,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "netfilter",
     type: "netfilter",
-    since: "6.4",
     needs: ["netns"],
     program: (effect) => netfilter(VERDICT.netfilter[effect]),
     misfit: xdp,
@@ -315,7 +299,6 @@ export const ROWS: readonly Row[] = [
   ...(["trace_fentry", "trace_fexit"] as const).map((attachType): Row => ({
     name: `tracing (${attachType})`,
     type: "tracing",
-    since: REATTACHED,
     needs: ["trampolines"],
     program: () => tracer(attachType, "security_inode_link"),
     misfit: xdp,
@@ -326,7 +309,6 @@ export const ROWS: readonly Row[] = [
   ...(["modify_return", "lsm_mac"] as const).map((attachType): Row => ({
     name: `tracing (${attachType})`,
     type: "tracing",
-    since: REATTACHED,
     needs: attachType === "lsm_mac" ? ["trampolines", "lsm"] : ["trampolines"],
     program: (effect) => linkGuard(attachType, GUARD[effect]),
     misfit: xdp,
@@ -345,12 +327,12 @@ export const ROWS: readonly Row[] = [
   {
     name: "tracing (ext)",
     type: "tracing",
-    since: "5.10",
     needs: ["trampolines", "netns"],
     program: (effect) => extension(VERDICT.xdp[effect]),
     misfit: xdp,
     hasUpdate: false,
     hasDetach: false,
+    takesOne: true,
     async place(): Promise<Place> {
       const stack = new AsyncDisposableStack();
       const loopback = stack.use(await Loopback.open());
@@ -367,7 +349,6 @@ export const ROWS: readonly Row[] = [
   {
     name: "perf_event",
     type: "perf_event",
-    since: "5.15",
     needs: [],
     program: () => answering(0, { type: "perf_event" }),
     misfit: xdp,
@@ -382,11 +363,10 @@ export const ROWS: readonly Row[] = [
         // the kernel tells the unit that stands behind software events
         info: eventInfo({ event: "event", eventType: CPU_CLOCK_UNIT, config: 0n }),
         newInfo: { cookie: 0n },
-        blocks: (link) => link !== undefined && countRuns(link.info().programId!, () => spin(5)) > 0,
+        blocks: (link) => link !== undefined && runsWhileBusy(link.info().programId!),
       }),
   },
   probed("tracepoint", {
-    since: "5.15",
     program: { type: "tracepoint" },
     place: () => ({
       target: { type: "tracepoint", category: "sched", name: "sched_process_exec" },
@@ -396,7 +376,6 @@ export const ROWS: readonly Row[] = [
   }),
   ...(["kprobe", "kretprobe"] as const).map((event) =>
     probed(event, {
-      since: "5.15",
       needs: ["kprobe"],
       place: () => ({
         target: { type: "kprobe", symbol: AT_EXEC, retprobe: event === "kretprobe" },
@@ -407,7 +386,6 @@ export const ROWS: readonly Row[] = [
   ),
   ...(["uprobe", "uretprobe"] as const).map((event) =>
     probed(event, {
-      since: "5.15",
       place: ({ path, work }) => ({
         target: { type: "uprobe", path, symbol: "work", retprobe: event === "uretprobe" },
         info: eventInfo({ event, path, offset: work }),
@@ -418,7 +396,6 @@ export const ROWS: readonly Row[] = [
   ...(["trace_kprobe_multi", "trace_kprobe_session"] as const).map((expectedAttachType) =>
     probed(expectedAttachType, {
       linkType: "kprobe_multi",
-      since: expectedAttachType === "trace_kprobe_multi" ? "5.18" : "6.10",
       needs: ["fprobe"],
       program: { type: "kprobe", expectedAttachType },
       place: () => ({
@@ -436,7 +413,6 @@ export const ROWS: readonly Row[] = [
   ...(["trace_uprobe_multi", "trace_uprobe_session"] as const).map((expectedAttachType) =>
     probed(expectedAttachType, {
       linkType: "uprobe_multi",
-      since: expectedAttachType === "trace_uprobe_multi" ? "6.6" : "6.13",
       program: { type: "kprobe", expectedAttachType },
       place: ({ path, work }) => ({
         target: {
@@ -455,9 +431,8 @@ export const ROWS: readonly Row[] = [
 /** A kind whose program can be seen to run whenever a process of the test's own begins. */
 function probed(
   name: string,
-  { linkType = "perf_event", since, needs = [], program = { type: "kprobe" }, place: placeFor }: {
+  { linkType = "perf_event", needs = [], program = { type: "kprobe" }, place: placeFor }: {
     linkType?: LinkType;
-    since: string;
     needs?: readonly Need[];
     program?: Omit<ProgramLoadOptions, "instructions">;
     place(victim: Victim): Pick<Place, "target" | "info" | "newInfo">;
@@ -466,7 +441,6 @@ function probed(
   return {
     name,
     type: linkType,
-    since,
     needs,
     program: () => answering(0, program),
     misfit: xdp,

@@ -16,6 +16,7 @@ import { answering } from "../fixture/programs.ts";
 import { assertGone, isLinkFd } from "../fixture/state.ts";
 import { MOD, runScript } from "../fixture/script.ts";
 import { type Place, type Row, ROWS } from "./conformance.ts";
+import { SINCE } from "./expectations.ts";
 
 /** A program attached to a place of its own, and what it takes to check it. */
 interface Scene {
@@ -33,19 +34,23 @@ function check(
   { rows = ROWS, needs = [] }: { rows?: readonly Row[]; needs?: readonly Need[] } = {},
 ): void {
   for (const row of rows) {
-    kernelTest(`${name}: ${row.name}`, { since: row.since, needs: [...row.needs, ...needs] }, async () => {
-      await using place = await row.place();
-      using program = row.program("block");
-      await test({
-        row,
-        place,
-        program,
-        attach: () => Link.attach(program, place.target) as AnyLink,
-        async assertBlocks(expected, link): Promise<void> {
-          if (place.blocks) assertEquals(await place.blocks(link), expected, "whether the program runs");
-        },
-      });
-    });
+    kernelTest(
+      `${name}: ${row.name}`,
+      { since: SINCE[row.name]!.reattach!, needs: [...row.needs, ...needs] },
+      async () => {
+        await using place = await row.place();
+        using program = row.program("block");
+        await test({
+          row,
+          place,
+          program,
+          attach: () => Link.attach(program, place.target) as AnyLink,
+          async assertBlocks(expected, link): Promise<void> {
+            if (place.blocks) assertEquals(await place.blocks(link), expected, "whether the program runs");
+          },
+        });
+      },
+    );
   }
 }
 

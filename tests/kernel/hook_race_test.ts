@@ -13,6 +13,7 @@ import { kernelTest } from "../fixture/kernel.ts";
 import { VethPair } from "../fixture/netns.ts";
 import { connectDigit, tcxDigit } from "../fixture/programs.ts";
 import { RaceWriter, type WriterOptions } from "../fixture/race_writer.ts";
+import { firstWith } from "./expectations.ts";
 
 const RACES = Number(Deno.env.get("BPF_LINK_TEST_RACES") ?? 200);
 const WRITERS = 3;
@@ -46,7 +47,7 @@ async function race(
   return misplaced;
 }
 
-const CGROUP = { needs: ["cgroup2"], since: "6.17" } as const;
+const CGROUP = { needs: ["cgroup2"], since: firstWith("cgroup", "position")! } as const;
 const TCX = { needs: ["netns"], since: "6.6" } as const;
 
 async function inCgroup(options: { isCareful: boolean; races: number; enough?: number }): Promise<number> {

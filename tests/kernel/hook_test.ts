@@ -7,6 +7,7 @@ import { kernelTest } from "../fixture/kernel.ts";
 import { NetkitPair } from "../fixture/netkit.ts";
 import { OtherNetns, VethPair } from "../fixture/netns.ts";
 import { answering, flowDissector, skLookup, xdp } from "../fixture/programs.ts";
+import { firstWith } from "./expectations.ts";
 
 const ATTACH_TYPE = "cgroup_inet_egress" as const;
 const MULTI = 2;
@@ -27,9 +28,11 @@ function names(entries: Hook["entries"]): string {
   return entries.map(({ programName }) => programName).join(" ");
 }
 
+const POSITIONS = { needs: ["cgroup2"], since: firstWith("cgroup", "position")! } as const;
+
 kernelTest(
   "a cgroup's hook: entries, what is effective, links by their ids",
-  { needs: ["cgroup2"], since: "6.17" },
+  POSITIONS,
   () => {
     using parent = new Cgroup();
     using child = new Cgroup(parent.path);
@@ -83,7 +86,7 @@ kernelTest(
   },
 );
 
-kernelTest("a cgroup's hook: no guess which of two links has a program", { needs: ["cgroup2"], since: "6.17" }, () => {
+kernelTest("a cgroup's hook: no guess which of two links has a program", POSITIONS, () => {
   using parent = new Cgroup();
   using child = new Cgroup(parent.path);
   using elsewhere = new Cgroup();
@@ -220,7 +223,7 @@ kernelTest("attach() by the entries: asked again after every change", { needs: [
   }
 });
 
-kernelTest("attach() by the entries of a cgroup", { needs: ["cgroup2"], since: "6.17" }, () => {
+kernelTest("attach() by the entries of a cgroup", POSITIONS, () => {
   using cgroup = new Cgroup();
   const target = { type: "cgroup", cgroup: cgroup.path, attachType: ATTACH_TYPE } as const;
   using a = egress("a");

@@ -9,6 +9,7 @@ import { NetkitPair } from "../fixture/netkit.ts";
 import { VethPair } from "../fixture/netns.ts";
 import { connectDigit, tcxDigit, tcxJudge, xdp } from "../fixture/programs.ts";
 import { Resident } from "../fixture/resident.ts";
+import { firstWith } from "./expectations.ts";
 
 const BEFORE = 8, AFTER = 16, ID = 32, PREORDER = 64, LINK = 8192;
 const ATTACH_TYPE = "cgroup_inet4_connect" as const;
@@ -112,7 +113,7 @@ function outcome(create: () => number): string {
 
 const TCX: Requirements = { needs: ["netns"], since: "6.6" };
 const NETKIT: Requirements = { needs: ["netns", "netkit"], since: "6.7" };
-const CGROUP: Requirements = { needs: ["cgroup2"], since: "6.17" };
+const CGROUP: Requirements = { needs: ["cgroup2"], since: firstWith("cgroup", "position")! };
 const SCENES = [["tcx", TCX, tcxScene], ["netkit", NETKIT, netkitScene], ["cgroup", CGROUP, cgroupScene]] as const;
 
 /** A test with the programs 2 and 3 attached in this order. */

@@ -1,49 +1,17 @@
 /** `probe()` against what the kernel then really does, both ways: a "yes" must work, and a "no" must not. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
-import {
-  type AnyLink,
-  type AttachTarget,
-  Hook,
-  Link,
-  openHandles,
-  probe,
-  type Program,
-  type TargetProbe,
-  type TargetType,
-} from "../../mod.ts";
+import { Hook, Link, openHandles, probe, type TargetProbe, type TargetType } from "../../mod.ts";
 import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest, type Need } from "../fixture/kernel.ts";
+import { kernelTest } from "../fixture/kernel.ts";
 import { mountPoints } from "../fixture/own.ts";
 import { WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
 import { cgroupEgress, skLookup, tcx, xdp } from "../fixture/programs.ts";
 import { MOD, runScript } from "../fixture/script.ts";
 import { until } from "../fixture/wait.ts";
-import { type Row, ROWS } from "./conformance.ts";
+import { attempt, SURROUNDINGS } from "./attempt.ts";
+import { ROWS } from "./conformance.ts";
 
-/** How to find out for real: what the target has besides, and what is done with the link. */
-interface Attempt {
-  readonly target?: (target: AttachTarget) => AttachTarget;
-  readonly use?: (link: AnyLink, next: Program) => void;
-}
-
-const COOKIE = 7n;
-const withCookie = (target: AttachTarget): AttachTarget => {
-  if (target.type !== "kprobe_multi" && target.type !== "uprobe_multi") {
-    return { ...target, cookie: COOKIE } as AttachTarget;
-  }
-  return { ...target, cookies: [COOKIE] } as AttachTarget; // the rows attach to one function
-};
-
-const ATTEMPTS: Record<keyof TargetProbe, Attempt> = {
-  attach: {},
-  update: { use: (link, next) => link.update(next) },
-  detach: { use: (link) => link.detach() },
-  cookie: { target: withCookie },
-  position: { target: (target) => ({ ...target, position: "first" }) as AttachTarget },
-};
-
-/** What a test makes by itself; all other needs are what `probe` is asked about. */
-const SURROUNDINGS: readonly Need[] = ["cgroup2", "netns", "bpffs"];
+const QUESTIONS: (keyof TargetProbe)[] = ["attach", "update", "detach", "cookie", "position"];
 
 for (const type of Object.keys(probe()) as TargetType[]) {
   if (type === "struct_ops") continue; // such links are for virtual machines only
@@ -52,9 +20,9 @@ for (const type of Object.keys(probe()) as TargetType[]) {
   kernelTest(`probe is right about ${type}`, { needs }, async () => {
     assert(row, `there is no row of ${type} to compare with`);
     const answers = probe()[type];
-    for (const question of Object.keys(ATTEMPTS) as (keyof TargetProbe)[]) {
+    for (const question of QUESTIONS) {
       const { answer, reason } = answers[question];
-      const failure = await attempt(row, ATTEMPTS[question]);
+      const failure = await attempt(row, question);
       assertEquals(
         answer,
         failure === undefined ? "yes" : "no",
@@ -64,23 +32,9 @@ for (const type of Object.keys(probe()) as TargetType[]) {
   });
 }
 
-/** Does it; says why it could not be done. */
-async function attempt(row: Row, { target = (same) => same, use }: Attempt): Promise<string | undefined> {
-  try {
-    await using place = await row.place();
-    using program = row.program("pass");
-    using next = row.program("pass");
-    using link = Link.attach(program, target(place.target)) as AnyLink;
-    use?.(link, next);
-    return undefined;
-  } catch (error) {
-    return String(error);
-  }
-}
-
 kernelTest("probe answers each question, and gives a reason for each no", {}, () => {
   for (const [type, answers] of Object.entries(probe())) {
-    assertEquals(Object.keys(answers), Object.keys(ATTEMPTS), type);
+    assertEquals(Object.keys(answers), QUESTIONS, type);
     for (const { answer, reason } of Object.values(answers)) {
       assertNotEquals(answer, "unknown", `${type}: ${reason}`);
       if (answer === "yes") assertEquals(reason, undefined, type);

@@ -349,12 +349,27 @@ export interface AttachOptions {
   signal?: AbortSignal | undefined;
   onClose?: "detach" | "keep" | undefined;
 }
+export type Source = "iterator" | "syscall" | "proc";
 export interface ListOptions {
+  source?: Source | undefined;
   types?: readonly LinkType[] | undefined;
   signal?: AbortSignal | undefined;
 }
 export interface LinkListing extends AsyncIterableIterator<LinkInfos[keyof LinkInfos], void, void>, AsyncDisposable {
-  readonly source: "iterator" | "syscall" | "proc";
+  readonly source: Source;
+  readonly partial: boolean;
+}
+export type LinkEvent =
+  | { kind: "present" | "added" | "removed"; info: LinkInfos[keyof LinkInfos] }
+  | {
+    kind: "changed";
+    before: LinkInfos[keyof LinkInfos];
+    after: LinkInfos[keyof LinkInfos];
+    what: readonly ("program" | "attached" | "target")[];
+  };
+export interface LinkWatcher extends AsyncIterableIterator<LinkEvent, void, void>, Disposable, AsyncDisposable {
+  close(): void;
+  readonly source: Source;
   readonly partial: boolean;
 }
 export interface WaitOptions {
@@ -411,6 +426,7 @@ export interface LinkClass {
   fromFd: (fd: number) => AnyLink;
   all: (options?: ListOptions) => AsyncGenerator<AnyLink, void, void>;
   infos: (options?: ListOptions) => LinkListing;
+  watch: (options?: ListOptions & { intervalMs?: number | undefined }) => LinkWatcher;
   attachAll: (entries: readonly AttachEntry[], options?: AttachOptions) => LinkGroup;
   attachAllAsync: (entries: readonly AttachEntry[], options?: AttachOptions) => Promise<LinkGroup>;
   untilGone: (id: number, options?: WaitOptions) => Promise<void>;

@@ -56,7 +56,10 @@ Deno.test("a grant for another path is too narrow, and the message says for whic
 
 Deno.test("a file that is not the library is refused by name", async () => {
   const other = Deno.build.arch === "x86_64" ? aarch64 : x86_64;
-  const cases = { text: new TextEncoder().encode("no library"), "another architecture": Uint8Array.fromBase64(other.base64) };
+  const cases = {
+    text: new TextEncoder().encode("no library"),
+    "another architecture": Uint8Array.fromBase64(other.base64),
+  };
   for (const [what, content] of Object.entries(cases)) {
     using file = new File(content);
     const { output } = await runScript(setPath(file.path) + CALL, ["--allow-ffi"]);

@@ -32,7 +32,7 @@ const CASES: [string, BpfLinkInfo, ReturnType<typeof readInfo>][] = [
   ],
   [
     "a kprobe_multi link whose addresses are hidden",
-    { ...head, type: "kprobe_multi", flags: 1, functions: [{ addr: 0n, cookie: 2n }, { addr: 0n }] },
+    { ...head, type: "kprobe_multi", count: 2, flags: 1, functions: [{ addr: 0n, cookie: 2n }, { addr: 0n }] },
     { ...base, type: "kprobe_multi", count: 2, retprobe: true, addresses: [{ cookie: 2n }, {}] },
   ],
   [
@@ -41,6 +41,7 @@ const CASES: [string, BpfLinkInfo, ReturnType<typeof readInfo>][] = [
       ...head,
       type: "uprobe_multi",
       path: "/f",
+      count: 2,
       flags: 0,
       pid: 3,
       places: [{ offset: 1n, refCtrOffset: 2n, cookie: 3n }, { offset: 4n, refCtrOffset: 0n, cookie: 0n }],

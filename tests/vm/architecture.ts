@@ -1,0 +1,37 @@
+/** What differs between the processors that machines have. */
+export interface Architecture {
+  /** Debian's name of it. */
+  readonly name: "amd64" | "arm64";
+  /** The emulator, and the package that has it. */
+  readonly qemu: string;
+  readonly package: string;
+  /** Options of the emulator: the machine, and a second serial port. */
+  readonly machine: readonly string[];
+  readonly port: readonly string[];
+  /** The kernel's console, and what it calls the second port. */
+  readonly console: string;
+  readonly portName: string;
+}
+
+export const AMD64: Architecture = {
+  name: "amd64",
+  qemu: "qemu-system-x86_64",
+  package: "qemu-system-x86",
+  // all processors in one thread: with a thread each, the kernel's patching of its own code crashes now and then
+  machine: ["-accel", "tcg,thread=single", "-cpu", "max"],
+  port: ["-serial", "stdio"],
+  // on a busy host the kernel would find that its timer does not work
+  console: "console=ttyS0 no_timer_check",
+  portName: "ttyS1",
+};
+
+export const ARM64: Architecture = {
+  name: "arm64",
+  qemu: "qemu-system-aarch64",
+  package: "qemu-system-arm",
+  // of all processors that it knows, not the newest: emulated pointer authentication is slow
+  machine: ["-M", "virt", "-accel", "tcg,thread=multi", "-cpu", "cortex-a72"],
+  port: ["-chardev", "stdio,id=output", "-device", "pci-serial,chardev=output"],
+  console: "console=ttyAMA0",
+  portName: "ttyS0",
+};

@@ -1,0 +1,74 @@
+/**
+ * Runs the tests on other kernels: `deno task test:vm [KERNEL | arm64]… [FILE | NAME]…`.
+ *
+ * Whatever is not the number of a kernel picks tests, as for `deno task test`. A machine that hangs, panics or loses
+ * its console is a failure, with what its kernel said. Ends with a line for each kernel, and one for all.
+ */
+import { runOn } from "./machine.ts";
+
+Deno.chdir(new URL("../..", import.meta.url));
+
+const KERNELS = ["5.10", "6.1", "6.12", "6.18", "7.3"];
+const TIMEOUT_SECONDS = 1800;
+/** Machines that run at the same time; each keeps one processor busy. */
+const LANES = Math.min(2, navigator.hardwareConcurrency);
+/** An emulated processor is slow: the races and lives that make a run on the host long are fewer here. */
+const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=500"];
+
+interface Result {
+  readonly series: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly seconds: number;
+}
+
+const isKernel = (arg: string) => arg === "arm64" || /^\d+\.\d+$/.test(arg);
+const kernels = Deno.args.filter(isKernel);
+const picks = Deno.args.filter((arg) => !isKernel(arg));
+// the types were checked outside, where that is faster
+const command = ["env", ...SETTINGS, "deno", "run", "-A", "--no-check", "tests/run.ts", "--no-check", ...picks];
+if (!picks.some((pick) => /_test|^tests\//.test(pick))) command.push("tests/unit/", "tests/kernel/", "tests/doc/");
+
+console.log("QEMU emulates the machines; KVM is not used");
+const waiting = kernels.length > 0 ? kernels : [...KERNELS];
+const results: Result[] = [];
+await Promise.all(Array.from({ length: LANES }, async () => {
+  for (let series; (series = waiting.shift()) !== undefined;) results.push(await testOn(series));
+}));
+
+const number = new Intl.Collator("en", { numeric: true });
+results.sort((a, b) => number.compare(a.series, b.series));
+console.log("\nkernel  passed  failed  skipped  seconds");
+for (const { series, passed, failed, skipped, seconds } of results) {
+  const columns = [[passed, 8], [failed, 8], [skipped, 9], [seconds, 9]] as const;
+  console.log(series.padEnd(6) + columns.map(([value, width]) => String(value).padStart(width)).join(""));
+}
+const sum = (column: "passed" | "failed" | "skipped") => results.reduce((total, result) => total + result[column], 0);
+console.log(`${sum("passed")} passed, ${sum("failed")} failed, ${sum("skipped")} skipped`);
+Deno.exit(sum("failed") > 0 ? 1 : 0);
+
+async function testOn(series: string): Promise<Result> {
+  console.log(`${series}: starts`);
+  const start = performance.now();
+  const print = linePrinter(`${series}: `);
+  const { status, output, console: log } = await runOn(series, command, TIMEOUT_SECONDS, print)
+    .catch((error) => ({ status: undefined, output: "", console: String(error) }));
+  const seconds = Math.round((performance.now() - start) / 1000);
+  if (status === undefined) console.log(`Linux ${series} failed at "${output.split("\n").at(-1)}":\n${log}`);
+  const counts = [...output.matchAll(/^(\d+) passed, (\d+) failed, (\d+) skipped/gm)].at(-1);
+  const [passed = 0, failed = 0, skipped = 0] = counts?.slice(1).map(Number) ?? [];
+  // a run that broke off has counted no failure
+  return { series, passed, failed: status === 0 && counts ? failed : Math.max(failed, 1), skipped, seconds };
+}
+
+/** Prints what comes in pieces line by line, so that machines do not mix their lines. */
+function linePrinter(prefix: string): (piece: Uint8Array) => void {
+  const decoder = new TextDecoder();
+  let rest = "";
+  return (piece) => {
+    const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) console.log(prefix + line);
+  };
+}

@@ -1,0 +1,54 @@
+/** The programs that a machine has besides its kernel. */
+import type { Architecture } from "./architecture.ts";
+import { capture, run, which } from "./command.ts";
+import { CACHE, Debian, exists, filesIn } from "./debian.ts";
+
+/** Files by their paths in the machine. */
+export type Files = ReadonlyMap<string, string>;
+
+const BUSYBOX = "/busybox/busybox";
+/** What tests call that busybox has not. */
+const PROGRAMS = ["unshare", "setpriv"];
+
+/** Deno's newest release that the registry has for arm64. */
+const DENO = "2.9.5";
+const PACKAGES = ["busybox-static", "libc6", "libgcc-s1", "libcap-ng0", "util-linux"];
+
+/** Deno, busybox and what else tests call, with the libraries of all. */
+export async function userland({ name }: Architecture): Promise<Files> {
+  return name === "amd64" ? await ofThisMachine() : await ofDebian(name);
+}
+
+async function ofThisMachine(): Promise<Files> {
+  const files = new Map([[BUSYBOX, (await which("busybox"))!]]);
+  const programs = await Promise.all(PROGRAMS.map(async (program) => (await which(program))!));
+  for (const program of [Deno.execPath(), ...programs]) {
+    files.set(program, program);
+    for (const [library] of (await capture("ldd", [program])).matchAll(/\/\S+/g)) {
+      const path = library.replace(/:$/, "");
+      files.set(path, path);
+    }
+  }
+  return files;
+}
+
+async function ofDebian(architecture: Architecture["name"]): Promise<Files> {
+  const folder = `${CACHE}/userland-${architecture}`;
+  if (!exists(folder)) {
+    console.log(`Fetching programs for ${architecture}`);
+    using debian = await Debian.open(architecture);
+    const unpacked = await debian.unpack(PACKAGES);
+    const deno = `deno-linux-${architecture}-glibc-${DENO}.tgz`;
+    await run("npm", ["pack", "--silent", `@deno/linux-${architecture}-glibc@${DENO}`], debian.work);
+    await run("tar", ["-xzf", deno, "-C", unpacked], debian.work);
+    Deno.renameSync(unpacked, folder);
+  }
+  const files = new Map([[Deno.execPath(), `${folder}/package/deno`]]);
+  for (const path of filesIn(folder)) {
+    const inside = path.slice(folder.length).replace(/^\/usr\/lib\//, "/lib/");
+    if (inside === "/bin/busybox") files.set(BUSYBOX, path);
+    if (PROGRAMS.some((program) => inside === `/usr/bin/${program}`)) files.set(inside, path);
+    if (/^\/lib\/([^/]+-linux-gnu\/)?[^/]+\.so(\.\d+)*$/.test(inside)) files.set(inside, path);
+  }
+  return files;
+}
