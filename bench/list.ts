@@ -1,0 +1,101 @@
+/** Listing and watching many links. */
+import { Link, type Program } from "../mod.ts";
+import { PinDirectory } from "../tests/fixture/bpffs.ts";
+import { taskIterator } from "../tests/fixture/programs.ts";
+import { delay } from "../tests/fixture/wait.ts";
+import { median, type Row, type Rows, type Surroundings } from "./table.ts";
+import { time } from "./start.ts";
+import { Twin } from "./twin.ts";
+
+const LINKS = 10_000, ROUNDS = 31;
+const WATCHED = 1_000, TICKS = 301;
+
+/** Rows for a listing in a process that goes on, one in a process of its own, and a look of a watcher. */
+export const list: Record<string, Rows> = {
+  async *list({ cgroup, twin }): AsyncGenerator<Row> {
+    using program = taskIterator("t");
+    using _links = manyLinks(program, LINKS);
+    await using inC = new TwinOf(twin, cgroup);
+    const times: { ours: number; theirs: number }[] = [];
+    for (let round = -3; round < ROUNDS; round++) {
+      const start = performance.now();
+      let count = 0;
+      for await (const _ of Link.infos({ source: "iterator" })) count++;
+      const ours = performance.now() - start;
+      if (count < LINKS) throw new Error(`${count} links`);
+      const theirs = await inC.walk();
+      if (round >= 0) times.push({ ours, theirs });
+    }
+    yield compare(`Link.infos(), ${LINKS} links`, times, 1 / 12);
+  },
+  async *list_start({ cgroup, twin, scratch }): AsyncGenerator<Row> {
+    using program = taskIterator("t");
+    using _links = manyLinks(program, LINKS);
+    await using inC = new TwinOf(twin, cgroup);
+    const times: { ours: number; theirs: number }[] = [];
+    for (let round = -2; round < ROUNDS; round++) {
+      const { ms: empty } = await time("empty", scratch), { ms: whole } = await time("list", scratch);
+      const theirs = await inC.walk();
+      if (round >= 0) times.push({ ours: whole - empty, theirs });
+    }
+    yield compare("  as a process, without Deno's own start", times, 1 / 3);
+  },
+  async *watch(): AsyncGenerator<Row> {
+    using program = taskIterator("t");
+    using _links = manyLinks(program, WATCHED);
+    using watcher = Link.watch({ source: "iterator", intervalMs: 1 });
+    for (let told = 0; told < WATCHED; told++) await watcher.next();
+    const times: number[] = [];
+    for (let tick = 0; tick < TICKS; tick++) {
+      using _change = Link.attach(program, { type: "iter" });
+      await delay(2); // the next look is due
+      const start = performance.now();
+      await watcher.next();
+      times.push((performance.now() - start) * 1000);
+      _change.close();
+      await delay(2);
+      await watcher.next();
+    }
+    yield { what: `a look of Link.watch(), ${WATCHED} links`, figure: median(times), unit: "us", bound: 300 };
+  },
+};
+
+function compare(what: string, times: { ours: number; theirs: number }[], bound: number): Row {
+  const ratio = median(times.map(({ ours, theirs }) => ours / theirs));
+  return {
+    what,
+    against: `C ${median(times.map(({ theirs }) => theirs)).toFixed(1)} ms`,
+    ours: `${median(times.map(({ ours }) => ours)).toFixed(1)} ms`,
+    figure: ratio,
+    unit: "x",
+    bound,
+    note: `${(1 / ratio).toFixed(1)} times as fast, at least ${(1 / bound).toFixed(0)} wanted`,
+  };
+}
+
+/** Links that wait for nothing, until the end of the scope. */
+function manyLinks(program: Program, count: number): Disposable {
+  const stack = new DisposableStack();
+  for (let i = 0; i < count; i++) stack.use(Link.attach(program, { type: "iter" }));
+  return stack;
+}
+
+/** The same in C. */
+class TwinOf implements AsyncDisposable {
+  readonly #pins = new PinDirectory();
+  readonly #twin: Twin;
+
+  constructor(binary: Surroundings["twin"], cgroup: string) {
+    this.#twin = new Twin(binary, cgroup, this.#pins.pin("walk"));
+  }
+
+  /** Milliseconds for a walk over all links. */
+  async walk(): Promise<number> {
+    return await this.#twin.round("walk", 1) / 1e6;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#twin[Symbol.asyncDispose]();
+    this.#pins[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,24 @@
+/** All rows, by name. As a script: prints those that are named, in surroundings that `run.ts` made. */
+import { calls } from "./calls.ts";
+import { cycles } from "./cycles.ts";
+import { list } from "./list.ts";
+import { loop } from "./loop.ts";
+import { size } from "./size.ts";
+import { start } from "./start.ts";
+import { printRow, type Rows } from "./table.ts";
+
+/** The lines of the table that each name stands for. */
+export const ROWS: Record<string, Rows> = { ...calls, ...list, ...start, ...loop, ...size, ...cycles };
+
+/** The names of those that compare microseconds, and so want a processor for themselves. */
+export const pinned: ReadonlySet<string> = new Set(Object.keys({ ...calls, ...list }));
+
+/** The names of those that wait, and must not wait for other processes. */
+export const urgent: ReadonlySet<string> = new Set(Object.keys(loop));
+
+if (import.meta.main) {
+  const [cgroup, twin, scratch, ...names] = Deno.args as [string, string, string, ...string[]];
+  for (const name of names) {
+    for await (const row of ROWS[name]!({ cgroup, twin, scratch })) printRow(row);
+  }
+}

@@ -1,0 +1,3 @@
+import { Link } from "../../mod.ts";
+
+await Link.infos().next();

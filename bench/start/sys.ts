@@ -1,0 +1,3 @@
+import { linkGetNextId } from "../../lib/sys/mod.ts";
+
+linkGetNextId(0);

@@ -1,0 +1,145 @@
+// The C side of `deno task bench`: the same work with libbpf's low-level calls.
+//
+//   twin CGROUP PIN [threaded]
+//
+// Reads lines "OPERATION COUNT" and answers each with the nanoseconds that one operation took. `threaded` starts a
+// second thread, which sleeps: from then on the kernel counts references to fds, as it does in every Deno process.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int checked(int result, const char *what) {
+    if (result < 0) {
+        fprintf(stderr, "twin: %s: %s\n", what, strerror(errno));
+        exit(1);
+    }
+    return result;
+}
+
+static int load(enum bpf_prog_type type, enum bpf_attach_type attach_type, __u32 btf_id, int answer) {
+    const struct bpf_insn instructions[] = {
+        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = answer },
+        { .code = BPF_JMP | BPF_EXIT },
+    };
+    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = attach_type, .attach_btf_id = btf_id);
+    return checked(bpf_prog_load(type, NULL, "GPL", instructions, 2, &options), "load");
+}
+
+static const char *pin_path;
+static int cgroup, programs[2], held, iterator, link_fd;
+static __u32 link_id;
+
+static int attach(void) {
+    return checked(bpf_link_create(programs[0], cgroup, BPF_CGROUP_INET_EGRESS, NULL), "create");
+}
+
+static void next_id(void) {
+    __u32 id;
+    checked(bpf_link_get_next_id(link_id - 1, &id), "next id");
+    if (id != link_id) exit(2);
+}
+
+static void fd_by_id(void) { close(checked(bpf_link_get_fd_by_id(link_id), "fd by id")); }
+
+static void update(void) {
+    held ^= 1;
+    checked(bpf_link_update(link_fd, programs[held], NULL), "update");
+}
+
+static void update_expected(void) {
+    LIBBPF_OPTS(bpf_link_update_opts, options, .flags = BPF_F_REPLACE, .old_prog_fd = programs[held]);
+    held ^= 1;
+    checked(bpf_link_update(link_fd, programs[held], &options), "update with expected old");
+}
+
+static void info(void) {
+    struct bpf_link_info info = {};
+    __u32 size = sizeof info;
+    checked(bpf_obj_get_info_by_fd(link_fd, &info, &size), "info");
+    if (info.id != link_id || info.cgroup.cgroup_id == 0) exit(2);
+}
+
+static void pin(void) {
+    checked(bpf_obj_pin(link_fd, pin_path), "pin");
+    checked(unlink(pin_path), "unlink");
+}
+
+static void create(void) {
+    int fd = attach();
+    checked(bpf_link_detach(fd), "detach");
+    close(fd);
+}
+
+static void iter(void) { close(checked(bpf_link_create(iterator, 0, BPF_TRACE_ITER, NULL), "create iter")); }
+
+// Every link of the machine with its info; the names of iterators and tracepoints take a second call.
+static void walk(void) {
+    for (__u32 id = 0; bpf_link_get_next_id(id, &id) == 0;) {
+        int fd = bpf_link_get_fd_by_id(id);
+        if (fd < 0) continue; // it ended, or is just being made
+        char name[128];
+        struct bpf_link_info told = {};
+        __u32 size = sizeof told;
+        checked(bpf_obj_get_info_by_fd(fd, &told, &size), "info");
+        if (told.type == BPF_LINK_TYPE_ITER || told.type == BPF_LINK_TYPE_RAW_TRACEPOINT) {
+            memset(&told, 0, sizeof told);
+            told.iter.target_name = (__u64)(unsigned long)name; // and of tracepoints: they lie at the same place
+            told.iter.target_name_len = sizeof name;
+            checked(bpf_obj_get_info_by_fd(fd, &told, &size), "name");
+        }
+        close(fd);
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} operations[] = {
+    { "next_id", next_id }, { "fd_by_id", fd_by_id }, { "update", update }, { "update_expected", update_expected },
+    { "info", info },       { "pin", pin },           { "create", create }, { "iter", iter },
+    { "walk", walk },
+};
+
+static double nanoseconds(void (*run)(void), long count) {
+    struct timespec start, end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (long i = 0; i < count; i++) run();
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return ((end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec)) / count;
+}
+
+static void *sleep_on(void *nothing) {
+    for (;;) pause();
+    return nothing;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) return 2;
+    pthread_t thread;
+    if (argc > 3 && pthread_create(&thread, NULL, sleep_on, NULL) != 0) return 1;
+    cgroup = checked(open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC), argv[1]);
+    pin_path = argv[2];
+    for (int i = 0; i < 2; i++) programs[i] = load(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_EGRESS, 0, 1);
+    int task = checked(libbpf_find_vmlinux_btf_id("task", BPF_TRACE_ITER), "iterator of tasks");
+    iterator = load(BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER, task, 0);
+    link_fd = attach();
+    struct bpf_link_info made = {};
+    __u32 size = sizeof made;
+    checked(bpf_obj_get_info_by_fd(link_fd, &made, &size), "info");
+    link_id = made.id;
+
+    char name[32];
+    for (long count; scanf("%31s %ld", name, &count) == 2;) {
+        for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
+            if (strcmp(operations[i].name, name) == 0) printf("%f\n", nanoseconds(operations[i].run, count));
+        fflush(stdout);
+    }
+}
