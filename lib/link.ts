@@ -30,7 +30,7 @@ import type { Program } from "./program.ts";
 import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./sys/check.ts";
 import { iterCreate } from "./sys/iter.ts";
 import { detachError, isLink, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync } from "./sys/link.ts";
-import { linkGetId, linkGetInfoByFd } from "./sys/link_info.ts";
+import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
 import { close, closeAsync, closeIfOpen, duplicateFd, read, readAsync } from "./sys/system.ts";
 import type { LinkType } from "./uapi/types.ts";
@@ -176,7 +176,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   ): Promise<Link<LinkTypeOf<K>>> {
     const plan = planAttachment<K>(source, target, checkOptions(options));
     const fd = await attachLater(plan), { signal } = plan.options;
-    if (!signal?.aborted) return Link.#attached(plan, fd);
+    const id = await linkGetIdAsync(fd);
+    if (!signal?.aborted) return Link.#attached(plan, fd, id);
     await tryDetachAndCloseAsync(fd);
     throw signal.reason;
   }
@@ -452,9 +453,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     return findHolders(ids.map((id, i) => checkU32(id, `ids[${i}]`)));
   }
 
-  static #attached<K extends TargetType>(plan: AttachmentPlan<K>, fd: number): Link<LinkTypeOf<K>> {
+  static #attached<K extends TargetType>(plan: AttachmentPlan<K>, fd: number, id = 0): Link<LinkTypeOf<K>> {
     const { kind, target, options: { signal, onClose } } = plan;
-    const link = new Link(fd, kind.linkType, 0, true, onClose);
+    const link = new Link(fd, kind.linkType, id, true, onClose);
     link.#inOwnNetns = !("netns" in target && target.netns !== undefined);
     if (signal !== undefined) link.#endOn(signal);
     return link;
@@ -768,6 +769,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   release(): number {
     void this.fd; // throws if the handle is closed
+    void this.id; // it stays readable
     return this.#leave();
   }
 
@@ -779,6 +781,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   close(): void {
     if (this.#fd < 0) return this.#throwFailure();
+    void this.id; // it stays readable
     const fd = this.#leave();
     if (this.#onClose === "keep") return close(fd);
     try {
@@ -796,6 +799,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   async closeAsync(): Promise<void> {
     if (this.#fd < 0) return this.#throwFailure();
     const fd = this.#leave();
+    if (this.#id === 0) this.#id = await linkGetIdAsync(fd) ?? 0;
     if (this.#onClose === "keep") return await closeAsync(fd);
     this.#end = "detaching";
     this.#settleEnd(await tryDetachAndCloseAsync(fd));
@@ -822,7 +826,6 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** Marks the handle closed and returns the fd. */
   #leave(): number {
     const fd = this.#fd;
-    if (this.#id === 0) this.#id = linkGetId(fd) ?? 0; // it stays readable
     this.#fd = -1;
     untrack(fd);
     if (this.#registered) remembered(this);

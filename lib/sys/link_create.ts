@@ -73,6 +73,7 @@ export interface LinkCreateOptions {
 
 const LARGEST = link_create.uprobe_multi.sizeof;
 const create = new Request(LARGEST, 1024);
+const createPlain = new Request(link_create.target_btf_id); // without options: nothing to reset between two calls
 
 /**
  * Attaches a program and returns the link that holds the attachment.
@@ -141,12 +142,10 @@ export function linkCreate(
   options?: LinkCreateOptions,
 ): number {
   const number = attachTypeNumber(attachType, "attachType");
-  return settle(
-    attachType,
-    number,
-    options,
-    encode(create, progFd, targetFd, number, options).bpf(Command.LINK_CREATE),
-  );
+  const request = options === undefined
+    ? encodePlain(progFd, targetFd, number)
+    : encode(create, progFd, targetFd, number, options);
+  return settle(attachType, number, options, request.bpf(Command.LINK_CREATE));
 }
 
 /**
@@ -210,6 +209,19 @@ function settle(
 
 const INTERFACE_TARGETS = ["xdp", "tcx", "netkit"];
 
+/** The most frequent request, which an asynchronous call never makes. */
+function encodePlain(progFd: number, targetFd: number, attachType: number): Request {
+  return createPlain
+    .u32(link_create.prog_fd, checkFd(progFd, "progFd"))
+    .u32(link_create.target_fd, checkTarget(targetFd))
+    .u32(link_create.attach_type, attachType);
+}
+
+/** -1 asks whether program and attach type fit: EBADF says yes. */
+function checkTarget(targetFd: unknown): number {
+  return checkInteger(targetFd, "targetFd", -1, 0x7fffffff);
+}
+
 /** Passes only as many bytes of the attr as are used: an older kernel refuses what it does not know. */
 function encode(
   request: Request,
@@ -221,8 +233,7 @@ function encode(
   request.reset(link_create.target_btf_id) // all before, which every type has
     .fd(link_create.prog_fd, checkFd(progFd, "progFd"))
     .u32(link_create.attach_type, attachType);
-  // -1 asks whether program and attach type fit: EBADF says yes
-  const target = checkInteger(targetFd, "targetFd", -1, 0x7fffffff);
+  const target = checkTarget(targetFd);
   if (target <= 0 || INTERFACE_TARGETS.includes(linkTypeOf(attachType))) {
     request.u32(link_create.target_ifindex, target);
   } else {

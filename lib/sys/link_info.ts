@@ -155,8 +155,12 @@ class Question implements Answer {
     this.#request.u32(info_by_fd.bpf_fd, fd).u32(info_by_fd.info_len, SIZE);
     return this.#request.bpf(Command.OBJ_GET_INFO_BY_FD);
   }
+  askAsync(fd: number): Promise<number> {
+    this.#request.u32(info_by_fd.bpf_fd, fd).u32(info_by_fd.info_len, SIZE);
+    return this.#request.bpfAsync(Command.OBJ_GET_INFO_BY_FD);
+  }
   clear(): this {
-    this.#request.bytes(this.#at, SIZE).fill(0);
+    this.#request.clear(this.#at, SIZE);
     return this;
   }
   u32(at: number): number {
@@ -248,6 +252,15 @@ export function linkWalk(startId: number): BpfLinkInfo[] {
 /** The id of a link alone; undefined if the fd is none (any more). */
 export function linkGetId(linkFd: number): number | undefined {
   return plain.clear().ask(linkFd) < 0 ? undefined : plain.u32(bpf_link_info.id);
+}
+
+/**
+ * The same on another thread: the info of a tcx or netkit link waits for whoever changes interfaces just then. The fd
+ * must stay open until the promise is settled.
+ */
+export async function linkGetIdAsync(linkFd: number): Promise<number | undefined> {
+  const question = new Question();
+  return await question.askAsync(linkFd) < 0 ? undefined : question.u32(bpf_link_info.id);
 }
 
 function ask(question: Question, fd: number): Question {

@@ -6,6 +6,10 @@ import { checkFd, checkString, checkU32 } from "./check.ts";
 import { explainFree } from "./diagnose.ts";
 import { Request } from "./request.ts";
 
+const PATH_SIZE = 4104; // room for a path that is too long, which the kernel is to refuse
+const pinning = new Request(obj_pin.sizeof, obj_pin.sizeof + 8 + PATH_SIZE);
+const PATH = pinning.room(obj_pin.pathname, PATH_SIZE);
+
 /**
  * Pins a link, program or map: gives it a path on a bpf file system, which keeps it alive without any process.
  *
@@ -35,9 +39,8 @@ import { Request } from "./request.ts";
  * ```
  */
 export function objPin(fd: number, path: string): void {
-  const request = new Request(obj_pin.sizeof, 512).u32(obj_pin.bpf_fd, checkFd(fd, "fd"));
-  request.string(obj_pin.pathname, checkString(path, "path"));
-  const result = request.bpf(Command.OBJ_PIN);
+  pinning.u32(obj_pin.bpf_fd, checkFd(fd, "fd")).u32(obj_pin.file_flags, 0);
+  const result = pinning.text(PATH, PATH_SIZE, checkString(path, "path")).bpf(Command.OBJ_PIN);
   if (result < 0) {
     throw new BpfError(-result, {
       action: `Cannot pin to "${path}"`,
@@ -75,9 +78,8 @@ export function objPin(fd: number, path: string): void {
  * ```
  */
 export function objGet(path: string, fileFlags = 0): number {
-  const request = new Request(obj_pin.sizeof, 512).u32(obj_pin.file_flags, checkU32(fileFlags, "fileFlags"));
-  request.string(obj_pin.pathname, checkString(path, "path"));
-  const result = request.bpf(Command.OBJ_GET);
+  pinning.u32(obj_pin.bpf_fd, 0).u32(obj_pin.file_flags, checkU32(fileFlags, "fileFlags"));
+  const result = pinning.text(PATH, PATH_SIZE, checkString(path, "path")).bpf(Command.OBJ_GET);
   if (result >= 0) return result;
   throw new BpfError(-result, {
     action: `Cannot open pin "${path}"`,
