@@ -32,6 +32,7 @@ import { iterCreate } from "./sys/iter.ts";
 import { detachError, isLink, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync } from "./sys/link.ts";
 import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
+import { loadedIterator } from "./sys/shared_iterator.ts";
 import { close, closeAsync, closeIfOpen, duplicateFd, read, readAsync } from "./sys/system.ts";
 import type { LinkType } from "./uapi/types.ts";
 import { updateLink } from "./update.ts";
@@ -333,6 +334,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     const { types, signal } = options;
     for (let id = linkGetNextId(0); id !== undefined; id = linkGetNextId(id)) {
       signal?.throwIfAborted();
+      if (id === loadedIterator()?.linkId) continue; // ours, and nobody's business
       const link = Link.#openIfThere(id);
       if (link === undefined) continue;
       if (types === undefined || types.includes(link.type)) yield link;

@@ -167,6 +167,7 @@ sourceTest("our own iterator is in no listing", {}, async () => {
   const { linkId } = loadedIterator()!;
   for (const source of SOURCES) for await (const { id } of Link.infos({ source })) ids.add(id);
   assert(!ids.has(linkId));
+  for await (using link of Link.all()) assertNotEquals(link.id, linkId);
   assertEquals(Link.open(linkId)[Symbol.dispose](), undefined, "it is there");
 });
 
