@@ -6,6 +6,7 @@ import { checkKeys, checkString, checkU32, kindOf } from "./sys/check.ts";
 import type { ProgLoadOptions } from "./sys/program.ts";
 import { btfFindInProgram } from "./sys/program_btf.ts";
 import { close } from "./sys/system.ts";
+import { ENOENT } from "./uapi/errno.ts";
 import type { AttachType, ProgramType } from "./uapi/types.ts";
 
 /** The option `attachTo` of {@linkcode Program.load}. */
@@ -98,7 +99,7 @@ function findInModules(kind: BtfKind, name: string): ReturnType<typeof btfFindIn
 }
 
 function nothing(what: string, meaning: string): BpfError {
-  return new BpfError(2, {
+  return new BpfError(ENOENT, {
     action: `Cannot load ${what}`,
     command: "btf",
     reason: "unsupported",

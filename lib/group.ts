@@ -8,6 +8,7 @@ import { checkPinnable, directoryOf } from "./pin.ts";
 import { checkKeys, checkPath, kindOf } from "./sys/check.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { close, lock, open, rename } from "./sys/system.ts";
+import { EEXIST } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/types.ts";
 
 /** What the functions here need of the class, which imports them. */
@@ -318,7 +319,7 @@ function isTaken(error: unknown): boolean {
 
 function another(old: Link, { file, place }: Wanted): BpfError {
   const info = old.info(), isTold = !("event" in info && info.event === "unknown");
-  return new BpfError(17, {
+  return new BpfError(EEXIST, {
     action: `Cannot pin a link to ${place} as "${file}"`,
     command: "OBJ_PIN",
     reason: "mismatch",

@@ -19,6 +19,7 @@ import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
 import { xdpQuery } from "./sys/rtnetlink.ts";
 import { close, inode, open } from "./sys/system.ts";
 import { BPF_F_QUERY_EFFECTIVE } from "./uapi/constants.ts";
+import { EBADF, EOPNOTSUPP } from "./uapi/errno.ts";
 import { attachTypeNumber } from "./uapi/types.ts";
 
 /** A place that can be asked what is attached to it: the target of a link, without a position. */
@@ -192,7 +193,6 @@ export class Hook {
 }
 
 const TYPES = ["tcx", "netkit", "cgroup", "netns", "sockmap", "xdp"] as const;
-const EBADF = 9, EOPNOTSUPP = 95;
 
 function withoutRevision(type: string): BpfError {
   return new BpfError(EOPNOTSUPP, {

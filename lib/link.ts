@@ -34,6 +34,7 @@ import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
 import { loadedIterator } from "./sys/shared_iterator.ts";
 import { close, closeAsync, closeIfOpen, duplicateFd, read, readAsync } from "./sys/system.ts";
+import { EINVAL, EOPNOTSUPP } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/types.ts";
 import { updateLink } from "./update.ts";
 import { poll, type WaitOptions } from "./wait.ts";
@@ -51,7 +52,6 @@ export interface AttachOptions {
 }
 
 const ON_CLOSE = ["detach", "keep"] as const;
-const EOPNOTSUPP = 95;
 const MAX_ID = 0x7fffffff;
 
 /** Types whose LINK_DETACH gave EOPNOTSUPP: it would give it again. */
@@ -488,7 +488,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (isLink(fd)) return Link.#opened(fd);
     close(fd);
     const hint = "programs and maps have classes of their own";
-    throw new BpfError(22, { action, command: "LINK_UPDATE", reason: "mismatch", meaning: "it is no link", hint });
+    throw new BpfError(EINVAL, { action, command: "LINK_UPDATE", reason: "mismatch", meaning: "it is no link", hint });
   }
 
   /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */

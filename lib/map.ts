@@ -19,6 +19,7 @@ import { objGet } from "./sys/object.ts";
 import { RingReader } from "./sys/ring.ts";
 import { close, duplicateFd } from "./sys/system.ts";
 import { BPF_F_LINK } from "./uapi/constants.ts";
+import { EINVAL, ENOENT } from "./uapi/errno.ts";
 import type { MapType } from "./uapi/types.ts";
 
 /** What {@linkcode BpfMap.create} makes. */
@@ -93,7 +94,6 @@ const NEVER_PREALLOCATED: readonly MapType[] = [
 
 const BPF_F_NO_PREALLOC = 1;
 const BPF_NOEXIST = 1, BPF_EXIST = 2;
-const EINVAL = 22;
 /** About how many bytes of elements are read at once. */
 const PART = 64 * 1024;
 const MOST = 256 * 1024; // elements
@@ -524,7 +524,7 @@ function structOptions({ type, struct, link }: MapCreateOptions): StructOps | un
   const name = `bpf_struct_ops_${checkString(struct, "options.struct")}`;
   const typeId = btfFind("struct", name), size = btfStructSize(name);
   if (typeId === undefined || size === undefined) {
-    throw new BpfError(2, {
+    throw new BpfError(ENOENT, {
       action: `Cannot create struct_ops map for "${struct}"`,
       command: "btf",
       reason: "unsupported",

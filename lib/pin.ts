@@ -3,8 +3,7 @@ import { BpfError } from "./error.ts";
 import { checkPath } from "./sys/check.ts";
 import { objGet, objPin } from "./sys/object.ts";
 import { close, isOnBpffs, unlink } from "./sys/system.ts";
-
-const EPERM = 1;
+import { EEXIST, EPERM } from "./uapi/errno.ts";
 
 /** Pins an fd and returns the path as it is remembered. */
 export function pin(fd: number, path: string | URL): string {
@@ -56,7 +55,7 @@ export function unpin(path: string, what: string, isOurs: (fd: number) => boolea
   const fd = objGet(path);
   try {
     if (!isOurs(fd)) {
-      throw new BpfError(17, {
+      throw new BpfError(EEXIST, {
         action: `Cannot unpin ${what}`,
         command: "unlinkat",
         reason: "mismatch",

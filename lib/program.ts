@@ -7,6 +7,7 @@ import { BpfError } from "./error.ts";
 import { objGet } from "./sys/object.ts";
 import { isProgram, progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
 import { close, deviceIndex, duplicateFd } from "./sys/system.ts";
+import { EINVAL } from "./uapi/errno.ts";
 import type { AttachType, ProgramType } from "./uapi/types.ts";
 
 /** What {@linkcode Program.load} loads. */
@@ -235,7 +236,7 @@ export class Program implements Disposable {
   static #adopt(fd: number, action: string): Program {
     if (isProgram(fd)) return new Program(fd);
     close(fd);
-    throw new BpfError(22, {
+    throw new BpfError(EINVAL, {
       action,
       command: "PROG_BIND_MAP",
       reason: "mismatch",

@@ -9,6 +9,7 @@ import { checkKeys } from "./sys/check.ts";
 import { linkUpdate } from "./sys/link.ts";
 import { programFits } from "./sys/link_create.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
+import { EINVAL } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/types.ts";
 
 type Source = Program | BpfMap;
@@ -37,7 +38,7 @@ export function updateLink(
 function checkFit(linkFd: number, { fd, id, type }: Program): void {
   const info = linkGetInfoByFd(linkFd);
   if (info.type !== "cgroup" || info.cgroupId === 0n || programFits(fd, info.attachType)) return;
-  throw new BpfError(22, {
+  throw new BpfError(EINVAL, {
     action: "Cannot update link",
     command: "LINK_UPDATE",
     reason: "mismatch",

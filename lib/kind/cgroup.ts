@@ -6,6 +6,7 @@ import type { BpfLinkInfo } from "../sys/mod.ts";
 import { progQuery } from "../sys/prog_query.ts";
 import { close } from "../sys/system.ts";
 import { BPF_F_PREORDER } from "../uapi/constants.ts";
+import { EOPNOTSUPP } from "../uapi/errno.ts";
 import type { AttachType, CgroupAttachType } from "../uapi/types.ts";
 import { type Attachment, attachTypeOf, openTarget } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
@@ -42,7 +43,6 @@ export interface CgroupInfo extends LinkInfoBase {
   attachType: CgroupAttachType;
 }
 
-const EOPNOTSUPP = 95;
 const KEYS = ["type", "cgroup", "attachType", "position", "preorder", "expectedRevision"];
 
 export function prepareCgroup(program: Program, target: CgroupTarget): Attachment {

@@ -8,6 +8,7 @@ import { readTracefs } from "../sys/tracefs.ts";
 import type { Attachment } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
 import { checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./multi.ts";
+import { ENOENT } from "../uapi/errno.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel enters one of many functions, or returns from one; on every CPU and
@@ -118,8 +119,6 @@ function findFunctions(pattern: string): { syms: readonly string[] } | { addrs: 
     hint: "available_filter_functions in tracefs lists them",
   });
 }
-
-const ENOENT = 2;
 
 export function describeKprobeMulti({ symbols, pattern, addresses, retprobe }: KprobeMultiTarget & Places): string {
   const which = pattern === undefined

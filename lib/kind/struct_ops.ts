@@ -9,6 +9,7 @@ import type { BpfLinkInfo } from "../sys/mod.ts";
 import { close } from "../sys/system.ts";
 import { type Attachment, mapFd } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
+import { EEXIST } from "../uapi/errno.ts";
 
 /**
  * The programs implement a struct of functions of the kernel, such as a TCP congestion control. What is attached is a
@@ -39,8 +40,6 @@ export function prepareStructOps(map: BpfMap, target: StructOpsTarget): Attachme
 export function describeStructOps(): string {
   return "the kernel's struct_ops";
 }
-
-const EEXIST = 17;
 
 /**
  * Puts another map into a link, and never the one that it holds: on that, kernels stop with a BUG that blocks every

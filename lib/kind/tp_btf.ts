@@ -5,6 +5,7 @@ import { btfFind } from "../sys/btf.ts";
 import { checkKeys, checkU64 } from "../sys/check.ts";
 import { progLoad } from "../sys/program.ts";
 import { close } from "../sys/system.ts";
+import { EINVAL } from "../uapi/errno.ts";
 import type { Attachment } from "./attachment.ts";
 
 /**
@@ -37,7 +38,7 @@ export function prepareTpBtf(program: Program, target: TpBtfTarget): Attachment 
 
 function refusal(program: Program, reason: "invalid" | "unsupported", meaning: string, hint: string): BpfError {
   const action = `Cannot attach program ${program.id} to its tracepoint`;
-  return new BpfError(22, { action, command: "RAW_TRACEPOINT_OPEN", reason, meaning, hint });
+  return new BpfError(EINVAL, { action, command: "RAW_TRACEPOINT_OPEN", reason, meaning, hint });
 }
 
 // call bpf_get_attach_cookie; r0 = 0; exit

@@ -5,6 +5,7 @@ import { checkKeys, checkString, checkU64 } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent } from "../sys/perf_event.ts";
 import { readTracefs } from "../sys/tracefs.ts";
+import { ENOENT } from "../uapi/errno.ts";
 import type { Attachment } from "./attachment.ts";
 import { toEvent } from "./event.ts";
 import type { LinkInfoBase } from "./info.ts";
@@ -49,7 +50,7 @@ export function prepareTracepoint(_program: Program, target: TracepointTarget): 
   const action = `Cannot attach to ${describeTracepoint(target)}`;
   const id = readTracefs(`events/${category}/${name}/id`);
   if (id === undefined) {
-    throw new BpfError(2, {
+    throw new BpfError(ENOENT, {
       action,
       command: "tracefs",
       reason: "invalid",

@@ -5,6 +5,7 @@ import { btfFind } from "../sys/btf.ts";
 import { checkKeys, checkU32, checkU64, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { btfFindInProgram } from "../sys/program_btf.ts";
+import { EINVAL } from "../uapi/errno.ts";
 import type { AttachType } from "../uapi/types.ts";
 import type { Attachment } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
@@ -100,7 +101,7 @@ function loadedFor(program: Program): AttachType {
 /** Before the kernel had cookies for functions, it ignored those of replacements. */
 function refuseLostCookie(program: Program): void {
   if (btfFind("function", "bpf_get_attach_cookie_tracing") !== undefined) return;
-  throw new BpfError(22, {
+  throw new BpfError(EINVAL, {
     action: `Cannot attach program ${program.id} to a function`,
     command: "LINK_CREATE",
     reason: "unsupported",
@@ -112,7 +113,7 @@ function refuseLostCookie(program: Program): void {
 /** The kernel would make a link of another type. */
 function refuseTracepoint(program: Program): void {
   if (expectedAttachTypeOf(program) !== "trace_raw_tp") return;
-  throw new BpfError(22, {
+  throw new BpfError(EINVAL, {
     action: `Cannot attach program ${program.id} to a function`,
     command: "RAW_TRACEPOINT_OPEN",
     reason: "invalid",

@@ -1,13 +1,12 @@
 /** Types by name, in the BTF of the kernel and of its modules: looked up inside the library. */
 import { BpfError } from "../error.ts";
 import { native } from "../ffi/library.ts";
-import { ERRNO } from "../uapi/errno.ts";
+import { ENOENT, ERRNO } from "../uapi/errno.ts";
 import { btfGetFdById, btfGetInfoByFd, btfGetNextId } from "./btf_object.ts";
 import { close } from "./system.ts";
 
 const KERNEL = "/sys/kernel/btf/vmlinux";
 const KINDS = { struct: 4, typedef: 8, function: 12 } as const;
-const ENOENT = 2;
 
 /** What can be looked up. */
 export type BtfKind = keyof typeof KINDS;

@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command, type CommandName } from "../uapi/constants.ts";
+import { ENOENT } from "../uapi/errno.ts";
 import { bpf_btf_info, btf_load, get_id, info_by_fd } from "../uapi/layout.ts";
 import { checkFd, checkInteger, checkKeys, checkU32, kindOf } from "./check.ts";
 import { Request } from "./request.ts";
@@ -107,7 +108,7 @@ export function btfGetNextId(startId: number): number | undefined {
   const request = new Request(get_id.sizeof).u32(get_id.start_id, checkU32(startId, "startId"));
   const result = request.bpf(Command.BTF_GET_NEXT_ID);
   if (result === 0) return request.getU32(get_id.next_id);
-  if (result === -2) return undefined;
+  if (result === -ENOENT) return undefined;
   throw failure(result, "BTF_GET_NEXT_ID", "Cannot list BTF objects");
 }
 

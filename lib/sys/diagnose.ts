@@ -2,6 +2,7 @@
 import type { Explanation } from "../error.ts";
 import { explain } from "../hint.ts";
 import { ATTACH_TYPES, Command } from "../uapi/constants.ts";
+import { EACCES, EPERM } from "../uapi/errno.ts";
 import { prog_load } from "../uapi/layout.ts";
 import {
   type AttachType,
@@ -98,8 +99,6 @@ export function explainProgLoad(
   if (known.reason === "policy") return missing(capabilitiesFor(type)) ?? refusedKind(type, attachType) ?? known;
   return known.reason === "invalid" && attachType !== undefined ? tooOld(attachType) ?? known : known;
 }
-
-const EPERM = 1, EACCES = 13;
 
 const TRACING_PROGRAMS: readonly ProgramType[] = [
   "kprobe",

@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { globMatches } from "./glob.ts";
 import { close, open, readAt } from "./system.ts";
+import { EINVAL, ENOENT } from "../uapi/errno.ts";
 
 /** Reads `length` bytes of a file from `offset`; fewer only where the file ends. */
 export type ReadAt = (offset: number, length: number) => Uint8Array;
@@ -33,7 +34,6 @@ const MAX_SEGMENTS = 1170, // the kernel's own limit: 64 KiB of program headers
 
 const HEADER_SIZE = 64, SEGMENT_SIZE = 56, SECTION_SIZE = 64, SYMBOL_SIZE = 24;
 const PT_LOAD = 1, SHT_SYMTAB = 2, SHT_DYNSYM = 11, STT_FUNC = 2, SHN_UNDEF = 0;
-const ENOENT = 2, EINVAL = 22;
 const PIECE = 1 << 20; // bytes read at once
 
 const utf8 = new TextEncoder();

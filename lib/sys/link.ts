@@ -2,6 +2,7 @@
 import { BpfError, type Explanation } from "../error.ts";
 import { explain } from "../hint.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
+import { EBADF, EINVAL, ENOENT } from "../uapi/errno.ts";
 import { get_id, link_detach, link_update } from "../uapi/layout.ts";
 import { checkFd, checkKeys, checkU32 } from "./check.ts";
 import type { LinkType } from "../uapi/types.ts";
@@ -203,7 +204,7 @@ export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpda
 export function linkGetNextId(startId: number): number | undefined {
   const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.LINK_GET_NEXT_ID);
   if (result === 0) return nextId.getU32(get_id.next_id);
-  if (result === -2) return undefined;
+  if (result === -ENOENT) return undefined;
   throw new BpfError(-result, {
     action: "Cannot list links",
     command: "LINK_GET_NEXT_ID",
@@ -304,8 +305,6 @@ function explainRefusal(linkFd: number, flags: number): Explanation {
   const { type } = linkGetInfoByFd(linkFd);
   return explain("LINK_UPDATE", EINVAL, UPDATABLE.includes(type) ? "updatable" : undefined);
 }
-
-const EBADF = 9, EINVAL = 22;
 
 /** Whether an open fd is a link: LINK_UPDATE looks at it before it finds that the new program is none. Changes nothing. */
 export function isLink(fd: number): boolean {

@@ -1,6 +1,7 @@
 /** LINK_CREATE: every type of link, with libbpf's options. */
 import { BpfError } from "../error.ts";
 import { Command } from "../uapi/constants.ts";
+import { EINVAL } from "../uapi/errno.ts";
 import { bpf_iter_link_info, link_create } from "../uapi/layout.ts";
 import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
 import { checkFd, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "./check.ts";
@@ -181,8 +182,6 @@ export async function linkCreateAsync(
   const request = encode(new Request(LARGEST, 256), progFd, targetFd, number, options);
   return settle(attachType, number, options, await request.bpfAsync(Command.LINK_CREATE));
 }
-
-const EINVAL = 22;
 
 /**
  * Whether a program may be attached as `attachType`: the kernel says EINVAL if not, before it finds that -1 is no target

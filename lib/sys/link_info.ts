@@ -3,6 +3,7 @@ import { BpfError } from "../error.ts";
 import { native } from "../ffi/library.ts";
 import { explain } from "../hint.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
+import { E2BIG } from "../uapi/errno.ts";
 import { bpf_link_info, info_by_fd } from "../uapi/layout.ts";
 import { type AttachType, attachTypeName, type LinkType } from "../uapi/types.ts";
 import { checkFd } from "./check.ts";
@@ -125,7 +126,6 @@ export type BpfLinkInfo =
 
 const SIZE = bpf_link_info.sizeof; // since 6.8; a longer one is cut, a shorter one padded
 const PATH_MAX = 4096;
-const E2BIG = 7;
 
 /** The struct as the kernel filled it. */
 export interface Answer {

@@ -1,6 +1,7 @@
 /** Every link through an iterator program, which is assembled for the running kernel: a record a link, in one read. */
 import { BpfError } from "../error.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
+import { EOPNOTSUPP } from "../uapi/errno.ts";
 import { attachTypeName, type LinkType } from "../uapi/types.ts";
 import {
   add,
@@ -134,7 +135,7 @@ export class LinkIterator implements Disposable {
     const attachBtfId = layout.get("bpf_iter_bpf_link()")?.id;
     const program = assembleFor(layout);
     if (attachBtfId === undefined || program === undefined) {
-      throw new BpfError(95, {
+      throw new BpfError(EOPNOTSUPP, {
         action: "Cannot iterate over links",
         command: "PROG_LOAD",
         reason: "unsupported",

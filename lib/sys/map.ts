@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command, type CommandName } from "../uapi/constants.ts";
+import { EBADF, EINVAL, ENOENT } from "../uapi/errno.ts";
 import { batch, bpf_map_info, get_id, info_by_fd, map_create, map_elem } from "../uapi/layout.ts";
 import { type MapType, mapTypeName, mapTypeNumber } from "../uapi/types.ts";
 import { checkBytes, checkFd, checkInteger, checkKeys, checkU32, checkU64 } from "./check.ts";
@@ -51,7 +52,6 @@ const OPTIONS: readonly (keyof MapCreateOpts)[] = [
 ];
 
 const BPF_F_TOKEN_FD = 1 << 16, BPF_OBJ_NAME_LEN = 16;
-const ENOENT = 2, EBADF = 9, EINVAL = 22;
 
 /**
  * Makes a map.

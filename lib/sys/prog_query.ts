@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
+import { EINVAL, ENOSPC } from "../uapi/errno.ts";
 import { query } from "../uapi/layout.ts";
 import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
 import { checkFd, checkInteger, checkKeys, checkU32 } from "./check.ts";
@@ -39,7 +40,6 @@ export interface ProgQuery {
 }
 
 const CAPACITY = 64; // what a hook takes, so one call is enough but for the effective programs of a cgroup
-const EINVAL = 22, ENOSPC = 28;
 
 /**
  * Reads what is attached to a cgroup, a network namespace, a sockmap, or the tcx or netkit hook of an interface.

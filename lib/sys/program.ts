@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
+import { EAGAIN, EBADF } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_bind_map, prog_load } from "../uapi/layout.ts";
 import {
   type AttachType,
@@ -47,7 +48,6 @@ export interface ProgLoadOptions {
 }
 
 const LOG_SIZE = 64 * 1024;
-const EAGAIN = 11;
 const OPTIONS: readonly (keyof ProgLoadOptions)[] = [
   "name",
   "license",
@@ -321,8 +321,6 @@ export function progGetInfoByFd(progFd: number): ProgInfo {
     };
   }
 }
-
-const EBADF = 9;
 
 /** Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing. */
 export function isProgram(fd: number): boolean {

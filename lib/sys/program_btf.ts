@@ -5,8 +5,7 @@ import { btfGetData, btfGetFdById } from "./btf_object.ts";
 import { checkString } from "./check.ts";
 import { progGetInfoByFd } from "./program.ts";
 import { close } from "./system.ts";
-
-const ENOENT = 2;
+import { ENOENT } from "../uapi/errno.ts";
 
 /** The id of a function in a program's own BTF. `field` is what the caller calls it. Needs CAP_SYS_ADMIN. */
 export function btfFindInProgram(progFd: number, symbol: string, field: string): number {

@@ -4,6 +4,7 @@ import { Call } from "../ffi/calls.ts";
 import { explain } from "../hint.ts";
 import { Request } from "./request.ts";
 import { close, duplicateFd } from "./system.ts";
+import { E2BIG } from "../uapi/errno.ts";
 
 /** Between two pieces the event loop has its turn: a thousand small records take about a millisecond. */
 const PIECE = 16 * 1024;
@@ -11,7 +12,6 @@ const HEADER = 8, DISCARDED = 0x40000000, LENGTH = 0x3fffffff;
 const EPOLL_CLOEXEC = 0o2000000, EPOLL_CTL_ADD = 1, EPOLL_CTL_MOD = 3;
 const EPOLLIN = 1, EPOLLET = 0x80000000;
 const NO_EPOLL = 0xffffffff;
-const E2BIG = 7;
 
 /**
  * Reads the records of a ring buffer in order, on a thread of Deno's pool that sleeps while there are none.

@@ -5,6 +5,7 @@ import { native } from "../ffi/library.ts";
 import { explain } from "../hint.ts";
 import { checkFd, checkInteger, checkString, checkU32, kindOf } from "./check.ts";
 import { duplicate, Request } from "./request.ts";
+import { EINVAL } from "../uapi/errno.ts";
 
 const AT_FDCWD = 0xffffff9cn; // -100, as the kernel reads it: an int
 const O_CLOEXEC = 0o2000000;
@@ -95,7 +96,7 @@ export function write(fd: number, bytes: Uint8Array): void {
   }
 }
 
-const STAT_SIZE = 144, NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000, EINVAL = 22;
+const STAT_SIZE = 144, NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000;
 
 /** The number of an open file: for the directory of a cgroup its id, for a network namespace what infos call `netnsIno`. */
 export function inode(fd: number): bigint {

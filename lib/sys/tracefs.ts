@@ -4,6 +4,7 @@ import { Call } from "../ffi/calls.ts";
 import { explain } from "../hint.ts";
 import { Request } from "./request.ts";
 import { close, open, readText } from "./system.ts";
+import { ENOENT } from "../uapi/errno.ts";
 
 const MOUNTED = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 const O_CLOEXEC = 0o2000000;
@@ -23,8 +24,6 @@ export function readTracefs(file: string): string | undefined {
     close(root);
   }
 }
-
-const ENOENT = 2;
 
 /** An fd of its root: where it is mounted, or of a mount that nobody else sees and that ends with the fd. */
 function openRoot(): number {

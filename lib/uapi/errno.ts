@@ -51,3 +51,15 @@ export const ERRNO: Readonly<Record<number, readonly [code: string, text: string
   122: ["EDQUOT", "quota exceeded"],
   524: ["ENOTSUPP", "operation not supported"],
 };
+
+/** The numbers that code decides by. */
+export const EPERM = 1,
+  ENOENT = 2,
+  E2BIG = 7,
+  EBADF = 9,
+  EAGAIN = 11,
+  EACCES = 13,
+  EEXIST = 17,
+  EINVAL = 22,
+  ENOSPC = 28,
+  EOPNOTSUPP = 95;
