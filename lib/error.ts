@@ -32,7 +32,7 @@ export interface BpfErrorInit extends Explanation {
   readonly action: string;
   /** The command of bpf(2), without `BPF_`, or the name of another system call. */
   readonly command: string;
-  /** The verifier's log. */
+  /** What the kernel says in words. */
   readonly log?: string | undefined;
   /** The error that this one explains. */
   readonly cause?: unknown;
@@ -82,7 +82,7 @@ export class BpfError extends Error {
    * - `other`: none of these
    */
   readonly reason: Reason;
-  /** The verifier's log, where a program was refused. */
+  /** What the kernel says in words: the verifier of a program, since Linux 7.3 also who refuses a map. */
   declare readonly log?: string;
 
   /**

@@ -506,7 +506,11 @@ const HINTS: Readonly<Record<string, Table>> = {
       "the kernel refuses the program or its options",
       "the error's log says why, if the verifier ran; check type, expectedAttachType and attachTo",
     ],
-    E2BIG: ["limit", "the program is too long or too complex", "the error's log says why"],
+    E2BIG: [
+      "limit",
+      "the program is too long or too complex, or an option is newer than the kernel",
+      "the error's log says why, if the verifier ran",
+    ],
     EBADF: CLOSED,
     ENOENT: ["invalid", "the function to attach to does not exist"],
     ENOTSUPP: ["invalid", "this type and attach type do not go together, or attachTo is missing"],

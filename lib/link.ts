@@ -801,9 +801,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   async closeAsync(): Promise<void> {
     if (this.#fd < 0) return this.#throwFailure();
     const fd = this.#leave();
+    const keeps = this.#onClose === "keep";
+    if (!keeps) this.#end = "detaching"; // before the first await, for who waits in untilDetached()
     if (this.#id === 0) this.#id = await linkGetIdAsync(fd) ?? 0;
-    if (this.#onClose === "keep") return await closeAsync(fd);
-    this.#end = "detaching";
+    if (keeps) return await closeAsync(fd);
     this.#settleEnd(await tryDetachAndCloseAsync(fd));
   }
 

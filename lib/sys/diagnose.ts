@@ -163,8 +163,9 @@ function iteratorLoads(): boolean {
 const NETWORK_MAPS = ["sockmap", "sockhash", "devmap", "devmap_hash", "xskmap"];
 
 /** What a refused MAP_CREATE means. */
-export function explainMapCreate(errno: number, type: string): Explanation {
+export function explainMapCreate(errno: number, type: string, log: string): Explanation {
   const known = explain("MAP_CREATE", errno);
+  if (log !== "") return { ...known, hint: `the kernel says: ${log}` };
   if (known.reason !== "policy") return known;
   return missing(NETWORK_MAPS.includes(type) ? ["CAP_BPF", "CAP_NET_ADMIN"] : ["CAP_BPF"]) ?? known;
 }

@@ -68,7 +68,7 @@ const BPF_F_TOKEN_FD = 1 << 16, BPF_OBJ_NAME_LEN = 16;
  * @returns An fd of the map, close-on-exec; close it with {@linkcode close}.
  * @throws {TypeError} If a value has the wrong type, an option is unknown, or the name has other characters.
  * @throws {RangeError} If a number is out of range.
- * @throws {BpfError}
+ * @throws {BpfError} since Linux 7.3 often with the kernel's words in `log`
  * - `EINVAL`: sizes, number of elements or flags that the type does not have; a type newer than the kernel
  * - `EPERM`: a capability is missing
  * - `E2BIG`: keys, values or the whole are too large
@@ -113,10 +113,13 @@ export function mapCreate(
   if (tokenFd !== undefined) request.u32(map_create.map_token_fd, checkFd(tokenFd, "options.tokenFd"));
   const result = request.bpf(Command.MAP_CREATE);
   if (result >= 0) return result;
+  const { result: again, log } = request.bpfWithLog(Command.MAP_CREATE);
+  if (again >= 0) return again;
   throw new BpfError(-result, {
     action: `Cannot create ${type} map${name === undefined ? "" : ` "${name}"`}`,
     command: "MAP_CREATE",
-    ...explainMapCreate(-result, type),
+    log,
+    ...explainMapCreate(-result, type, log),
   });
 }
 

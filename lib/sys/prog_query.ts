@@ -50,7 +50,7 @@ const CAPACITY = 64; // what a hook takes, so one call is enough but for the eff
  *
  * Since Linux 4.15 for cgroups, 5.7 flow_dissector, 5.9 sk_lookup, 5.16 sockmap, 6.6 tcx, 6.7 netkit. There are
  * revisions of tcx and netkit hooks, and since Linux 6.17 of cgroups; that of a tcx hook begins anew when its last
- * program leaves. Needs CAP_NET_ADMIN, which CAP_SYS_ADMIN stands in for.
+ * program leaves. Needs CAP_NET_ADMIN; since Linux 6.9 CAP_SYS_ADMIN will do.
  *
  * @param target An fd of a cgroup's directory, a network namespace or a sockmap; the number of an interface for tcx and
  * netkit.

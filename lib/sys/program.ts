@@ -85,7 +85,7 @@ const OPTIONS: readonly (keyof ProgLoadOptions)[] = [
  * - `EINVAL`: `attachProgFd` or `attachBtfObjFd` is not open
  * - `EPERM`: capabilities are missing, or the kernel refuses this kind of program by policy; `reason` says which
  * - `ENOTSUPP` (524): type, attach type and BTF id do not go together
- * - `E2BIG`: more than a million instructions, or too complex
+ * - `E2BIG`: more than a million instructions, or too complex; an option that an older kernel has no room for
  * - `EBADF`: another fd is not open, also one of a map among the instructions
  * - `EMFILE`: the process has too many open files
  *

@@ -5,6 +5,11 @@ import { native } from "../ffi/library.ts";
 const HEADER = 24;
 const NETNS = 4; // word of the header
 
+/** `struct bpf_common_attr`, and the bit of a command that says that there is one. */
+const COMMON = { log_buf: 0, log_size: 8, log_level: 12, sizeof: 24 } as const;
+const COMMON_ATTRS = 1 << 16;
+const COMMON_LOG_SIZE = 4096;
+
 /**
  * The arguments of one system call in one buffer: a fixed block (`bpf_attr`, or six u64 of another call), the data that
  * pointers of the block refer to, and the fds to be closed once the call has returned.
@@ -140,6 +145,20 @@ export class Request {
   bpf(command: number): number {
     const length = this.#seal(); // first, for it may move the bytes
     return native().bpf_link_bpf(command, this.#bytes, length);
+  }
+
+  /**
+   * Makes a call again that was refused, now with a log: since Linux 7.3 the kernel explains some refusals there, older
+   * ones know no such call. The request must have no data.
+   */
+  bpfWithLog(command: number): { readonly result: number; readonly log: string } {
+    const common = this.#blockSize;
+    this.#words[1] = COMMON.sizeof;
+    this.#end += COMMON.sizeof;
+    const log = this.u32(common + COMMON.log_size, COMMON_LOG_SIZE).u32(common + COMMON.log_level, 1)
+      .room(common + COMMON.log_buf, COMMON_LOG_SIZE);
+    const result = this.bpf(command | COMMON_ATTRS);
+    return { result, log: this.getString(log, COMMON_LOG_SIZE).trimEnd() };
   }
 
   /**

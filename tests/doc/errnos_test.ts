@@ -1,32 +1,20 @@
 /** Whether the doc comments of `@bpf/link/sys` and the tests in `claims/` speak of the same errnos. */
 import { assert, assertEquals } from "@std/assert";
 import { ERRNO } from "../../lib/uapi/errno.ts";
+import { exportedFunctions } from "./functions.ts";
 
-const ROOT = new URL("../../", import.meta.url), CLAIMS = new URL("claims/", import.meta.url);
+const CLAIMS = new URL("claims/", import.meta.url);
 const CODES = new Set<string>(Object.values(ERRNO).map(([code]) => code));
 
 /** Codes by function. */
 type Codes = Map<string, Set<string>>;
 
-/** What `deno doc --json` says of a module. */
-interface Doc {
-  nodes: Record<string, { symbols: { name: string; declarations: { kind: string; jsDoc?: unknown }[] }[] }>;
-}
-
 /** What each exported function's comment names itself, and whose comment it refers to. */
 async function documented(): Promise<{ named: Codes; references: Map<string, string[]> }> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["doc", "--json", "--no-config", "lib/sys/mod.ts"],
-    cwd: ROOT,
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  const { nodes }: Doc = JSON.parse(new TextDecoder().decode(stdout));
   const named: Codes = new Map(), references = new Map<string, string[]>();
-  for (const { name, declarations } of Object.values(nodes).flatMap(({ symbols }) => symbols)) {
-    if (declarations.every(({ kind }) => kind !== "function")) continue;
-    const text = JSON.stringify(declarations.map(({ jsDoc }) => jsDoc));
-    named.set(name, new Set(Array.from(text.matchAll(/`(E[A-Z0-9]+)`/g), ([, code]) => code!)));
-    references.set(name, Array.from(text.matchAll(/\bAs \{@linkcode (\w+)\}/g), ([, other]) => other!));
+  for (const { name, comment } of await exportedFunctions()) {
+    named.set(name, new Set(Array.from(comment.matchAll(/`(E[A-Z0-9]+)`/g), ([, code]) => code!)));
+    references.set(name, Array.from(comment.matchAll(/\bAs \{@linkcode (\w+)\}/g), ([, other]) => other!));
   }
   return { named, references };
 }

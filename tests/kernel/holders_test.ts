@@ -18,8 +18,8 @@ class Scene implements Disposable {
   }
 }
 
-function holdersTest(name: string, test: (scene: Scene) => void | Promise<void>): void {
-  kernelTest(name, { needs: ["netns", "bpffs"] }, async () => {
+function holdersTest(name: string, test: (scene: Scene) => void | Promise<void>, since = "5.10"): void {
+  kernelTest(name, { needs: ["netns", "bpffs"], since }, async () => {
     using scene = new Scene();
     await test(scene);
   });
@@ -246,7 +246,7 @@ holdersTest("without capabilities: what can be seen, and partial", async (scene)
   const [partial, fd, pid, holders] = JSON.parse(new TextDecoder().decode(stdout));
   assertEquals(partial, true);
   assertEquals(holders, [{ kind: "process", pid, command: "deno", fd }, { kind: "pin", path: pins.pin("open") }]);
-});
+}, "5.19"); // before, nothing could be opened
 
 holdersTest("holdersOf: many at once, also of links that are not there", (scene) => {
   using second = Link.attach(scene.program, { type: "netns" });

@@ -7,7 +7,7 @@ import { kernelTest, type Requirements } from "../fixture/kernel.ts";
 import { Loopback } from "../fixture/loopback.ts";
 import { NetkitPair } from "../fixture/netkit.ts";
 import { VethPair } from "../fixture/netns.ts";
-import { connectDigit, tcxDigit, tcxJudge, xdp } from "../fixture/programs.ts";
+import { cgroupEgress, connectDigit, tcxDigit, tcxJudge, xdp } from "../fixture/programs.ts";
 import { Resident } from "../fixture/resident.ts";
 import { firstWith } from "./expectations.ts";
 
@@ -285,9 +285,9 @@ kernelTest("cgroup: preorder runs first, and has an order of its own", CGROUP, a
 
 kernelTest("cgroup: 64 links a hook, and one more", { needs: ["cgroup2"] }, () => {
   using cgroup = new Cgroup();
-  using program = connectDigit(1);
+  using program = cgroupEgress();
   using links = new DisposableStack();
-  const target = { type: "cgroup", cgroup: cgroup.path, attachType: ATTACH_TYPE } as const;
+  const target = { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" } as const;
   for (let i = 0; i < 64; i++) links.use(Link.attach(program, target));
   const error = assertThrows(() => Link.attach(program, target), BpfError);
   assertEquals([error.code, error.reason, error.hint !== undefined], ["E2BIG", "limit", true]);

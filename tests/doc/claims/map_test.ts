@@ -1,6 +1,7 @@
 /** What the doc comments of lib/sys/map.ts say. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
+  BpfError,
   close,
   linkCreate,
   mapCreate,
@@ -115,6 +116,11 @@ refusal(
   { before: "5.16" },
   () => mapCreate("bloom_filter", 0, 8, 4),
 );
+claim("mapCreate: since Linux 7.3 often with the kernel's words in `log`", { since: "7.3" }, () => {
+  const error = assertThrows(() => mapCreate("hash", 4, 8, 4, { mapExtra: 9n }), BpfError);
+  assertEquals(error.log, "Invalid map_extra.");
+  assertEquals(error.hint, "the kernel says: Invalid map_extra.");
+});
 claim("mapCreate: needs CAP_BPF", { needs: ["setpriv"] }, async () => {
   assertEquals(await unprivileged('mapCreate("hash", 4, 8, 4)', "", withOnly("bpf")), "ok");
 });

@@ -1,0 +1,43 @@
+/**
+ * Writes `lib/sys/README.md`: what `deno doc` knows of each function, and on which kernels each claim about it was run.
+ *
+ * `deno task reference [--check]`, after `deno task test:vm`; with `--check` it only compares.
+ */
+import { type Claims, keptClaims, MACHINES } from "../vm/claims.ts";
+import { exportedFunctions, type Func } from "./functions.ts";
+
+Deno.chdir(new URL("../..", import.meta.url));
+
+const PAGE = "lib/sys/README.md";
+const HEAD = `# \`@bpf/link/sys\`: the calls, and where each claim was tested
+
+Written by \`deno task reference\` from the doc comments and the last run of \`deno task test:vm\`; the comments in this
+folder say more. A claim is a sentence of theirs and the name of its test in \`tests/doc/claims\`. ✓ means that it passed
+on that kernel; elsewhere the claim is about other kernels, or that kernel lacks something.
+`;
+
+const kept = MACHINES.map((machine) => keptClaims(machine));
+const page = HEAD.trimEnd() + "\n" + (await exportedFunctions()).map(section).join("");
+if (!Deno.args.includes("--check")) {
+  Deno.writeTextFileSync(PAGE, page);
+} else if (Deno.readTextFileSync(PAGE) !== page) {
+  console.error(`${PAGE} is not what the tests say: run \`deno task reference\``);
+  Deno.exit(1);
+}
+
+function section({ name, doc }: Func): string {
+  const [purpose = ""] = doc.split("\n\n");
+  const prefix = `${name}: `;
+  const claims = new Set(kept.flatMap((claims) => [...claims.keys()]).filter((claim) => claim.startsWith(prefix)));
+  const rows = [...claims].map((claim) => row([claim.slice(prefix.length), ...kept.map((of) => mark(of, claim))]));
+  const head = row(["claim", ...MACHINES]), rule = row(["---", ...MACHINES.map(() => ":-:")]);
+  return `\n## ${name}\n\n${purpose.replaceAll(/\{@linkcode (\w+)\}/g, "`$1`")}\n\n${head}${rule}${rows.join("")}`;
+}
+
+function mark(claims: Claims, claim: string): string {
+  return claims.get(claim) ? "✓" : "";
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
+}
