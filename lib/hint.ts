@@ -234,6 +234,15 @@ const HINTS: Readonly<Record<string, Table>> = {
       'load it with expectedAttachType "trace_uprobe_multi", or "trace_uprobe_session" for session',
     ],
   },
+  "LINK_CREATE tracing_multi": {
+    EBUSY: ["busy", "the program is attached to one of the functions already"],
+    E2BIG: ["limit", "there are more functions than one link takes (2 ** 20)"],
+    EINVAL: [
+      "invalid",
+      "an id is no function's that can be traced, one comes twice, there is none, or the program was not loaded for this",
+      'load it with expectedAttachType "trace_fentry_multi", "trace_fexit_multi" or "trace_fsession_multi"',
+    ],
+  },
   "LINK_CREATE tracing": {
     EBUSY: ["busy", "the program is attached to this target already, or an extension is in the way"],
     E2BIG: ["limit", "the function has its 38 programs already", "detach one of them first"],

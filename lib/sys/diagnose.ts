@@ -35,6 +35,7 @@ const SINCE: Readonly<Record<string, string>> = {
   sockmap: "6.10",
   trace_kprobe_session: "6.10",
   trace_uprobe_session: "6.13",
+  tracing_multi: "7.2",
   trace_fsession: "7.0",
 };
 
@@ -49,6 +50,7 @@ export function linkTypeOf(attachType: number): string {
   if (name.startsWith("sk_")) return "sockmap";
   if (name.startsWith("trace_kprobe_")) return "kprobe_multi";
   if (name.startsWith("trace_uprobe_")) return "uprobe_multi";
+  if (/^trace_f.*_multi$/.test(name)) return "tracing_multi";
   if (name.startsWith("trace_") || name === "modify_return" || name === "lsm_mac") return "tracing";
   return name;
 }

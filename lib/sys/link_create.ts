@@ -57,6 +57,8 @@ export interface LinkCreateOptions {
     | undefined;
   /** fentry, fexit, fmod_ret, lsm, tp_btf, freplace: the cookie. */
   tracing?: { cookie: bigint } | undefined;
+  /** tracing_multi: functions by their ids in the kernel's BTF, with a cookie each. */
+  tracingMulti?: { ids: readonly number[]; cookies?: readonly bigint[] | undefined } | undefined;
   /** netfilter: protocol family (2 IPv4, 10 IPv6), hook, priority; flag 1 defragments first. */
   netfilter?: { pf: number; hooknum: number; priority: number; flags?: number | undefined } | undefined;
   /** Position in a tcx hook. */
@@ -84,7 +86,8 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  *
  * Since Linux 5.7: cgroup; 5.8 iter, netns (flow_dissector; sk_lookup 5.9); 5.9 xdp; 5.10 freplace; 5.15 perf_event;
  * 5.18 kprobe_multi; 5.19 fentry, fexit, fmod_ret, lsm, tp_btf (before: {@linkcode rawTracepointOpen}); 6.0 lsm_cgroup;
- * 6.4 netfilter, struct_ops; 6.6 tcx, uprobe_multi; 6.7 netkit; 6.10 sockmap, kprobe sessions; 6.13 uprobe sessions.
+ * 6.4 netfilter, struct_ops; 6.6 tcx, uprobe_multi; 6.7 netkit; 6.10 sockmap, kprobe sessions; 6.13 uprobe sessions;
+ * 7.2 tracing_multi (fentry, fexit and fsession of many functions).
  * Only cgroup_skb programs need a capability here, CAP_NET_ADMIN; all others took theirs when they were loaded.
  *
  * @param progFd An fd of the program; of the map for struct_ops.
@@ -98,19 +101,19 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  * @throws {BpfError}
  * - `EBADF`: an fd is not open; cgroup: no directory of a cgroup2 file system; uprobe_multi: no regular file
  * - `EINVAL`: the program does not fit the attach type; flags or options that the type does not have; xdp: no such
- *   interface; netns, sockmap: `targetFd` is something else; uprobe_multi: no offsets, or one outside of the file; a
- *   link type that this kernel lacks
+ *   interface; netns, sockmap: `targetFd` is something else; uprobe_multi: no offsets, or one outside of the file;
+ *   tracing_multi: no functions, or one twice; a link type that this kernel lacks
  * - `EPERM`: CAP_NET_ADMIN is missing for a cgroup_skb program; or a program attached without ALLOW_MULTI holds the
  *   hook of the cgroup or of one above it
  * - `EBUSY`: xdp: another link or program is there; netfilter: the priority is taken; sockmap: another link is there,
- *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm: the program is attached already
+ *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm, tracing_multi: the program is attached already
  * - `EEXIST`: tcx, netkit: the program is in the hook already; perf_event: the event has a program; xdp: a program in
  *   the other mode; netns: a flow dissector attached without a link; struct_ops: the name is taken
  * - `ENODEV`: tcx, netkit: no such interface
  * - `ENOENT`: the cgroup was removed; the anchor is not in the hook; uprobe_multi: no such file
  * - `ESTALE`: the hook has another revision than expected
  * - `E2BIG`: a cgroup's hook has 64 programs, or a network namespace 64 of sk_lookup; a second flow dissector;
- *   uprobe_multi: more than 2 ** 20 offsets
+ *   uprobe_multi: more than 2 ** 20 offsets; tracing_multi: as many functions
  * - `ERANGE`: a tcx hook has 63 programs, or before and after at once; a netfilter priority that cannot be used
  * - `EPROTO`: netfilter: no such hook
  * - `EAFNOSUPPORT`: netfilter: another protocol family
@@ -250,6 +253,7 @@ const OPTIONS = [
   "kprobeMulti",
   "uprobeMulti",
   "tracing",
+  "tracingMulti",
   "netfilter",
   "tcx",
   "netkit",
@@ -273,14 +277,15 @@ function encodeOptions(
     kprobeMulti,
     uprobeMulti,
     tracing,
+    tracingMulti,
     netfilter,
     tcx,
     netkit,
     cgroup,
     netns,
   } = options;
-  const given = Object.entries({ iterInfo, perfEvent, kprobeMulti, uprobeMulti, netfilter, tcx, netkit, cgroup })
-    .filter(([, value]) => value !== undefined);
+  const objects = { iterInfo, perfEvent, kprobeMulti, uprobeMulti, tracingMulti, netfilter, tcx, netkit, cgroup };
+  const given = Object.entries(objects).filter(([, value]) => value !== undefined);
   if (tracing !== undefined || targetBtfId !== undefined) given.push(["tracing and targetBtfId", undefined]);
   if (given.length > 1) {
     throw new TypeError(`options may have one of ${given.map(([name]) => name).join(", ")}, not several`);
@@ -303,6 +308,8 @@ function encodeOptions(
     encodeKprobeMulti(sized(link_create.kprobe_multi.sizeof), kprobeMulti);
   } else if (uprobeMulti !== undefined) {
     encodeUprobeMulti(sized(link_create.uprobe_multi.sizeof), uprobeMulti);
+  } else if (tracingMulti !== undefined) {
+    encodeTracingMulti(sized(link_create.tracing_multi.sizeof), tracingMulti);
   } else if (netfilter !== undefined) {
     checkKeys(netfilter, "options.netfilter", ["pf", "hooknum", "priority", "flags"]);
     const at = link_create.netfilter;
@@ -398,6 +405,16 @@ function encodeUprobeMulti(request: Request, multi: NonNullable<LinkCreateOption
     encodeLongs(request, at.ref_ctr_offsets, refCtrOffsets, `${name}.refCtrOffsets`, count);
   }
   if (cookies !== undefined) encodeLongs(request, at.cookies, cookies, `${name}.cookies`, count);
+}
+
+function encodeTracingMulti(request: Request, multi: NonNullable<LinkCreateOptions["tracingMulti"]>): void {
+  const name = "options.tracingMulti";
+  checkKeys(multi, name, ["ids", "cookies"]);
+  const { ids, cookies } = multi;
+  const at = link_create.tracing_multi;
+  request.u32(at.cnt, ids.length);
+  request.data(at.ids, new Uint8Array(Uint32Array.from(ids, (id, i) => checkU32(id, `${name}.ids[${i}]`)).buffer));
+  if (cookies !== undefined) encodeLongs(request, at.cookies, cookies, `${name}.cookies`, ids.length);
 }
 
 function encodeLongs(request: Request, at: number, values: readonly bigint[], name: string, count: number): void {

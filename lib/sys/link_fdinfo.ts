@@ -74,6 +74,11 @@ export function parseFdinfo(text: string): BpfLinkInfo | undefined {
       const path = lines.get("path") ?? "";
       return { type, id, progId, path, count: u32("uprobe_cnt"), flags: Number(isReturn), pid: u32("pid"), places };
     }
+    case "tracing_multi": {
+      const rows = Array.from(text.matchAll(/^(\d+)\t (\d+)\t (\d+)\t /gm), (row) => row.slice(1));
+      const functions = rows.map(([, id, cookie]) => ({ id: Number(id), addr: 0n, cookie: BigInt(cookie!) }));
+      return { type, id, progId, attachType: attachType(), btfObjId: Number(rows[0]?.[0] ?? 0), functions };
+    }
     default:
       return { type: "unknown", id, progId, typeNumber: (LINK_TYPES as readonly string[]).indexOf(type) };
   }

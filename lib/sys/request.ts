@@ -154,7 +154,7 @@ export class Request {
   bpfWithLog(command: number): { readonly result: number; readonly log: string } {
     const common = this.#blockSize;
     this.#words[1] = COMMON.sizeof;
-    this.#end += COMMON.sizeof;
+    this.#grow(this.#end + COMMON.sizeof);
     const log = this.u32(common + COMMON.log_size, COMMON_LOG_SIZE).u32(common + COMMON.log_level, 1)
       .room(common + COMMON.log_buf, COMMON_LOG_SIZE);
     const result = this.bpf(command | COMMON_ATTRS);

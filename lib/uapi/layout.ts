@@ -147,6 +147,7 @@ export const link_create = {
   },
   netkit: { relative_fd: 16, relative_id: 16, expected_revision: 24, sizeof: 32 },
   cgroup: { relative_fd: 16, relative_id: 16, expected_revision: 24, sizeof: 32 },
+  tracing_multi: { ids: 16, cookies: 24, cnt: 32, sizeof: 36 },
 } as const;
 
 /** LINK_UPDATE */

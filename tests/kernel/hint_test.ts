@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { BpfError, BpfMap, Link, Program } from "../../mod.ts";
 import { ERRNO } from "../../lib/uapi/errno.ts";
+import { btfFind } from "../../lib/sys/btf.ts";
 import { Request } from "../../lib/sys/request.ts";
 import {
   close,
@@ -653,6 +654,34 @@ rows(
     },
     "RAW_TRACEPOINT_OPEN EBUSY busy",
     /attached to its function already/,
+  ],
+);
+const traceAll = (program: Program, ids: number[]) =>
+  linkCreate(program.fd, 0, "trace_fentry_multi", { tracingMulti: { ids } });
+const multiTracer = () => answering(0, { type: "tracing", expectedAttachType: "trace_fentry_multi" });
+rows(
+  { needs: ["trampolines"], since: "7.2" },
+  [
+    "a function twice",
+    (own) => traceAll(own.use(multiTracer()), [1, 2].map(() => btfFind("function", "vfs_read")!)),
+    "LINK_CREATE EINVAL invalid",
+    /comes twice/,
+  ],
+  [
+    "the same program twice, at many functions",
+    (own) => {
+      const program = own.use(multiTracer()), ids = [btfFind("function", "vfs_read")!];
+      fd(own, traceAll(program, ids));
+      return traceAll(program, ids);
+    },
+    "LINK_CREATE EBUSY busy",
+    /attached to one of the functions already/,
+  ],
+  [
+    "more functions than one link takes",
+    (own) => traceAll(own.use(multiTracer()), new Array<number>(2 ** 20 + 1).fill(1)),
+    "LINK_CREATE E2BIG limit",
+    /2 \*\* 20/,
   ],
 );
 

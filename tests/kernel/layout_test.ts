@@ -30,6 +30,7 @@ const SINCE: Readonly<Record<string, string>> = {
   "link_create.uprobe_multi": "6.6",
   "link_create.netkit": "6.7",
   "link_create.cgroup": "6.17",
+  "link_create.tracing_multi": "7.2",
   "link_update.new_map_fd": "6.4",
   "link_update.old_map_fd": "6.4",
   "token_create": "6.9",

@@ -3,7 +3,7 @@ import { CACHE } from "./debian.ts";
 
 const FOLDER = `${CACHE}/claims`;
 
-/** The machines of a whole run, in the order in which they are shown; `arm64` has its newest stable kernel. */
+/** The machines of a whole run, in the order in which they are shown; `arm64` runs Linux 6.12. */
 export const MACHINES = ["5.10", "6.1", "6.12", "6.18", "7.3", "arm64"] as const;
 
 /** Tests by name, and whether they passed; those that did not were skipped. */

@@ -11,6 +11,7 @@ import {
   progLoad,
   progQuery,
 } from "../../../lib/sys/mod.ts";
+import { btfFind } from "../../../lib/sys/btf.ts";
 import { readTracefs } from "../../../lib/sys/tracefs.ts";
 import { Request } from "../../../lib/sys/request.ts";
 import { assemble, exit, load as read, set } from "../../fixture/assembler.ts";
@@ -47,6 +48,12 @@ const uprobes = (own: Own, places: { path?: string; offsets?: bigint[]; pid?: nu
   });
 const kprobes = (own: Own, syms: string[], expectedAttachType = "trace_kprobe_multi" as const) =>
   linkCreate(program(own, "kprobe", 0, { expectedAttachType }), 0, expectedAttachType, { kprobeMulti: { syms } });
+const tracers = (own: Own, functions: string[]) => {
+  const tracer = program(own, "tracing", 0, { expectedAttachType: "trace_fentry_multi" });
+  const idOf = new Map([...new Set(functions)].map((name) => [name, btfFind("function", name)!]));
+  const ids = functions.map((name) => idOf.get(name)!);
+  return linkCreate(tracer, 0, "trace_fentry_multi", { tracingMulti: { ids } });
+};
 const netfilter = (own: Own, place: { pf?: number; hooknum?: number; priority?: number }) =>
   linkCreate(load.netfilter(own), 0, "netfilter", { netfilter: { pf: 2, hooknum: 1, priority: 7, ...place } });
 
@@ -133,6 +140,12 @@ const SINCE: readonly (readonly [kernel: string, type: string, Requirements, Mak
     const uprobeMulti = { path: EXECUTABLE, offsets: [0x1000n] };
     return own.fd(linkCreate(probe, 0, expectedAttachType, { uprobeMulti }));
   }],
+  [
+    "7.2",
+    "tracing_multi (fentry, fexit and fsession of many functions)",
+    { needs: ["trampolines"] },
+    (own) => own.fd(tracers(own, ["vfs_open", "vfs_read"])),
+  ],
 ];
 for (const [since, type, requirements, make] of SINCE) {
   claim(`linkCreate: since Linux ${since}, ${type}`, { ...requirements, since }, (own) => {
@@ -294,6 +307,13 @@ refusal(
   { since: "6.6" },
   (own) => uprobes(own, { offsets: [1n << 50n] }),
 );
+for (const [what, functions] of [["no functions", []], ["one twice", ["vfs_open", "vfs_open"]]] as const) {
+  refusal(
+    `linkCreate: EINVAL, tracing_multi: ${what}`,
+    { needs: ["trampolines"], since: "7.2" },
+    (own) => tracers(own, [...functions]),
+  );
+}
 refusal("linkCreate: EINVAL, uprobe_multi: no offsets", { since: "6.6" }, (own) => uprobes(own, { offsets: [] }));
 refusal(
   "linkCreate: EINVAL, struct_ops: the map is not made for links",
@@ -347,6 +367,19 @@ refusal(
     const program = own.use(tracer("trace_fentry", "security_inode_link")).fd;
     own.fd(linkCreate(program, 0, "trace_fentry"));
     return linkCreate(program, 0, "trace_fentry");
+  },
+);
+refusal(
+  "linkCreate: EBUSY, tracing_multi: the program is attached already",
+  { needs: ["trampolines"], since: "7.2" },
+  (own) => {
+    const tracer = program(own, "tracing", 0, { expectedAttachType: "trace_fentry_multi" });
+    const attach = () => {
+      const ids = [btfFind("function", "vfs_open")!];
+      return own.fd(linkCreate(tracer, 0, "trace_fentry_multi", { tracingMulti: { ids } }));
+    };
+    attach();
+    return attach();
   },
 );
 refusal("linkCreate: EEXIST, tcx: the program is in the hook already", { needs: ["netns"], since: "6.6" }, (own) => {
@@ -435,6 +468,11 @@ refusal("linkCreate: E2BIG, netns: 64 sk_lookup programs", { needs: ["netns"] },
   for (let i = 0; i < 64; i++) link.lookup(own, program);
   return linkCreate(program, netns(own), "sk_lookup");
 });
+refusal(
+  "linkCreate: E2BIG, tracing_multi: more than 2 ** 20 functions",
+  { needs: ["trampolines"], since: "7.2" },
+  (own) => tracers(own, new Array(2 ** 20 + 1).fill("vfs_open")),
+);
 refusal(
   "linkCreate: E2BIG, uprobe_multi: more than 2 ** 20 offsets",
   { since: "6.6" },

@@ -471,7 +471,9 @@ refusal("mapUpdateElem: EINVAL, unknown flags", {}, (own) => mapUpdateElem(hash(
 refusal("mapUpdateElem: EPERM, the map is frozen", {}, (own) => mapUpdateElem(freeze(hash(own)), KEY, VALUE));
 refusal("mapUpdateElem: EBUSY, a struct_ops map that has its value", { needs: ["vm"], since: "6.4" }, (own) => {
   const { fd } = own.use(implementation());
-  mapUpdateElem(fd, KEY, mapLookupElem(fd, KEY)!);
+  const value = mapLookupElem(fd, KEY)!;
+  value.fill(0, 0, 8); // what the kernel counts
+  mapUpdateElem(fd, KEY, value);
 });
 claim("mapUpdateElem: ENOMEM, no memory", { needs: ["vm", "cgroup2"], since: "5.11" }, async (own) => {
   const cgroup = own.use(new Cgroup());
