@@ -58,7 +58,7 @@ const PERF_FLAG_FD_CLOEXEC = 8, PERF_EVENT_IOC_ENABLE = 0x2400;
  * - `ENOENT`: there is no such event, or the hardware lacks it; kprobe: no such function; uprobe: no such file
  * - `ESRCH`: there is no such process
  * - `ENODEV`: the CPU is offline
- * - `EILSEQ`: kprobe: no instruction begins there
+ * - `EILSEQ`: kprobe: no instruction begins there (`EINVAL` on aarch64)
  * - `EADDRNOTAVAIL`: kprobe: several functions have this name
  * - `EOPNOTSUPP`: the hardware has no interrupt with which to sample the event
  * - `ENOSPC`: all breakpoints of the hardware are in use
