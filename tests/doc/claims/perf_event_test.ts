@@ -115,7 +115,7 @@ refusal("perfEventOpen: EINVAL, there is no such CPU", {}, () => perfEventOpen(C
 refusal(
   "perfEventOpen: EINVAL, the attributes contradict each other",
   {},
-  () => perfEventOpen({ type: BREAKPOINT, config: 0n, bpType: 4, config1: 0x1000n, config2: 3n }, OWN_THREAD, EACH),
+  () => perfEventOpen({ type: BREAKPOINT, config: 0n, bpType: 4, config1: 0x1000n, config2: 9n }, OWN_THREAD, EACH),
 );
 refusal(
   "perfEventOpen: EINVAL, a frequency above kernel.perf_event_max_sample_rate",
@@ -125,7 +125,7 @@ refusal(
 refusal(
   "perfEventOpen: EINVAL, kprobe: a function that may not be probed",
   { needs: ["kprobe"] },
-  () => kprobe("do_int3"),
+  () => kprobe("get_kprobe"),
 );
 refusal(
   "perfEventOpen: EINVAL, uprobe: the offset lies outside of the file",
