@@ -304,13 +304,18 @@ kernelTest(`${LIVES} lives leave nothing`, { needs: ["cgroup2"] }, async () => {
         using _link = Link.attach(program, target);
       }
     };
-    live(LIVES / 10);
-    const before = { live: await liveBytes(), resident: Deno.memoryUsage().rss, handles: openHandles().length };
-    live(LIVES);
-    assertEquals(openHandles().length, before.handles);
-    const grown = await liveBytes() - before.live;
-    assert(grown < 200_000, `${grown} bytes of objects left`);
-    const resident = Deno.memoryUsage().rss - before.resident;
+    /** What lives leave behind. */
+    const measure = async () => {
+      const before = { live: await liveBytes(), resident: Deno.memoryUsage().rss, handles: openHandles().length };
+      live(LIVES);
+      assertEquals(openHandles().length, before.handles);
+      return { live: await liveBytes() - before.live, resident: Deno.memoryUsage().rss - before.resident };
+    };
+    // code that is compiled meanwhile grows once, what is left behind each time
+    const rounds = [await measure(), await measure(), await measure()];
+    const objects = Math.min(...rounds.map(({ live }) => live));
+    const resident = Math.min(...rounds.map(({ resident }) => resident));
+    assert(objects < 200_000, `${objects} bytes of objects left`);
     assert(resident < 16_000_000, `${resident} bytes of memory left`);
   }
   const isEmpty = () => Deno.readTextFileSync(`${parent.path}/cgroup.stat`).includes("nr_dying_descendants 0\n");

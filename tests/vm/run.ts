@@ -13,7 +13,7 @@ const TIMEOUT_SECONDS = 1800;
 /** Machines that run at the same time; each keeps one processor busy. */
 const LANES = Math.min(2, navigator.hardwareConcurrency);
 /** An emulated processor is slow: the races and lives that make a run on the host long are fewer here. */
-const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=500"];
+const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=300"];
 
 interface Result {
   readonly series: string;
