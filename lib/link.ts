@@ -562,7 +562,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * already.
    */
   update(source: Program | BpfMap, options?: { expected?: Program | BpfMap | undefined }): void {
-    updateLink(this.fd, this.type, source, options, () => this.#describe());
+    updateLink(this, this.fd, this.type, source, options, () => this.#describe());
   }
 
   /**

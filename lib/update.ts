@@ -4,18 +4,19 @@ import { rename } from "./describe.ts";
 import { BpfError } from "./error.ts";
 import { updateStructOps } from "./kind/struct_ops.ts";
 import type { BpfMap } from "./map.ts";
-import type { Program } from "./program.ts";
+import { expectedAttachTypeOf, type Program } from "./program.ts";
 import { checkKeys } from "./sys/check.ts";
 import { linkUpdate } from "./sys/link.ts";
 import { programFits } from "./sys/link_create.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { EINVAL } from "./uapi/errno.ts";
-import type { LinkType } from "./uapi/types.ts";
+import type { AttachType, LinkType } from "./uapi/types.ts";
 
 type Source = Program | BpfMap;
 
-/** Puts another program or map into the link of an fd; `describe` says which link that is, in an error. */
+/** Puts another program or map into the link of an fd, whose handle is `link`; `describe` names it in an error. */
 export function updateLink(
+  link: object,
   linkFd: number,
   type: LinkType,
   source: Source,
@@ -26,7 +27,7 @@ export function updateLink(
   const expected = options?.expected, newFd = fdOf(source, type);
   const oldFd = expected === undefined ? undefined : fdOf(expected, type, "options.expected");
   try {
-    if (type === "cgroup") checkFit(linkFd, source as Program);
+    if (type === "cgroup") checkFit(link, linkFd, source as Program);
     if (type === "struct_ops") updateStructOps(linkFd, source as BpfMap, expected as BpfMap | undefined);
     else linkUpdate(linkFd, newFd, oldFd === undefined ? undefined : { oldProgFd: oldFd });
   } catch (error) {
@@ -34,10 +35,17 @@ export function updateLink(
   }
 }
 
+/** The attach types of cgroup links, by handle: they never change. */
+const attachTypes = new WeakMap<object, AttachType>();
+
 /** A cgroup would run a program in a place that it was not verified for. */
-function checkFit(linkFd: number, { fd, id, type }: Program): void {
+function checkFit(link: object, linkFd: number, program: Program): void {
+  const { fd, id, type } = program, expected = expectedAttachTypeOf(program);
+  if (expected !== undefined && expected === attachTypes.get(link)) return; // it was verified for this place
   const info = linkGetInfoByFd(linkFd);
-  if (info.type !== "cgroup" || info.cgroupId === 0n || programFits(fd, info.attachType)) return;
+  if (info.type !== "cgroup" || info.cgroupId === 0n) return;
+  attachTypes.set(link, info.attachType);
+  if (expected === info.attachType || programFits(fd, info.attachType)) return;
   throw new BpfError(EINVAL, {
     action: "Cannot update link",
     command: "LINK_UPDATE",

@@ -156,9 +156,13 @@ export function duplicateFd(fd: number): number {
   return copy;
 }
 
+const PATH_SIZE = 4104; // room for a path that is too long, which the kernel is to refuse
+const removal = new Request(48, 48 + 8 + PATH_SIZE).u64(0, AT_FDCWD); // kept, for making it takes a microsecond
+const REMOVED = removal.room(8, PATH_SIZE);
+
 /** Removes a file, such as a pin. */
 export function unlink(path: string): void {
-  const result = system(Call.unlinkat, [AT_FDCWD, 0, 0], (r) => r.string(8, path));
+  const result = removal.text(REMOVED, PATH_SIZE, path).system(Call.unlinkat);
   if (result < 0) {
     throw new BpfError(-result, {
       action: `Cannot remove "${path}"`,

@@ -35,22 +35,31 @@ for (const [type, right, wrong] of MISFITS) {
   });
 }
 
-kernelTest("links of other types are updated in one call", { needs: ["cgroup2", "netns"], since: "6.6" }, () => {
+kernelTest("an update is one call, but for what must be asked first of a cgroup's link", {
+  needs: ["cgroup2", "netns"],
+  since: "6.6",
+}, () => {
   using cgroup = new Cgroup();
   const egress = () => answering(1, { type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress" });
-  const rows: [number, () => Program, Parameters<typeof Link.attach>[1]][] = [
+  const rows: [first: number, () => Program, Parameters<typeof Link.attach>[1]][] = [
     [1, xdp, { type: "xdp", device: "lo" }],
     [1, tcx, { type: "tcx", device: "lo", direction: "ingress" }],
     [1, skLookup, { type: "netns", attachType: "sk_lookup" }],
     [1, flowDissector, { type: "netns", attachType: "flow_dissector" }],
     [1, () => taskIterator("x"), { type: "iter" }],
-    [3, egress, { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" }], // info, fit, update
+    [3, () => answering(1, { type: "cgroup_sock" }), {
+      type: "cgroup",
+      cgroup: cgroup.path,
+      attachType: "cgroup_inet_sock_create",
+    }], // info, whether it fits, update
+    [2, egress, { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" }], // info, update
   ];
-  for (const [expected, load, target] of rows) {
+  for (const [first, load, target] of rows) {
     using program = load();
     using next = load();
     using link = Link.attach(program, target);
-    assertEquals(countCalls(() => link.update(next)), expected, target.type);
+    assertEquals(countCalls(() => link.update(next)), first, target.type);
+    assertEquals(countCalls(() => link.update(program)), first < 3 ? 1 : 3, target.type);
   }
 });
 
