@@ -28,12 +28,12 @@ import type { BpfMap } from "./map.ts";
 import { pin, unpin } from "./pin.ts";
 import type { Program } from "./program.ts";
 import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./sys/check.ts";
-import { iterCreate } from "./sys/iter.ts";
+import { iterCreate, iterRead } from "./sys/iter.ts";
 import { detachError, isLink, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync } from "./sys/link.ts";
 import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
 import { loadedIterator } from "./sys/shared_iterator.ts";
-import { close, closeAsync, closeIfOpen, duplicateFd, read, readAsync } from "./sys/system.ts";
+import { close, closeAsync, closeIfOpen, duplicateFd, readAsync } from "./sys/system.ts";
 import { EINVAL, EOPNOTSUPP } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/types.ts";
 import { updateLink } from "./update.ts";
@@ -353,7 +353,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @returns The infos in the order of their ids, to be iterated once.
    * @throws {TypeError} If an option is unknown or of the wrong type.
    * @throws {BpfError} If `source` is `"iterator"`: `capability` without CAP_BPF and CAP_PERFMON, `unsupported` before
-   * Linux 6.2. With `"syscall"` the first step rejects without CAP_SYS_ADMIN.
+   * Linux 5.19. With `"syscall"` the first step rejects without CAP_SYS_ADMIN.
    *
    * @example
    * ```ts
@@ -722,20 +722,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {BpfError} `invalid` if the link is no iter link; whatever reading gives if the program fails.
    */
   read(this: Link<"iter">): Uint8Array {
-    const fd = iterCreate(this.fd);
-    try {
-      const pieces: Uint8Array[] = [];
-      for (let piece; (piece = read(fd)).length > 0;) pieces.push(piece);
-      const output = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-      let at = 0;
-      for (const piece of pieces) {
-        output.set(piece, at);
-        at += piece.length;
-      }
-      return output;
-    } finally {
-      close(fd);
-    }
+    return iterRead(this.fd);
   }
 
   /**

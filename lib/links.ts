@@ -5,7 +5,7 @@ import { checkKeys, checkOneOf, checkSignal, kindOf } from "./sys/check.ts";
 import { linkGetNextId } from "./sys/link.ts";
 import { parseFdinfo } from "./sys/link_fdinfo.ts";
 import { type BpfLinkInfo, linkGetInfoByFd, linkWalk } from "./sys/link_info.ts";
-import type { LinkRecords } from "./sys/link_iterator.ts";
+import type { LinkRecords } from "./sys/link_records.ts";
 import { unlessGone, visibly, visitPins, withPinnedLink } from "./sys/pins.ts";
 import { linkFds } from "./sys/proc.ts";
 import { loadedIterator, useIterator } from "./sys/shared_iterator.ts";
@@ -13,14 +13,15 @@ import { readTextFile } from "./sys/system.ts";
 import { LINK_TYPES } from "./uapi/constants.ts";
 import type { LinkType } from "./uapi/types.ts";
 
-const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
+/** All of them. */
+export const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
 
 /**
  * Where infos come from.
  *
  * - `iterator`: a small program of this package, which the kernel runs for each link. It takes some milliseconds to
  *   load, stays loaded for some seconds, and is the fastest by far where there are many links. It needs CAP_BPF and
- *   CAP_PERFMON and Linux 6.2. Without CAP_SYS_ADMIN it does not tell what a perf_event link is attached to, nor
+ *   CAP_PERFMON and Linux 5.19. Without CAP_SYS_ADMIN it does not tell what a perf_event link is attached to, nor
  *   the file, functions and places of `kprobe_multi` and `uprobe_multi` links: `path` and lists are empty.
  * - `syscall`: link after link by its id. Needs CAP_SYS_ADMIN.
  * - `proc`: the links of processes, and the pins, that the caller can see. Needs no capability; it is `partial`. Of
@@ -97,12 +98,15 @@ type NextPiece = () => LinkInfo[];
 const PIECES: { readonly [S in Source]: (types: readonly LinkType[] | undefined) => NextPiece } = {
   iterator(types): NextPiece {
     let records: LinkRecords | undefined;
-    let next = 0;
+    let at = 0;
     return () => {
-      records ??= useIterator().run();
+      if (records === undefined) {
+        records = useIterator().run(types);
+        at = records.first;
+      }
       const infos: LinkInfo[] = [];
-      for (; next < records.length && infos.length < PIECE; next++) {
-        const info = isWanted(types, records.type(next)) ? records.info(next) : undefined;
+      for (; at < records.end && infos.length < PIECE; at = records.next(at)) {
+        const info = records.info(at);
         if (info !== undefined) infos.push(readInfo(info));
       }
       return infos;

@@ -2,9 +2,8 @@
 import { type LinkInfo, readInfo } from "./kind/mod.ts";
 import { checkListOptions, chooseSource, type ListOptions, readAll, type Source } from "./links.ts";
 import { checkInteger } from "./sys/check.ts";
-import type { LinkRecords } from "./sys/link_iterator.ts";
+import type { LinkRecords } from "./sys/link_records.ts";
 import { holdIterator, useIterator } from "./sys/shared_iterator.ts";
-import type { LinkType } from "./uapi/types.ts";
 
 /**
  * What happened to a link: it was there at the first look (`present`), was made (`added`), is gone (`removed`, with
@@ -58,14 +57,17 @@ export function watchLinks(options: WatchOptions): LinkWatcher {
 type What = "program" | "attached" | "target";
 type Step = IteratorResult<LinkEvent, void>;
 
-/** A look at all links, in the order of their ids. */
+/** A look at all links, in the order of their ids. They are named by where they come in it. */
 interface Look {
-  readonly length: number;
-  id(i: number): number;
+  readonly first: number;
+  /** Behind the last one. */
+  readonly end: number;
+  next(at: number): number;
+  id(at: number): number;
   /** Whether a link is surely as it was at another look. */
-  isSame(i: number, other: this, j: number): boolean;
+  isSame(at: number, other: this, otherAt: number): boolean;
   /** Its info; undefined if it was gone before it could be read. */
-  info(i: number): LinkInfo | undefined;
+  info(at: number): LinkInfo | undefined;
 }
 
 class Watcher implements LinkWatcher {
@@ -86,7 +88,7 @@ class Watcher implements LinkWatcher {
     this.source = chooseSource(source, true);
     this.#release = this.source === "iterator" ? holdIterator() : () => {};
     this.#look = this.source === "iterator"
-      ? () => new RecordLook(useIterator().run(), types)
+      ? () => new RecordLook(useIterator().run(types))
       : () => new InfoLook(readAll(this.source, types));
     this.#intervalMs = intervalMs;
     this.#signal = signal;
@@ -138,15 +140,15 @@ class Watcher implements LinkWatcher {
     const before = this.#last, now = this.#look();
     this.#due = performance.now() + this.#intervalMs;
     const events: LinkEvent[] = [];
-    let i = 0, j = 0;
-    while (i < (before?.length ?? 0) || j < now.length) {
-      const was = before !== undefined && i < before.length ? before.id(i) : Infinity;
-      const is = j < now.length ? now.id(j) : Infinity;
+    let i = before?.first ?? 0, j = now.first;
+    const end = before?.end ?? 0;
+    while (i < end || j < now.end) {
+      const was = i < end ? before!.id(i) : Infinity, is = j < now.end ? now.id(j) : Infinity;
       if (was < is) this.#removed(was, events);
       else if (is < was) this.#added(now, j, before === undefined, events);
       else if (!now.isSame(j, before!, i)) this.#changed(now, j, events);
-      if (was <= is) i++;
-      if (is <= was) j++;
+      if (was <= is) i = before!.next(i);
+      if (is <= was) j = now.next(j);
     }
     this.#last = now;
     this.#events = events.reverse();
@@ -209,30 +211,29 @@ class Watcher implements LinkWatcher {
 /** By records of the iterator, of which only those that differ become infos. */
 class RecordLook implements Look {
   readonly #records: LinkRecords;
-  readonly #wanted: readonly number[] | undefined;
-  readonly length: number;
+  readonly first: number;
+  readonly end: number;
 
-  constructor(records: LinkRecords, types: readonly LinkType[] | undefined) {
+  constructor(records: LinkRecords) {
     this.#records = records;
-    const all = types && Array.from({ length: records.length }, (_, i) => i);
-    this.#wanted = all?.filter((i) => types!.includes(records.type(i)));
-    this.length = this.#wanted?.length ?? records.length;
+    this.first = records.first;
+    this.end = records.end;
   }
 
-  #at(i: number): number {
-    return this.#wanted?.[i] ?? i;
+  next(at: number): number {
+    return this.#records.next(at);
   }
 
-  id(i: number): number {
-    return this.#records.id(this.#at(i));
+  id(at: number): number {
+    return this.#records.id(at);
   }
 
-  isSame(i: number, other: this, j: number): boolean {
-    return this.#records.isSame(this.#at(i), other.#records, other.#at(j));
+  isSame(at: number, other: this, otherAt: number): boolean {
+    return this.#records.isSame(at, other.#records, otherAt);
   }
 
-  info(i: number): LinkInfo | undefined {
-    const info = this.#records.info(this.#at(i));
+  info(at: number): LinkInfo | undefined {
+    const info = this.#records.info(at);
     return info && readInfo(info);
   }
 }
@@ -240,25 +241,28 @@ class RecordLook implements Look {
 /** By infos. */
 class InfoLook implements Look {
   readonly #infos: readonly LinkInfo[];
+  readonly first = 0;
+  readonly end: number;
 
   constructor(infos: readonly LinkInfo[]) {
     this.#infos = infos;
+    this.end = infos.length;
   }
 
-  get length(): number {
-    return this.#infos.length;
+  next(at: number): number {
+    return at + 1;
   }
 
-  id(i: number): number {
-    return this.#infos[i]!.id;
+  id(at: number): number {
+    return this.#infos[at]!.id;
   }
 
-  isSame(i: number, other: this, j: number): boolean {
-    return difference(other.#infos[j]!, this.#infos[i]!).length === 0;
+  isSame(at: number, other: this, otherAt: number): boolean {
+    return difference(other.#infos[otherAt]!, this.#infos[at]!).length === 0;
   }
 
-  info(i: number): LinkInfo {
-    return this.#infos[i]!;
+  info(at: number): LinkInfo {
+    return this.#infos[at]!;
   }
 }
 

@@ -5,6 +5,7 @@ import { Command } from "../uapi/constants.ts";
 import { iter_create } from "../uapi/layout.ts";
 import { checkFd } from "./check.ts";
 import { Request } from "./request.ts";
+import { close, readToEnd } from "./system.ts";
 
 const iterCreation = new Request(iter_create.sizeof);
 
@@ -41,4 +42,14 @@ export function iterCreate(linkFd: number): number {
     command: "ITER_CREATE",
     ...explain("ITER_CREATE", -result),
   });
+}
+
+/** Runs an iterator once: all that its program writes. */
+export function iterRead(linkFd: number): Uint8Array<ArrayBuffer> {
+  const fd = iterCreate(linkFd);
+  try {
+    return readToEnd(fd);
+  } finally {
+    close(fd);
+  }
 }

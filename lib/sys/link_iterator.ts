@@ -2,7 +2,7 @@
 import { BpfError } from "../error.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
 import { EOPNOTSUPP } from "../uapi/errno.ts";
-import { attachTypeName, type LinkType } from "../uapi/types.ts";
+import type { LinkType } from "../uapi/types.ts";
 import {
   add,
   and,
@@ -21,17 +21,15 @@ import {
   storeValue,
 } from "./assembler.ts";
 import { btfLayout, type Member, type StructLayout } from "./btf.ts";
-import { iterCreate } from "./iter.ts";
-import { linkGetFdById } from "./link.ts";
+import { iterRead } from "./iter.ts";
 import { linkCreate } from "./link_create.ts";
-import { type BpfLinkInfo, linkGetId, linkGetInfoByFd } from "./link_info.ts";
+import { linkGetId } from "./link_info.ts";
+import { A, B, C, D, END, LinkRecords, NAME, type Told, Trust } from "./link_records.ts";
 import { progLoad } from "./program.ts";
-import { close, read } from "./system.ts";
+import { close } from "./system.ts";
 
-// A record: type u16 and length u16, id, program's id, and what the type has, then perhaps a name. Every byte of it is
-// written, for what lay on the stack would look like a change.
-const A = 3, B = 4, C = 6, D = 8, NAME = 40, END = 160; // A to D in words, the others in bytes
-const PROBE_READ_KERNEL_STR = 115, SEQ_WRITE = 127;
+const SCRATCH = END + 8; // where the stack has room for one number
+const PROBE_READ_KERNEL = 113, PROBE_READ_KERNEL_STR = 115, SEQ_WRITE = 127;
 const NAME_MASK = 0x78; // a name takes whole words, and 120 bytes at most
 
 /** What is written of the links of a type. */
@@ -58,7 +56,7 @@ const SHAPES: { readonly [T in LinkType]?: Shape } = {
   tracing: {
     struct: "bpf_tracing_link",
     fields: [[A, "link.link.attach_type", "link.attach_type", "attach_type"], [B, "trampoline.key"]],
-    more: [[C, "link.cookie"]],
+    more: [[C, "link.node.cookie", "link.cookie"]],
   },
   cgroup: { struct: "bpf_cgroup_link", fields: [[A, "link.attach_type", "type"], [B, "cgroup.kn.id"]] },
   iter: {
@@ -86,11 +84,6 @@ const SHAPES: { readonly [T in LinkType]?: Shape } = {
     more: [[C, "task.tgid"]],
   },
 };
-
-/** Where a detached link of these types has nothing, and so proves nothing. */
-const TARGETED: readonly LinkType[] = ["cgroup", "netns", "xdp", "struct_ops", "tcx", "netkit", "sockmap", "tracing"];
-/** Where the record does not tell all. */
-const INCOMPLETE: readonly LinkType[] = ["perf_event", "kprobe_multi", "uprobe_multi", "tracing_multi", "unknown"];
 
 /** The structs and members that the program needs, found in the kernel's BTF. */
 type Layout = ReadonlyMap<string, StructLayout>;
@@ -120,8 +113,7 @@ interface Block {
 export class LinkIterator implements Disposable {
   /** The id of its own link, which its records leave out. */
   readonly linkId: number;
-  /** The types that records tell of, and which of the optional places. */
-  readonly #told: ReadonlyMap<LinkType, ReadonlySet<number>>;
+  readonly #told: Told;
   readonly #fds: DisposableStack;
   readonly #link: number;
   readonly #trust = new Trust();
@@ -129,7 +121,7 @@ export class LinkIterator implements Disposable {
   /**
    * Loads the program.
    *
-   * @throws {BpfError} `capability` without CAP_BPF and CAP_PERFMON; `unsupported` before Linux 6.2.
+   * @throws {BpfError} `capability` without CAP_BPF and CAP_PERFMON; `unsupported` before Linux 5.19.
    */
   constructor(layout: Layout = linkLayout()) {
     const attachBtfId = layout.get("bpf_iter_bpf_link()")?.id;
@@ -140,7 +132,7 @@ export class LinkIterator implements Disposable {
         command: "PROG_LOAD",
         reason: "unsupported",
         meaning: "this kernel cannot run the iterator",
-        hint: "it needs Linux 6.2",
+        hint: "it needs Linux 5.19",
       });
     }
     this.#told = program.told;
@@ -158,23 +150,9 @@ export class LinkIterator implements Disposable {
     this.#fds = fds.move();
   }
 
-  /** Runs the program over all links there are now, in the order of their ids. */
-  run(): LinkRecords {
-    const fd = iterCreate(this.#link);
-    const pieces: Uint8Array[] = [];
-    let size = 0;
-    try {
-      for (let piece; (piece = read(fd)).length > 0; size += piece.length) pieces.push(piece);
-    } finally {
-      close(fd);
-    }
-    const bytes = new Uint8Array(size); // one piece may end within a record
-    size = 0;
-    for (const piece of pieces) {
-      bytes.set(piece, size);
-      size += piece.length;
-    }
-    return new LinkRecords(bytes, this.linkId, this.#told, this.#trust);
+  /** Runs the program over all links there are now; the records are those of the types that are wanted. */
+  run(types?: readonly LinkType[]): LinkRecords {
+    return new LinkRecords(iterRead(this.#link), this.#told, this.#trust, this.linkId, types);
   }
 
   /** Unloads the program. */
@@ -189,19 +167,18 @@ export class LinkIterator implements Disposable {
 }
 
 /** The program, and which optional places of each type are told. r6: link, r7: type, r8: container, r9: file. */
-function assembleFor(
-  layout: Layout,
-): { instructions: Uint8Array<ArrayBuffer>; told: ReadonlyMap<LinkType, ReadonlySet<number>> } | undefined {
+function assembleFor(layout: Layout): { instructions: Uint8Array<ArrayBuffer>; told: Told } | undefined {
   const member = (struct: string, path: string) => layout.get(struct)?.members.get(path);
   const cast = layout.get("bpf_rdonly_cast()")?.id;
   const link = member("bpf_iter__bpf_link", "link"), seq = member("bpf_iter__bpf_link", "meta.seq");
   const id = member("bpf_link", "id"), type = member("bpf_link", "type"), program = member("bpf_link", "prog.aux.id");
-  if (!cast || !link || !seq || !id || !type || !program) return undefined;
+  if (!link || !seq || !id || !type || !program) return undefined;
+  const access = cast === undefined ? byHelper : byLoads(cast);
 
   const blocks: Instruction[] = [];
   const told = new Map<LinkType, ReadonlySet<number>>();
   for (const [linkType, shape] of Object.entries(SHAPES) as [LinkType, Shape][]) {
-    const block = describe(layout.get(shape.struct), shape, cast);
+    const block = describe(layout.get(shape.struct), shape, access);
     if (block === undefined) continue;
     told.set(linkType, block.optional);
     blocks.push(skipUnless(7, LINK_TYPES.indexOf(linkType), block.instructions.length), ...block.instructions);
@@ -228,7 +205,39 @@ function assembleFor(
   return { instructions: assemble(...head, ...blocks, ...writeRecord), told };
 }
 
-/** Puts what a path leads to into a register. */
+/** How a link's own struct is read, to which r6 is no typed pointer. */
+interface Access {
+  /** Puts the struct into r8. */
+  container(struct: number, linkOffset: number): Instruction[];
+  /** Puts what a path leads to into a register. */
+  follow(register: number, base: number, member: Member): Instruction[];
+}
+
+/** By loads, as fast as can be: the kernel's function of this BTF id makes a pointer a typed one; since Linux 6.2. */
+const byLoads = (cast: number): Access => ({
+  container: (struct, linkOffset) => [copy(1, 6), add(1, -linkOffset), set(2, struct), callKernel(cast), copy(8, 0)],
+  follow,
+});
+
+/** By a helper that takes any address, and gives zeroes for one where nothing is. */
+const byHelper: Access = {
+  container: (_struct, linkOffset) => [copy(8, 6), add(8, -linkOffset)],
+  follow: (register, base, { offsets, size }) =>
+    offsets.flatMap((offset, i) => {
+      const bytes = i === offsets.length - 1 ? size : 8;
+      return [
+        copy(3, i === 0 ? base : register),
+        add(3, offset),
+        copy(1, 10),
+        add(1, -SCRATCH),
+        set(2, bytes),
+        call(PROBE_READ_KERNEL),
+        load(register, 10, -SCRATCH, bytes as Bytes),
+      ];
+    }),
+};
+
+/** Loads what a path leads to into a register. */
 function follow(register: number, base: number, { offsets, size }: Member): Instruction[] {
   return offsets.map((offset, i) =>
     load(register, i === 0 ? base : register, offset, i === offsets.length - 1 ? size as Bytes : 8)
@@ -239,21 +248,21 @@ function follow(register: number, base: number, { offsets, size }: Member): Inst
 function describe(
   struct: StructLayout | undefined,
   { fields, more = [], name }: Shape,
-  cast: number,
+  access: Access,
 ): Block | undefined {
   const link = struct?.members.get("link");
   const find = ([, ...paths]: Field) =>
     paths.map((path) => struct?.members.get(path)).find((found) => found !== undefined && isNumber(found));
   const text = name === undefined ? undefined : struct?.members.get(name);
   if (!struct || !link || fields.some((field) => !find(field)) || name !== undefined && !text) return undefined;
-  const instructions = [copy(1, 6), add(1, -link.offsets[0]!), set(2, struct.id), callKernel(cast), copy(8, 0)];
+  const instructions = access.container(struct.id, link.offsets[0]!);
   for (const field of [...fields, ...more]) {
     const found = find(field);
     if (found === undefined) continue;
     const size = found.size === 8 ? 8 : 4; // smaller numbers are widened
-    instructions.push(...follow(1, 8, found), store(10, field[0] * 4 - END, 1, size));
+    instructions.push(...access.follow(1, 8, found), store(10, field[0] * 4 - END, 1, size));
   }
-  instructions.push(...text === undefined ? writeRecord : writeNamedRecord(text));
+  instructions.push(...text === undefined ? writeRecord : writeNamedRecord(access.follow(3, 8, text)));
   return { instructions, optional: new Set(more.filter(find).map(([at]) => at)) };
 }
 
@@ -266,10 +275,11 @@ function isNumber({ size }: Member): boolean {
 const write: Instruction[] = [copy(1, 9), copy(2, 10), add(2, -END), call(SEQ_WRITE), set(0, 0), exit];
 const writeRecord: Instruction[] = [storeValue(10, 2 - END, NAME, 2), set(3, NAME), ...write];
 
-function writeNamedRecord(name: Member): Instruction[] {
+/** `findName` puts its address into r3. */
+function writeNamedRecord(findName: Instruction[]): Instruction[] {
   return [
     ...Array.from({ length: (END - NAME) / 8 }, (_, i) => storeValue(10, NAME - END + i * 8, 0)),
-    ...follow(3, 8, name),
+    ...findName,
     copy(1, 10),
     add(1, NAME - END),
     set(2, END - NAME),
@@ -281,236 +291,4 @@ function writeNamedRecord(name: Member): Instruction[] {
     copy(3, 0),
     ...write,
   ];
-}
-
-/** The records of one run. */
-export class LinkRecords {
-  readonly #words: Uint32Array<ArrayBuffer>;
-  readonly #longs: BigUint64Array;
-  readonly #starts: number[] = []; // in words
-  readonly #told: ReadonlyMap<LinkType, ReadonlySet<number>>;
-  readonly #trust: Trust;
-
-  constructor(
-    bytes: Uint8Array<ArrayBuffer>,
-    ownId: number,
-    told: ReadonlyMap<LinkType, ReadonlySet<number>>,
-    trust: Trust,
-  ) {
-    this.#words = new Uint32Array(bytes.buffer, 0, bytes.length >> 2);
-    this.#longs = new BigUint64Array(bytes.buffer, 0, bytes.length >> 3);
-    this.#told = told;
-    this.#trust = trust;
-    for (let at = 0; at < this.#words.length; at += this.#words[at]! >>> 18) {
-      if (this.#words[at + 1] !== ownId) this.#starts.push(at);
-    }
-  }
-
-  /** How many links there are. */
-  get length(): number {
-    return this.#starts.length;
-  }
-
-  /** The id of a link. */
-  id(i: number): number {
-    return this.#words[this.#starts[i]! + 1]!;
-  }
-
-  /** The type of a link. */
-  type(i: number): LinkType {
-    return LINK_TYPES[this.#words[this.#starts[i]!]! & 0xffff] ?? "unknown";
-  }
-
-  /** Whether the record of a link is that of another run. */
-  isSame(i: number, other: LinkRecords, j: number): boolean {
-    const a = this.#words, b = other.#words, from = this.#starts[i]!, to = other.#starts[j]!;
-    const length = a[from]! >>> 18;
-    for (let k = 0; k < length; k++) if (a[from + k] !== b[to + k]) return false;
-    return true;
-  }
-
-  /** The info of a link, if need be from the link itself; undefined if that is gone. */
-  info(i: number): BpfLinkInfo | undefined {
-    const type = this.type(i);
-    const told = this.#decode(type, this.#starts[i]!);
-    return this.#trust.isSettled(told) ? told : this.#trust.settle(told, type, this.#told.has(type));
-  }
-
-  #decode(type: LinkType, word: number): BpfLinkInfo {
-    const words = this.#words, longs = this.#longs, long = word >> 1; // no closures: it runs for each link
-    const id = words[word + 1]!, progId = words[word + 2]!;
-    const tells = this.#told.get(type);
-    if (tells === undefined) {
-      return type === "perf_event"
-        ? { type, id, progId, perfType: "unspec" }
-        : { type: "unknown", id, progId, typeNumber: words[word]! & 0xffff };
-    }
-    switch (type) {
-      case "cgroup":
-        return { type, id, progId, cgroupId: longs[long + (B >> 1)]!, attachType: attachTypeName(words[word + A]!) };
-      case "xdp": {
-        const ifindex = words[word + B]!, netnsIno = words[word + C]!;
-        return netnsIno === 0 ? { type, id, progId, ifindex } : { type, id, progId, ifindex, netnsIno };
-      }
-      case "tcx":
-      case "netkit": {
-        const ifindex = words[word + B]!, netnsIno = words[word + C]!, attachType = attachTypeName(words[word + A]!);
-        return netnsIno === 0
-          ? { type, id, progId, ifindex, attachType }
-          : { type, id, progId, ifindex, attachType, netnsIno };
-      }
-      case "netns":
-        return { type, id, progId, netnsIno: words[word + B]!, attachType: attachTypeName(words[word + A]!) };
-      case "sockmap":
-        return { type, id, progId, mapId: words[word + B]!, attachType: attachTypeName(words[word + A]!) };
-      case "struct_ops":
-        return { type, id, progId, mapId: words[word + B]! };
-      case "netfilter": {
-        const flags = longs[long + (C >> 1)]! === 0n ? 0 : 1; // whether there is a hook that puts fragments together
-        return {
-          type,
-          id,
-          progId,
-          pf: words[word + A]!,
-          hooknum: words[word + B]!,
-          priority: words[word + B + 1]! | 0,
-          flags,
-        };
-      }
-      case "raw_tracepoint": {
-        const cookie = tells.has(C) ? { cookie: longs[long + (C >> 1)]! } : {};
-        return { type, id, progId, tpName: this.#name(word), ...cookie };
-      }
-      case "tracing": {
-        const cookie = tells.has(C) ? { cookie: longs[long + (C >> 1)]! } : {};
-        // its highest bit tells programs from the kernel
-        const targetBtfId = words[word + B]! & 0x7fffffff, targetObjId = words[word + B + 1]!;
-        return { type, id, progId, attachType: attachTypeName(words[word + A]!), targetObjId, targetBtfId, ...cookie };
-      }
-      case "iter": {
-        const targetName = this.#name(word);
-        const ofCgroups = targetName === "cgroup", taskType = targetName.startsWith("task") ? words[word + C]! : 0;
-        return {
-          type,
-          id,
-          progId,
-          targetName,
-          mapId: words[word + D]!,
-          cgroupId: ofCgroups ? longs[long + (B >> 1)]! : 0n,
-          order: ofCgroups ? words[word + A]! : 0,
-          tid: taskType === TASK_TID ? words[word + C + 1]! : 0,
-          pid: taskType === TASK_TGID ? words[word + C + 1]! : 0,
-        };
-      }
-      case "kprobe_multi":
-        return { type, id, progId, count: words[word + A]!, flags: words[word + B]!, functions: [] };
-      case "uprobe_multi":
-        return {
-          type,
-          id,
-          progId,
-          path: "",
-          count: words[word + A]!,
-          flags: words[word + B]!,
-          pid: words[word + C]!,
-          places: [],
-        };
-      default:
-        return { type: "unknown", id, progId, typeNumber: words[word]! & 0xffff };
-    }
-  }
-
-  #name(word: number): string {
-    return nameOf(this.#words, word + NAME / 4, word + (this.#words[word]! >>> 18));
-  }
-}
-
-const TASK_TID = 1, TASK_TGID = 2; // BPF_TASK_ITER_*
-
-const decoder = new TextDecoder();
-/** Names by a hash of their words: there are few, and a million links have them. */
-const names = new Map<number, readonly [words: Uint32Array, name: string]>();
-
-function nameOf(words: Uint32Array<ArrayBuffer>, from: number, end: number): string {
-  let hash = 0;
-  for (let i = from; i < end; i++) hash = Math.imul(hash ^ words[i]!, 0x9e3779b1) ^ hash >>> 15;
-  const known = names.get(hash);
-  if (known !== undefined && isAt(known[0], words, from, end)) return known[1];
-  const own = words.slice(from, end);
-  const bytes = new Uint8Array(own.buffer), zero = bytes.indexOf(0);
-  const name = decoder.decode(zero < 0 ? bytes : bytes.subarray(0, zero));
-  if (names.size > 4096) names.clear();
-  names.set(hash, [own, name]);
-  return name;
-}
-
-function isAt(expected: Uint32Array, words: Uint32Array, from: number, end: number): boolean {
-  if (expected.length !== end - from) return false;
-  for (let i = 0; i < expected.length; i++) if (expected[i] !== words[from + i]) return false;
-  return true;
-}
-
-const ATTEMPTS = 3; // a link may change between the two looks
-
-/**
- * Whether records say what info says: the first of each type are compared, and until one agrees, or for good if none
- * does, infos come from the links themselves. So a member that kept its name and changed its meaning does no harm.
- */
-class Trust {
-  readonly #agreed = new Set<string>();
-  readonly #differed = new Map<string, number>();
-  #maySee = true;
-
-  /** Whether such records were found to say what info says, or nothing can be compared. */
-  isSettled(told: BpfLinkInfo): boolean {
-    return !this.#maySee || this.#agreed.has(keyOf(told));
-  }
-
-  /** The info to be believed; undefined if the link is gone. `isTold`: the record has what it needs. */
-  settle(told: BpfLinkInfo, type: LinkType, isTold: boolean): BpfLinkInfo | undefined {
-    const complete = isTold && !INCOMPLETE.includes(type);
-    const key = keyOf(told);
-    const info = this.#ask(told.id);
-    if (info === undefined || !complete) return this.#maySee ? info : told;
-    const differed = this.#differed.get(key) ?? 0;
-    if (differed >= ATTEMPTS) return info;
-    if (!agree(told, info)) this.#differed.set(key, differed + 1);
-    else if (provesSomething(info)) this.#agreed.add(key);
-    return info;
-  }
-
-  #ask(id: number): BpfLinkInfo | undefined {
-    try {
-      const fd = linkGetFdById(id);
-      try {
-        return linkGetInfoByFd(fd);
-      } finally {
-        close(fd);
-      }
-    } catch (error) {
-      if (!(error instanceof BpfError)) throw error;
-      if (error.reason === "gone" || error.reason === "unsettled") return undefined;
-      if (error.code !== "EPERM") throw error;
-      this.#maySee = false; // no CAP_SYS_ADMIN: there is nothing to compare with
-      return undefined;
-    }
-  }
-}
-
-/** What is compared once: each kind of iterator has members of its own. */
-function keyOf(told: BpfLinkInfo): string {
-  return told.type === "iter" ? told.targetName : told.type;
-}
-
-/** Whether what both tell is the same; counters go on between the two looks. */
-function agree(told: BpfLinkInfo, info: BpfLinkInfo): boolean {
-  const other = info as unknown as Record<string, unknown>;
-  return Object.entries(told).every(([key, value]) => !(key in other) || other[key] === value);
-}
-
-function provesSomething(info: BpfLinkInfo): boolean {
-  if (!TARGETED.includes(info.type)) return true;
-  return Object.entries(info).some(([key, value]) =>
-    ["cgroupId", "netnsIno", "ifindex", "mapId", "targetBtfId"].includes(key) && Number(value) !== 0
-  );
 }

@@ -2,10 +2,10 @@
 import { BpfError } from "../error.ts";
 import { add, assemble, call, copy, exit, load, set, skipIf, store } from "./assembler.ts";
 import { btfFind, btfFindMember } from "./btf.ts";
-import { iterCreate } from "./iter.ts";
+import { iterRead } from "./iter.ts";
 import { linkCreate } from "./link_create.ts";
 import { progLoad } from "./program.ts";
-import { close, read } from "./system.ts";
+import { close } from "./system.ts";
 
 const SEQ_WRITE = 127; // the helper bpf_seq_write
 
@@ -54,13 +54,11 @@ function collect(attachBtfId: number): Map<number, number> {
   using fds = new DisposableStack();
   const own = (fd: number) => fds.adopt(fd, close);
   const options = { name: "references", license: "GPL", expectedAttachType: "trace_iter", attachBtfId, logLevel: 0 };
-  const run = own(iterCreate(own(linkCreate(own(progLoad("tracing", PROGRAM, options)), 0, "trace_iter"))));
+  const bytes = iterRead(own(linkCreate(own(progLoad("tracing", PROGRAM, options)), 0, "trace_iter")));
+  const records = new DataView(bytes.buffer);
   const references = new Map<number, number>();
-  for (let piece; (piece = read(run)).length > 0;) {
-    const records = new DataView(piece.buffer);
-    for (let at = 0; at + 16 <= piece.length; at += 16) {
-      references.set(records.getUint32(at + 8, true), records.getUint32(at, true) - 1); // one is the iterator's own
-    }
+  for (let at = 0; at < bytes.length; at += 16) {
+    references.set(records.getUint32(at + 8, true), records.getUint32(at, true) - 1); // one is the iterator's own
   }
   return references;
 }

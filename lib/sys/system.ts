@@ -52,20 +52,36 @@ export function open(path: string, flags = 0): number {
 
 const PIECE = 64 * 1024;
 
+let reader: Request | undefined; // kept, for making it takes longer than most reads
+
 /** Reads up to 64 KiB; an empty array is the end. The result is the caller's. */
 export function read(fd: number): Uint8Array<ArrayBuffer> {
-  const request = reading(fd);
-  return piece(request, request.system(Call.read));
+  reader ??= reading();
+  return piece(reader, reader.u64(0, BigInt(fd)).system(Call.read));
 }
 
 /** The same on another thread. The fd must stay open until the promise is settled. */
 export async function readAsync(fd: number): Promise<Uint8Array<ArrayBuffer>> {
-  const request = reading(fd);
+  const request = reading().u64(0, BigInt(fd));
   return piece(request, await request.systemAsync(Call.read));
 }
 
-function reading(fd: number): Request {
-  const request = new Request(48, 48 + PIECE + 8).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
+/** All that is left to be read. */
+export function readToEnd(fd: number): Uint8Array<ArrayBuffer> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for (let bytes; (bytes = read(fd)).length > 0; size += bytes.length) pieces.push(bytes);
+  const all = new Uint8Array(size);
+  size = 0;
+  for (const bytes of pieces) {
+    all.set(bytes, size);
+    size += bytes.length;
+  }
+  return all;
+}
+
+function reading(): Request {
+  const request = new Request(48, 48 + PIECE + 8).u64(16, BigInt(PIECE));
   request.room(8, PIECE);
   return request;
 }

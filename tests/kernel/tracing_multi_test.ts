@@ -13,9 +13,10 @@ import { countRuns } from "../fixture/runs.ts";
 const IDS = ["security_inode_link", "vfs_link"].map((name) => btfFind("function", name)!);
 const COOKIES = [7n, 8n];
 
-for (
-  const [attachType, runs] of [["trace_fentry_multi", 2], ["trace_fexit_multi", 2], ["trace_fsession_multi", 4]] as const
-) {
+/** How often a program runs while a hard link is made: a session both before and after each function. */
+const RUNS = { trace_fentry_multi: 2, trace_fexit_multi: 2, trace_fsession_multi: 4 } as const;
+
+for (const attachType of ["trace_fentry_multi", "trace_fexit_multi", "trace_fsession_multi"] as const) {
   kernelTest(`tracing_multi: ${attachType}`, { needs: ["trampolines"], since: "7.2" }, async () => {
     using own = new Own();
     using program = answering(0, { type: "tracing", expectedAttachType: attachType });
@@ -34,7 +35,7 @@ for (
     for (const source of ["iterator", "syscall"] as const) assertEquals(await listed(source, link.id), info);
     assertEquals(await listed("proc", link.id), withoutAddresses(info));
     using links = new HardLinks();
-    assertEquals(countRuns(program.id, () => void links.canLink()), runs);
+    assertEquals(countRuns(program.id, () => void links.canLink()), RUNS[attachType]);
     assertEquals(assertThrows(() => link.update(program), BpfError).reason, "unsupported");
     assertEquals(assertThrows(() => link.detach(), BpfError).reason, "unsupported");
   });

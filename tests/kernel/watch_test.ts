@@ -3,11 +3,12 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { closeIterator, loadedIterator } from "../../lib/sys/shared_iterator.ts";
 import { Link, type LinkEvent, type LinkWatcher, type Source } from "../../mod.ts";
 import { Cgroup } from "../fixture/cgroup.ts";
+import { watchChurn } from "../fixture/churn.ts";
 import { kernelTest } from "../fixture/kernel.ts";
 import { cgroupEgress, taskIterator } from "../fixture/programs.ts";
 import { delay } from "../fixture/wait.ts";
 
-const SINCE = "6.2"; // the iterator
+const SINCE = "5.19"; // the iterator
 const NEVER = 0x7fffffff;
 
 /** A test with each source that sees all our links, which leaves no iterator loaded. */
@@ -141,6 +142,12 @@ watchTest("every link of a storm that stays is told, each once", async (source) 
     const kinds = told.flatMap((event) => event.kind !== "changed" && event.info.id === id ? [event.kind] : []);
     assert(kinds.length === 1 && kinds[0] !== "removed", `${id}: ${kinds}`);
   }
+});
+
+watchTest("changes that last are told, whatever other processes make and drop", async (source) => {
+  const tally = await watchChurn({ source, seconds: 2, perSecond: 200, lifeMs: 1500, intervalMs: 50 });
+  assert(tally.lasting > 0 && tally.told >= tally.lasting);
+  assertEquals([tally.missed, tally.wrong], [0, 0]);
 });
 
 kernelTest("the program is held while somebody watches, and the best source is chosen", { since: SINCE }, async () => {

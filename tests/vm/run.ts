@@ -9,7 +9,7 @@ import { runOn } from "./machine.ts";
 
 Deno.chdir(new URL("../..", import.meta.url));
 
-const TIMEOUT_SECONDS = 1800;
+const TIMEOUT_SECONDS = 2700;
 /** Machines that run at the same time; each keeps one processor busy. */
 const LANES = Math.min(2, navigator.hardwareConcurrency);
 /** An emulated processor is slow: the races and lives that make a run on the host long are fewer here. */

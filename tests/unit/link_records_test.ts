@@ -1,0 +1,60 @@
+/** The records of the iterator's program, as it might write them on kernels to come. */
+import { assertEquals } from "@std/assert";
+import { LinkRecords, type Told, Trust } from "../../lib/sys/link_records.ts";
+
+const NAME = 40;
+const TOLD: Told = new Map([["iter", new Set()], ["xdp", new Set()]]);
+
+/** A record as the program writes it: a head, four words of 8 bytes, and perhaps a name. */
+function record(type: number, id: number, name?: string): Uint8Array<ArrayBuffer> {
+  const length = NAME + (name === undefined ? 0 : Math.ceil((name.length + 1) / 8) * 8);
+  const bytes = new Uint8Array(length), view = new DataView(bytes.buffer);
+  view.setUint16(0, type, true);
+  view.setUint16(2, length, true);
+  view.setUint32(4, id, true);
+  view.setUint32(8, 7, true); // the program
+  new TextEncoder().encodeInto(name ?? "", bytes.subarray(NAME));
+  return bytes;
+}
+
+function records(pieces: Uint8Array[], types?: ConstructorParameters<typeof LinkRecords>[4]): LinkRecords {
+  const bytes = new Uint8Array(pieces.flatMap((piece) => [...piece]));
+  return new LinkRecords(bytes, TOLD, new Trust(), 2, types);
+}
+
+function all<T>(records: LinkRecords, what: (at: number) => T): T[] {
+  const found: T[] = [];
+  for (let at = records.first; at < records.end; at = records.next(at)) found.push(what(at));
+  return found;
+}
+
+Deno.test("a type that is newer than the package, or that this kernel's program does not tell of, is unknown", () => {
+  const some = records([record(99, 1), record(3, 3)]);
+  assertEquals(all(some, (at) => some.told(at)), [
+    { type: "unknown", id: 1, progId: 7, typeNumber: 99 },
+    { type: "unknown", id: 3, progId: 7, typeNumber: 3 },
+  ]);
+});
+
+Deno.test("our own link and the types that are not wanted are left out, wherever they are", () => {
+  const pieces = [record(4, 2, "task"), record(4, 3, "bpf_map_elem"), record(4, 2, "task"), record(6, 5), record(4, 2)];
+  const some = records(pieces);
+  assertEquals(all(some, (at) => some.id(at)), [3, 5]);
+  const xdp = records(pieces, ["xdp"]);
+  assertEquals(all(xdp, (at) => xdp.id(at)), [5]);
+  assertEquals(all(records([record(4, 2, "task")]), () => 1), []);
+  assertEquals(all(records([]), () => 1), []);
+});
+
+Deno.test("names are read whole, those that repeat and those that begin alike", () => {
+  const names = ["task", "task", "task_file", "", "task", "a".repeat(119), "task_file"];
+  const some = records(names.map((name, i) => record(4, i + 10, name)));
+  const told = all(some, (at) => some.told(at));
+  assertEquals(told.map((info) => info.type === "iter" && info.targetName), names);
+});
+
+Deno.test("a record is the same as another if every byte is", () => {
+  const a = records([record(4, 3, "task"), record(6, 5)]), b = records([record(6, 5), record(4, 3, "tasks")]);
+  const [iter = 0, xdp = 0] = all(a, (at) => at), [otherXdp = 0, otherIter = 0] = all(b, (at) => at);
+  assertEquals([a.isSame(xdp, b, otherXdp), a.isSame(iter, b, otherIter)], [true, false]);
+});
