@@ -1,7 +1,7 @@
 /** What keeps links attached: fds of processes, and pins. */
 import { linkGetId } from "./sys/link_info.ts";
 import { unlessGone, visibly, visitPins, withPinnedLink } from "./sys/pins.ts";
-import { bpffsMounts, type LinkFd, linkFds, ownPid } from "./sys/proc.ts";
+import { type LinkFd, linkFds, mounts, ownPid } from "./sys/proc.ts";
 import { linkReferences } from "./sys/references.ts";
 import { compareFiles, readDirectory, readTextFile, statPath } from "./sys/system.ts";
 
@@ -108,14 +108,14 @@ const INITIAL_PID_NAMESPACE = 0xefff_fffcn;
 /** Whether `/proc` shows all processes, and none has a bpf file system that is not mounted here. */
 function seesAllNamespaces(): boolean {
   if (visibly(() => statPath("/proc/1/ns/pid").inode) !== INITIAL_PID_NAMESPACE) return false;
-  const here = bpffsMounts("self").map(({ device }) => device), known = [statPath("/proc/self/ns/mnt").inode];
+  const here = mounts("self", "bpf").map(({ device }) => device), known = [statPath("/proc/self/ns/mnt").inode];
   return readDirectory("/proc").filter(({ name }) => /^\d+$/.test(name)).every(({ name: pid }) =>
     visibly(() =>
       unlessGone(() => {
         const namespace = statPath(`/proc/${pid}/ns/mnt`).inode;
         if (known.includes(namespace)) return true;
         known.push(namespace);
-        return bpffsMounts(Number(pid)).every(({ device }) => here.includes(device));
+        return mounts(Number(pid), "bpf").every(({ device }) => here.includes(device));
       }) ?? true
     ) ?? false
   );

@@ -2,7 +2,7 @@
 import { BpfError } from "../error.ts";
 import { isLink } from "./link.ts";
 import { objGet } from "./object.ts";
-import { bpffsMounts } from "./proc.ts";
+import { mounts } from "./proc.ts";
 import { close, readDirectory, statPath } from "./system.ts";
 
 /**
@@ -13,7 +13,7 @@ export function visitPins(visit: (path: string, file: string) => boolean): boole
   const walked = new Map<bigint, string>(); // by file system: the directory that was mounted
   let isWhole = true;
   // each file system once, from as far up as there is a mount of it
-  for (const { path, root, device } of bpffsMounts("self").sort((a, b) => a.root.length - b.root.length)) {
+  for (const { path, root, device } of mounts("self", "bpf").sort((a, b) => a.root.length - b.root.length)) {
     if (root.startsWith(walked.get(device) ?? "\0")) continue;
     if (visibly(() => statPath(path).device) !== device) {
       isWhole = false; // something else is mounted over it

@@ -44,12 +44,12 @@ export interface Mount {
   readonly device: bigint;
 }
 
-/** The bpf file systems in the mount namespace of a process. */
-export function bpffsMounts(pid: number | "self"): Mount[] {
+/** The file systems of a type in the mount namespace of a process. */
+export function mounts(pid: number | "self", type: "bpf" | "cgroup2"): Mount[] {
   // 31 23 0:28 / /sys/fs/bpf rw,relatime shared:9 - bpf bpf rw,mode=700
   return readTextFile(`/proc/${pid}/mountinfo`).split("\n").flatMap((line) => {
-    const [mount, type] = line.split(" - ");
-    if (!type?.startsWith("bpf ")) return [];
+    const [mount, system] = line.split(" - ");
+    if (!system?.startsWith(`${type} `)) return [];
     const [, , numbers, root, path] = mount!.split(" ");
     const [major, minor] = numbers!.split(":").map(BigInt) as [bigint, bigint];
     const device = minor & 0xffn | major << 8n | (minor & ~0xffn) << 12n;

@@ -1,0 +1,127 @@
+/** What all commands share: their arguments, their output, their exit status. */
+import type { ParseArgsOptionsConfig } from "node:util";
+import { BpfError } from "../error.ts";
+import { type AnyLink, Link } from "../link.ts";
+import { type ListOptions, SOURCES } from "../links.ts";
+import { LINK_TYPES } from "../uapi/constants.ts";
+import type { Answer } from "./schema.ts";
+import { jsonLine, printable, shorten } from "./table.ts";
+
+/** Exit statuses. */
+export const Status = { done: 0, failed: 1, usage: 2, nothing: 3, partial: 4 } as const;
+
+/** The command line is wrong. */
+export class UsageError extends Error {}
+
+/** There is no such thing. */
+export class NothingThere extends Error {}
+
+/** The arguments of a command. */
+export interface Arguments {
+  /** The options that were given, without their dashes. */
+  readonly values: { readonly [option: string]: unknown };
+  /** The rest. */
+  readonly positionals: readonly string[];
+}
+
+/** A subcommand. */
+export interface Command {
+  /** Its arguments, for the help. */
+  readonly usage: string;
+  /** What it does, in a line. */
+  readonly summary: string;
+  /** More lines for its own help. */
+  readonly details?: readonly string[];
+  /** Its options. */
+  readonly options: ParseArgsOptionsConfig;
+  /** How many other arguments it takes: at least, at most. */
+  readonly takes: readonly [number, number];
+  /** Does it, and returns the exit status. */
+  run(args: Arguments, output: Output): number | Promise<number>;
+}
+
+/** Standard output. */
+export class Output {
+  /** Whether JSON is wanted. */
+  readonly json: boolean;
+  /** Whether somebody is looking. */
+  readonly isTerminal: boolean = Deno.stdout.isTerminal();
+
+  constructor(json: boolean) {
+    this.json = json;
+  }
+
+  /** The size of the terminal; without bounds in a pipe or a file. */
+  get size(): { columns: number; rows: number } {
+    if (!this.isTerminal) return { columns: Infinity, rows: Infinity };
+    const { columns, rows } = Deno.consoleSize();
+    return { columns: columns || 80, rows: rows || 24 }; // 0 where nobody told the terminal
+  }
+
+  /** Prints the answer: as JSON, or as lines of text. */
+  print(answer: Answer, text: () => readonly string[]): void {
+    writeAll(Deno.stdout, this.json ? `${jsonLine(answer)}\n` : text().map((line) => `${line}\n`).join(""));
+  }
+
+  /** A line that stands out on a terminal, if colours are wanted. */
+  highlight(line: string): string {
+    return this.isTerminal && !Deno.noColor ? `\x1b[1m${shorten(line, this.size.columns)}\x1b[0m` : line;
+  }
+}
+
+/** Writes text, or throws `Deno.errors.BrokenPipe` if nobody reads it any more. */
+export function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  for (let bytes = new TextEncoder().encode(text); bytes.length > 0;) bytes = bytes.subarray(to.writeSync(bytes));
+}
+
+/** An argument that must be a number. */
+export function numberFrom(text: string, name: string): number {
+  if (/^\d{1,10}$/.test(text)) return Number(text);
+  throw new UsageError(`${name} must be a number, not "${text}"`);
+}
+
+/** An option of which only some values are known; undefined if it was not given. */
+function oneOf<T extends string>(value: unknown, option: string, known: readonly T[]): T | undefined {
+  if (value === undefined || known.includes(value as T)) return value as T | undefined;
+  throw new UsageError(`${option} must be one of ${known.join(", ")}, not "${value}"`);
+}
+
+export const TYPE_HELP = "--type TYPE          links of this type; may be repeated";
+export const SOURCE_HELP = "--source SOURCE      links from iterator, syscall or proc; chosen if absent";
+
+/** The links that the options --type and --source choose. */
+export function listOptions({ type, source }: Arguments["values"]): ListOptions {
+  const types = (type as string[] | undefined)?.map((it) => oneOf(it, "--type", LINK_TYPES)!);
+  return { types, source: oneOf(source, "--source", SOURCES) };
+}
+
+/** Whether an argument is a number, and so no path and no name. */
+export function isNumber(text: string): boolean {
+  return /^\d+$/.test(text);
+}
+
+/** The link that an argument names: by its id or by a pin. */
+export function openLink(idOrPin: string): AnyLink {
+  return isNumber(idOrPin) ? Link.open(numberFrom(idOrPin, "ID")) : Link.openPinned(idOrPin);
+}
+
+/** Reports a failure to stderr and returns the exit status. */
+export function report(error: unknown, json: boolean): number {
+  const status = statusOf(error), known = error instanceof BpfError ? error : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = known?.hint ?? (status === Status.usage ? "bpflink --help tells the arguments" : undefined);
+  const { reason, code } = known ?? {};
+  writeAll(
+    Deno.stderr,
+    json
+      ? `${jsonLine({ error: { message, hint, reason, code, status } })}\n`
+      : `bpflink: ${printable(message)}\n${hint === undefined ? "" : `  hint: ${printable(hint)}\n`}`,
+  );
+  return status;
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof NothingThere || error instanceof BpfError && error.reason === "gone") return Status.nothing;
+  const isUsage = error instanceof UsageError || error instanceof TypeError || error instanceof RangeError;
+  return isUsage ? Status.usage : Status.failed;
+}

@@ -1,0 +1,119 @@
+/**
+ * The command `bpflink`: every link of the machine, who holds it and in which order programs run, and what can be done
+ * about it. `--allow-ffi` is the only permission that it needs.
+ *
+ * ```sh
+ * deno run --allow-ffi jsr:@bpf/link/cli list
+ * deno run --allow-ffi jsr:@bpf/link/cli --help
+ * ```
+ *
+ * **Text** is for people: columns, cut to the width of a terminal and never in a pipe, bold headings on a terminal unless
+ * `NO_COLOR` is set. Control characters in names are escaped.
+ *
+ * **`--json`** is for programs: each command prints one object on one line, {@linkcode Answer}, and `watch` one for each
+ * event. 64-bit values are strings. What the kernel does not tell is absent. A failure is such an object on stderr.
+ *
+ * **The exit status** is 0 if it is done; 1 if the kernel refuses or something fails, also if you answer no; 2 if the
+ * command line is wrong; 3 if there is no such link, pin or place; 4 if there is an answer that may lack something, for
+ * links or hooks could not be seen. A reader that closes the pipe ends the command with 0.
+ *
+ * Root sees all. With CAP_BPF and CAP_PERFMON all links are listed, without names of programs; CAP_NET_ADMIN adds the
+ * order of programs. Without any, what processes and pins show to the caller is listed.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import config from "../../deno.json" with { type: "json" };
+import { detach, pin, unpin, update } from "./change.ts";
+import { type Command, Output, report, Status, UsageError, writeAll } from "./command.ts";
+import { hook } from "./hook.ts";
+import { list, show } from "./list.ts";
+import { probe } from "./probe.ts";
+import { tree } from "./tree.ts";
+import { watch } from "./watch.ts";
+
+export type { LinkHolder } from "../holders.ts";
+export type { Source } from "../links.ts";
+export type { ProbeAnswer, TargetProbe } from "../probe.ts";
+export type { Answer, EntryRecord, HookRecord, LinkRecord, PinRecord } from "./schema.ts";
+
+const COMMANDS: { readonly [name: string]: Command } = {
+  list,
+  show,
+  tree,
+  watch,
+  hook,
+  probe,
+  detach,
+  pin,
+  unpin,
+  update,
+};
+
+const COMMON = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;
+
+/**
+ * Runs a command line.
+ *
+ * @param args The arguments, without the name of the program.
+ * @returns The exit status.
+ */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    return await run(args);
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return Status.done;
+    return report(error, args.includes("--json"));
+  }
+}
+
+async function run([name, ...rest]: readonly string[]): Promise<number> {
+  if (name === "--version") return say(`bpflink ${config.version}`);
+  if (name === "--help" || name === "-h" || name === "help") return say(...help());
+  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name]! : undefined;
+  if (command === undefined) {
+    throw new UsageError(name === undefined ? "a command is missing" : `there is no command "${name}"`);
+  }
+  const { values, positionals } = parseArgs({
+    args: rest,
+    options: { ...command.options, ...COMMON },
+    allowPositionals: true,
+  });
+  if (values.help) return say(...helpOf(name!, command));
+  const [least, most] = command.takes;
+  if (positionals.length < least || positionals.length > most) {
+    throw new UsageError(`the arguments of ${name} are ${command.usage}`);
+  }
+  return await command.run({ values, positionals }, new Output(values.json === true));
+}
+
+function say(...lines: readonly string[]): number {
+  writeAll(Deno.stdout, lines.map((line) => `${line}\n`).join(""));
+  return Status.done;
+}
+
+function help(): string[] {
+  return [
+    "bpflink: the eBPF links of this machine",
+    "",
+    "usage: bpflink COMMAND [ARGUMENT]... [--json]",
+    "",
+    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`),
+    "",
+    "bpflink COMMAND --help tells the arguments; bpflink --version the version.",
+    "",
+    "Exit status: 0 done, 1 refused or failed, 2 wrong command line,",
+    "3 no such link, pin or place, 4 an answer that may lack something.",
+  ];
+}
+
+function helpOf(name: string, { usage, summary, details = [] }: Command): string[] {
+  return [
+    `bpflink ${name}: ${summary}`,
+    "",
+    `usage: bpflink ${name} ${usage} [--json]`,
+    ...details.length === 0 ? [] : ["", ...details.map((line) => line && `  ${line}`)],
+  ];
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,43 @@
+/** `probe`: what this kernel and this process can do. */
+import type { TargetType } from "../kind/mod.ts";
+import { probe as probeAll, type TargetProbe } from "../probe.ts";
+import { type Command, Status, UsageError } from "./command.ts";
+import { columns, printable } from "./table.ts";
+
+const QUESTIONS = ["attach", "update", "detach", "cookie", "position"] as const;
+
+export const probe: Command = {
+  usage: "[TYPE]...",
+  summary: "tell what this kernel and this process can do with links",
+  details: [
+    "With types also why not. The exit status is 1 if one cannot be attached,",
+    "4 if that is unknown.",
+  ],
+  options: {},
+  takes: [0, Infinity],
+  run({ positionals }, output): number {
+    const all = probeAll();
+    const unknown = positionals.find((type) => !Object.hasOwn(all, type));
+    if (unknown !== undefined) throw new UsageError(`TYPE may be ${Object.keys(all).join(", ")}, not "${unknown}"`);
+    const targets: [TargetType, TargetProbe][] = (Object.keys(all) as TargetType[])
+      .filter((type) => positionals.length === 0 || positionals.includes(type)).map((type) => [type, all[type]]);
+    output.print({ targets: Object.fromEntries(targets) }, () => {
+      const rows = targets.map(([type, answers]) => [type, ...QUESTIONS.map((question) => answers[question].answer)]);
+      const [titles, ...lines] = columns([["TYPE", ...QUESTIONS.map((question) => question.toUpperCase())], ...rows]);
+      return [output.highlight(titles!), ...lines, ...positionals.length === 0 ? [] : reasons(targets)];
+    });
+    if (positionals.length === 0) return Status.done;
+    const answers = targets.map(([, { attach }]) => attach.answer);
+    return answers.includes("no") ? Status.failed : answers.includes("unknown") ? Status.partial : Status.done;
+  },
+};
+
+/** Why not, each reason once a type. */
+function reasons(targets: readonly [string, TargetProbe][]): string[] {
+  return targets.flatMap(([type, answers]) => {
+    const why = Map.groupBy(QUESTIONS, (question) => answers[question].reason);
+    return [...why].flatMap(([reason, questions]) =>
+      reason === undefined ? [] : [printable(`${type} ${questions.join(", ")}: ${reason}`)]
+    );
+  });
+}

@@ -1,0 +1,140 @@
+/** `tree`: every place, what is attached there in the kernel's order, and who holds it. */
+import { BpfMap } from "../map.ts";
+import { Program } from "../program.ts";
+import { visitPins } from "../sys/pins.ts";
+import { type Command, listOptions, SOURCE_HELP, Status } from "./command.ts";
+import { holderText, type Item, items, placeText, programText, targetOf, titleOf, toRecord } from "./item.ts";
+import { Names, unlessRefused } from "./names.ts";
+import { type Place, places } from "./places.ts";
+import type { EntryRecord, HookRecord, PinRecord } from "./schema.ts";
+import { type Branch, printable, treeLines } from "./table.ts";
+
+export const tree: Command = {
+  usage: "[--source SOURCE]",
+  summary: "show hooks, what is attached there, in order, and who holds it",
+  details: [
+    "Hooks of the own network namespace and of all cgroups are shown with programs",
+    "that were attached without a link, too. Pins of programs and maps come last.",
+    "",
+    SOURCE_HELP,
+  ],
+  options: { source: { type: "string" } },
+  takes: [0, 0],
+  async run({ values }, output): Promise<number> {
+    const options = listOptions(values), names = new Names();
+    const found = await items(options, names), asked = places();
+    const left = new Set(found.links);
+    const hooks = asked.places.map((place) => hookOf(place, takeFrom(left, place), names));
+    hooks.push(...otherHooks([...left]));
+    const pins = otherPins(), partial = found.partial || asked.isRefused;
+    const { columns } = output.size;
+    output.print({ hooks, pins, source: found.source, partial }, () => [
+      ...hooks.flatMap((hook) => [
+        output.highlight(titleOf(hook)),
+        ...treeLines(hook.entries.map((entry) => branch(entry, found.partial)), columns),
+      ]),
+      ...pins.length === 0 ? [] : [output.highlight("other pins"), ...treeLines(pins.map(leaf), columns)],
+      ...partial ? [`Something may be missing: some hooks or links cannot be seen (source: ${found.source}).`] : [],
+    ]);
+    return partial ? Status.partial : Status.done;
+  },
+};
+
+/** The links that are attached to a place, as far as their infos tell; they are taken out of `left`. */
+function takeFrom(left: Set<Item>, { where, programs }: Place): Item[] {
+  const linkIds = programs.flatMap(({ linkId }) => linkId ? [linkId] : []);
+  const here = [...left].filter(({ info, deviceName }) => {
+    if (info.type !== where.type) return false;
+    if (where.type === "tcx" || where.type === "netkit") return linkIds.includes(info.id);
+    if (info.type === "xdp") return info.ifindex === where.ifindex && deviceName !== undefined;
+    if ("attachType" in info && info.attachType !== where.attachType) return false;
+    return info.type === "cgroup"
+      ? String(info.cgroupId) === where.cgroupId
+      : info.type === "netns" && info.netnsIno === where.netnsIno;
+  });
+  for (const item of here) left.delete(item);
+  return here;
+}
+
+/** A place with the links of its programs. */
+function hookOf({ where, programs }: Place, links: readonly Item[], names: Names): HookRecord {
+  const left = new Set(links);
+  let ordered = true;
+  const entries = programs.map(({ progId, linkId, attachFlags }): EntryRecord => {
+    const item = [...left].find(({ info }) => linkId ? info.id === linkId : info.programId === progId);
+    if (item !== undefined) left.delete(item);
+    // which of several links with the same program is which, the kernel tells only of tcx and netkit
+    if (linkId === undefined && programs.filter((other) => other.progId === progId).length > 1) ordered = false;
+    const programName = names.program(progId);
+    return {
+      programId: progId,
+      ...programName === undefined ? {} : { programName },
+      ...item === undefined ? linkId ? { linkId } : {} : { linkId: item.info.id, link: toRecord(item) },
+      attachFlags,
+    };
+  });
+  // made or updated while we looked
+  return {
+    ...where,
+    place: placeText(where),
+    ordered: ordered && left.size === 0,
+    entries: [...entries, ...[...left].map(entryOf)],
+  };
+}
+
+function entryOf(item: Item): EntryRecord {
+  const { info: { id, programId }, programName } = item;
+  return {
+    ...programId === undefined ? {} : { programId },
+    ...programName === undefined ? {} : { programName },
+    linkId: id,
+    link: toRecord(item),
+  };
+}
+
+/** Links of places that cannot be asked: by place, then by id, at netfilter hooks by priority. */
+function otherHooks(links: readonly Item[]): HookRecord[] {
+  const hooks = Map.groupBy(links, (item) => {
+    const { info } = item;
+    return `${info.type} ${info.type === "netfilter" ? `${info.family} ${info.hook}` : targetOf(item)}`;
+  });
+  return [...hooks].sort(([a], [b]) => a < b ? -1 : 1).map(([key, links]) => {
+    const { type } = links[0]!.info;
+    const entries = links.toSorted((a, b) => priority(a) - priority(b)).map(entryOf);
+    return { type, place: key.slice(type.length + 1), ordered: false, entries };
+  });
+}
+
+function priority({ info }: Item): number {
+  return info.type === "netfilter" ? info.priority : 0;
+}
+
+/** Pins of what is no link. */
+function otherPins(): PinRecord[] {
+  const pins: PinRecord[] = [];
+  visitPins((path) => {
+    for (const kind of ["program", "map"] as const) {
+      const open = () => kind === "program" ? Program.openPinned(path) : BpfMap.openPinned(path);
+      using object = unlessRefused(open);
+      if (object === undefined) continue;
+      pins.push({ path, kind, id: object.id, name: object.name });
+      break;
+    }
+    return true;
+  });
+  return pins;
+}
+
+function leaf({ path, kind, id, name }: PinRecord): Branch {
+  return { text: `${printable(path)}: ${kind} ${programText(id, name)}`, below: [] };
+}
+
+function branch({ programId, programName, linkId, link }: EntryRecord, partial: boolean): Branch {
+  const program = programId === undefined ? [] : [`program ${programText(programId, programName)}`];
+  const holders = (link?.holders ?? []).map(holderText);
+  return {
+    text: [linkId !== undefined ? `link ${linkId}` : partial ? "link unknown" : "no link", ...program].join(", "),
+    below: [...new Set(holders), ...link?.holdersPartial ? ["? (there may be others)"] : []]
+      .map((text) => ({ text, below: [] })),
+  };
+}

@@ -1,0 +1,114 @@
+/** The command `bpflink` as far as it asks the kernel nothing: arguments, help, layout. */
+import { assert, assertEquals } from "@std/assert";
+import { main } from "../../lib/cli/mod.ts";
+import { columns, jsonLine, printable, shorten, treeLines } from "../../lib/cli/table.ts";
+import { bpflink } from "../fixture/bpflink.ts";
+import type { Outcome } from "../fixture/script.ts";
+
+Deno.test("control and formatting characters are escaped, and nothing else", () => {
+  assertEquals(printable("a\x1b[31m\n\u009b\u202e\u{e0001}"), "a\\x1b[31m\\x0a\\x9b\\u{202e}\\u{e0001}");
+  assertEquals(printable("ünit\\x2d.slice 日本"), "ünit\\x2d.slice 日本");
+});
+
+Deno.test("JSON stays what it is, and commands no terminal either", () => {
+  const value = { name: "\x1b\u009b\u202e\u{e0001}ü" };
+  const line = jsonLine(value);
+  assertEquals(JSON.parse(line), value);
+  assertEquals(line, '{"name":"\\u001b\\u009b\\u202e\\udb40\\udc01ü"}');
+});
+
+Deno.test("what is too long loses its middle", () => {
+  assertEquals(shorten("/sys/fs/cgroup/system.slice", 11), "/sys/…slice");
+  assertEquals(shorten("short", 5), "short");
+  assertEquals(shorten("日本日本", 3), "日…本");
+});
+
+Deno.test("columns: as wide as they need, in a terminal no wider than it is", () => {
+  const rows = [["ID", "TARGET", "HELD BY"], ["7", "a".repeat(40), "b".repeat(30)]];
+  assertEquals(columns(rows), [
+    `ID  TARGET${" ".repeat(36)}HELD BY`,
+    `7   ${"a".repeat(40)}  ${"b".repeat(30)}`,
+  ]);
+  for (const width of [80, 60, 40]) {
+    const lines = columns(rows, width);
+    assert(lines.every((line) => [...line].length <= width), lines.join("\n"));
+    assertEquals(lines[1]!.startsWith("7   a"), true);
+  }
+});
+
+Deno.test("a tree joins its lines", () => {
+  const leaf = (text: string) => ({ text, below: [] });
+  assertEquals(treeLines([{ text: "a", below: [leaf("b"), leaf("c")] }, { text: "d", below: [leaf("e")] }]), [
+    "├─ a",
+    "│  ├─ b",
+    "│  └─ c",
+    "└─ d",
+    "   └─ e",
+  ]);
+});
+
+Deno.test("help and version, for all and for each command", async () => {
+  const { version } = JSON.parse(Deno.readTextFileSync(new URL("../../deno.json", import.meta.url)));
+  assertEquals(await bpflink(["--version"]), { code: 0, output: `bpflink ${version}\n`, errors: "" });
+  const help = await run(["--help"]);
+  assertEquals([help.code, help.errors], [0, ""]);
+  const names = [...help.output.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name!);
+  assertEquals(names, ["list", "show", "tree", "watch", "hook", "probe", "detach", "pin", "unpin", "update"]);
+  const helps = await Array.fromAsync(names, (name) => run([name, "--help"]));
+  helps.forEach(({ code, output, errors }, i) => {
+    assertEquals([code, errors], [0, ""]);
+    assert(output.includes(`usage: bpflink ${names[i]}`), output);
+  });
+  for (const { output } of [help, ...helps]) {
+    assertEquals(output.split("\n").filter((line) => line.length > 80), []);
+  }
+});
+
+Deno.test("a wrong command line: status 2, the reason on stderr, nothing on stdout", async () => {
+  const wrong: [args: string[], reason: string][] = [
+    [[], "a command is missing"],
+    [["lisst"], 'no command "lisst"'],
+    [["list", "--colour"], "--colour"],
+    [["list", "7"], "the arguments of list are"],
+    [["show"], "the arguments of show are ID|PIN"],
+    [["list", "--type", "tcp"], "--type must be one of"],
+    [["tree", "--source", "netlink"], "--source must be one of iterator, syscall, proc"],
+    [["list", "--pid", "one"], "--pid must be a number"],
+    [["watch", "--interval", "1s"], "--interval must be a number"],
+    [["hook", "tcx", "lo"], "hook tcx takes DEVICE ingress|egress"],
+    [["hook", "lirc", "lo"], "TYPE may be"],
+    [["pin", "name", "path"], "ID must be a number"],
+  ];
+  for (const [args, reason] of wrong) {
+    const { code, output, errors } = await run(args);
+    assertEquals([code, output], [2, ""], errors);
+    const [message, hint] = errors.split("\n");
+    assert(message!.startsWith("bpflink: ") && message!.includes(reason), errors);
+    assertEquals(hint, "  hint: bpflink --help tells the arguments");
+  }
+  const { code, output, errors } = await run(["lisst", "--json"]);
+  assertEquals([code, output], [2, ""]);
+  const { error } = JSON.parse(errors);
+  assertEquals([error.status, error.message], [2, 'there is no command "lisst"']);
+});
+
+/** Runs it in this process, which it asks for nothing then, and keeps what it writes. */
+async function run(args: readonly string[]): Promise<Outcome> {
+  const texts = [Deno.stdout, Deno.stderr].map((stream) => {
+    const decoder = new TextDecoder(), kept = { text: "", restore: () => Reflect.deleteProperty(stream, "writeSync") };
+    Object.defineProperty(stream, "writeSync", {
+      configurable: true,
+      value: (bytes: Uint8Array) => {
+        kept.text += decoder.decode(bytes, { stream: true });
+        return bytes.length;
+      },
+    });
+    return kept;
+  });
+  try {
+    const code = await main(args);
+    return { code, output: texts[0]!.text, errors: texts[1]!.text };
+  } finally {
+    for (const { restore } of texts) restore();
+  }
+}
