@@ -7,7 +7,8 @@
 import { Cgroup } from "../tests/fixture/cgroup.ts";
 import { inNamespaces, netns, OWN } from "../tests/fixture/own.ts";
 import { missingCapabilities } from "../tests/fixture/privileges.ts";
-import { pinned, ROWS, urgent } from "./rows.ts";
+import { buildPeers } from "./peers/build.ts";
+import { compared, pinned, ROWS, urgent } from "./rows.ts";
 import { printHeading } from "./table.ts";
 import { compileTwin } from "./twin.ts";
 
@@ -37,12 +38,15 @@ const scratch = Deno.makeTempDirSync({ prefix: "bpf-link-bench-" });
 try {
   using cgroup = new Cgroup();
   const twin = compileTwin(`${scratch}/twin`);
+  const others = names.filter((name) => compared.has(name) && twin !== undefined);
+  if (others.length > 0) buildPeers(`${scratch}/peers`);
   printHeading();
   const first = ["chrt", "-r", "1"], alone = ["taskset", "-c", lastProcessor(), ...first];
   const ways: [rows: string[], prefix: string[]][] = [
     [names.filter((name) => pinned.has(name) && twin !== undefined), alone],
     [names.filter((name) => urgent.has(name)), first],
-    [names.filter((name) => !pinned.has(name) && !urgent.has(name)), []],
+    [names.filter((name) => ![pinned, urgent, compared].some((set) => set.has(name))), []],
+    [others, alone],
   ];
   for (const [rows, prefix] of ways) {
     if (rows.length > 0) await measure(rows, cgroup.path, twin ?? "", works(prefix) ? prefix : []);

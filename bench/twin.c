@@ -1,13 +1,16 @@
 // The C side of `deno task bench`: the same work with libbpf's low-level calls.
 //
 //   twin CGROUP PIN [threaded]
+//   twin walk | first
 //
 // Reads lines "OPERATION COUNT" and answers each with the nanoseconds that one operation took. `threaded` starts a
 // second thread, which sleeps: from then on the kernel counts references to fds, as it does in every Deno process.
+// `walk` and `first` read the infos of all links, or of one, and end.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/bpf.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -72,6 +75,10 @@ static void pin(void) {
     checked(unlink(pin_path), "unlink");
 }
 
+static void open_pinned(void) { close(checked(bpf_obj_get(pin_path), "open pin")); }
+
+static void create_close(void) { close(attach()); }
+
 static void create(void) {
     int fd = attach();
     checked(bpf_link_detach(fd), "detach");
@@ -80,9 +87,9 @@ static void create(void) {
 
 static void iter(void) { close(checked(bpf_link_create(iterator, 0, BPF_TRACE_ITER, NULL), "create iter")); }
 
-// Every link of the machine with its info; the names of iterators and tracepoints take a second call.
-static void walk(void) {
-    for (__u32 id = 0; bpf_link_get_next_id(id, &id) == 0;) {
+// So many links of the machine with their infos; the names of iterators and tracepoints take a second call.
+static void walk_up_to(long limit) {
+    for (__u32 id = 0; limit > 0 && bpf_link_get_next_id(id, &id) == 0;) {
         int fd = bpf_link_get_fd_by_id(id);
         if (fd < 0) continue; // it ended, or is just being made
         char name[128];
@@ -96,8 +103,11 @@ static void walk(void) {
             checked(bpf_obj_get_info_by_fd(fd, &told, &size), "name");
         }
         close(fd);
+        limit--;
     }
 }
+
+static void walk(void) { walk_up_to(LONG_MAX); }
 
 static const struct {
     const char *name;
@@ -105,7 +115,7 @@ static const struct {
 } operations[] = {
     { "next_id", next_id }, { "fd_by_id", fd_by_id }, { "update", update }, { "update_expected", update_expected },
     { "info", info },       { "pin", pin },           { "create", create }, { "iter", iter },
-    { "walk", walk },
+    { "walk", walk },       { "open_pinned", open_pinned }, { "create_close", create_close },
 };
 
 static double nanoseconds(void (*run)(void), long count) {
@@ -122,9 +132,14 @@ static void *sleep_on(void *nothing) {
 }
 
 int main(int argc, char **argv) {
+    if (argc == 2) {
+        walk_up_to(strcmp(argv[1], "first") == 0 ? 1 : LONG_MAX);
+        return 0;
+    }
     if (argc < 3) return 2;
     pthread_t thread;
-    if (argc > 3 && pthread_create(&thread, NULL, sleep_on, NULL) != 0) return 1;
+    int is_threaded = argc > 3 && strcmp(argv[3], "threaded") == 0;
+    if (is_threaded && pthread_create(&thread, NULL, sleep_on, NULL) != 0) return 1;
     cgroup = checked(open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC), argv[1]);
     pin_path = argv[2];
     for (int i = 0; i < 2; i++) programs[i] = load(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_EGRESS, 0, 1);

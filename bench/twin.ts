@@ -1,4 +1,4 @@
-/** The C program of `twin.c`: compiled on the spot, driven round by round. */
+/** The C program of `twin.c`, compiled on the spot; how it and its peers are driven, round by round. */
 
 /** Compiles it to `binary` and returns that; says why not where that cannot be done. */
 export function compileTwin(binary: string): string | undefined {
@@ -16,7 +16,7 @@ export function compileTwin(binary: string): string | undefined {
   return undefined;
 }
 
-/** The program, running. It ends with the scope, and its links with it. */
+/** A program, running. It ends with the scope, and its links with it. */
 export class Twin implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #questions: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
@@ -32,7 +32,7 @@ export class Twin implements AsyncDisposable {
   async round(operation: string, count: number): Promise<number> {
     await this.#questions.write(new TextEncoder().encode(`${operation} ${count}\n`));
     const { value } = await this.#answers.read();
-    if (value === undefined) throw new Error("The twin in C ended");
+    if (value === undefined) throw new Error("The program that was to be measured ended");
     return Number(new TextDecoder().decode(value));
   }
 

@@ -1,0 +1,196 @@
+/** What the same work takes with other libraries, with C as the measure: programs of `peers/`, in rounds by turns. */
+import { objPin } from "../lib/sys/mod.ts";
+import { Link } from "../mod.ts";
+import { PinDirectory } from "../tests/fixture/bpffs.ts";
+import { Cgroup } from "../tests/fixture/cgroup.ts";
+import { cgroupEgress } from "../tests/fixture/programs.ts";
+import { median, type Row, type Rows } from "./table.ts";
+import { Twin } from "./twin.ts";
+
+const LINKS = 10_000, LINKS_OF_CGROUP = 64; // the kernel allows no more of one attach type
+const ROUND_NS = 1e6;
+const WARM_UP_MS = 200; // until our compiler has done with the loop
+
+/** The operations of `twin.c` that take about a microsecond. */
+const CALLS: Record<string, string> = {
+  "create + close": "create_close",
+  "create + detach + close": "create",
+  "update": "update",
+  "update with expected old": "update_expected",
+  "info": "info",
+  "next id": "next_id",
+  "fd by id + close": "fd_by_id",
+  "pin + unlink": "pin",
+  "open pinned + close": "open_pinned",
+};
+const CALL_ROUNDS = 151, WALK_ROUNDS = 15, FIRST_ROUNDS = 31;
+
+/** Its column is what the others are measured by. */
+const C = "C libbpf";
+/** Deno without a script to speak of; has no column. */
+const EMPTY = "empty";
+
+/** Nanoseconds of each round by name; whoever does not have the operation is missing. */
+type Times = ReadonlyMap<string, readonly number[]>;
+
+/** A table of its own, and a line with what it says about us and cilium/ebpf. */
+export const peers: Record<string, Rows> = {
+  async *peers({ cgroup, twin, scratch }): AsyncGenerator<Row> {
+    Deno.env.set("DENO_DIR", `${scratch}/deno`); // a cache that no other Deno writes to
+    const commands = available(twin, scratch);
+    const table = new Table([...commands.keys(), ...hasBpftool() ? ["bpftool"] : []]);
+    using pins = new PinDirectory();
+    using program = cgroupEgress();
+    using held = Link.attach(program, { type: "cgroup", cgroup }); // as in calls.ts
+    await using stack = new AsyncDisposableStack();
+    const twins = new Map<string, Twin>(), object = `${scratch}/peers/program.o`;
+    for (const [name, [binary, ...before]] of commands) {
+      twins.set(name, stack.use(new Twin(binary, ...before, cgroup, pins.pin(name), object)));
+    }
+    for (const [what, operation] of Object.entries(CALLS)) {
+      const opened = operation === "open_pinned" ? Array.from(twins.keys(), (name) => pins.pin(name)) : [];
+      for (const pin of opened) objPin(held.fd, pin);
+      table.row(what, await measure(twins, operation, CALL_ROUNDS));
+      for (const pin of opened) Deno.removeSync(pin);
+    }
+    const first = await measureProcesses(commands, scratch, "first", FIRST_ROUNDS);
+    using _links = manyLinks(cgroup);
+    table.row(`${LINKS} links with info`, await measure(twins, "walk", WALK_ROUNDS));
+    const walk = await measureProcesses(commands, scratch, "walk", WALK_ROUNDS);
+    for (const [what, times] of [["  as a process", walk], ["process to one link", first]] as const) {
+      table.row(what, times);
+      table.row("    without Deno's own start", withoutDeno(times));
+    }
+    if (commands.has("cilium")) yield table.verdict("Link", "cilium");
+  },
+};
+
+/** The beginnings of the commands that can be run. */
+function available(twin: string, scratch: string): Map<string, [string, ...string[]]> {
+  const built = [...Deno.readDirSync(`${scratch}/peers`)].map(({ name }) => name);
+  return new Map([
+    [C, [twin]],
+    ["Link", ours("link")],
+    ["sys", ours("sys")],
+    ...["cilium", "aya", "libbpf-rs"].filter((name) => built.includes(name))
+      .map((name): [string, [string]] => [name, [`${scratch}/peers/${name}`]]),
+  ]);
+}
+
+function ours(script: string): [string, ...string[]] {
+  const path = new URL(script === EMPTY ? "start/empty.ts" : `peers/ours/${script}.ts`, import.meta.url).pathname;
+  return [Deno.execPath(), "run", "--no-check", "--allow-ffi", path];
+}
+
+/** Times whole processes, each from its start to its end. */
+async function measureProcesses(
+  commands: ReadonlyMap<string, readonly string[]>,
+  scratch: string,
+  operation: string,
+  rounds: number,
+): Promise<Times> {
+  const timed = new Map([...commands].map(([name, command]) => [name, [...command, operation]]));
+  timed.set(EMPTY, ours(EMPTY));
+  if (hasBpftool()) timed.set("bpftool", ["bpftool", "-j", "link", "show"]);
+  await using stack = new AsyncDisposableStack();
+  const twins = [...timed].map(([name, command]): [string, Twin] => [
+    name,
+    stack.use(new Twin(`${scratch}/peers/start`, ...command)),
+  ]);
+  return await measure(new Map(twins), "start", rounds);
+}
+
+function hasBpftool(): boolean {
+  try {
+    return new Deno.Command("bpftool", { args: ["version"] }).outputSync().success;
+  } catch {
+    return false;
+  }
+}
+
+/** Rounds of all in turn; the next one begins with another. */
+async function measure(twins: ReadonlyMap<string, Twin>, operation: string, rounds: number): Promise<Times> {
+  const contestants: { name: string; twin: Twin; count: number; times: number[] }[] = [];
+  for (const [name, twin] of twins) {
+    if (Number.isNaN(await twin.round(operation, 1))) continue;
+    let count = 1, least = Infinity;
+    for (const end = performance.now() + WARM_UP_MS; performance.now() < end;) {
+      least = Math.min(least, await twin.round(operation, count));
+      count = Math.ceil(ROUND_NS / least);
+    }
+    contestants.push({ name, twin, count, times: [] });
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < contestants.length; i++) {
+      const { twin, count, times } = contestants[(round + i) % contestants.length]!;
+      times.push(await twin.round(operation, count));
+    }
+  }
+  return new Map(contestants.map(({ name, times }) => [name, times]));
+}
+
+/** Our own times, less what Deno takes at least, beside C's. */
+function withoutDeno(times: Times): Times {
+  const deno = Math.min(...times.get(EMPTY)!), less = (name: string) => times.get(name)!.map((ns) => ns - deno);
+  return new Map([[C, times.get(C)!], ["Link", less("Link")], ["sys", less("sys")]]);
+}
+
+/** Links of cgroups below one, until the end of the scope. */
+function manyLinks(parent: string): Disposable {
+  const stack = new DisposableStack(), program = stack.use(cgroupEgress());
+  let cgroup = parent;
+  for (let i = 0; i < LINKS; i++) {
+    if (i % LINKS_OF_CGROUP === 0) cgroup = stack.use(new Cgroup(parent)).path;
+    stack.use(Link.attach(program, { type: "cgroup", cgroup }));
+  }
+  return stack;
+}
+
+/** Prints C's time, and of the others the ratio to it: of the least times, and the median of the rounds' ratios. */
+class Table {
+  readonly #columns: readonly string[];
+  readonly #ratios = new Map<string, ReadonlyMap<string, number>>();
+
+  constructor(names: readonly string[]) {
+    this.#columns = names;
+    console.log("\nTime of C, and ratios to it: least, median");
+    print("", names);
+  }
+
+  row(what: string, times: Times): void {
+    const inC = times.get(C)!, ratios = new Map<string, number>();
+    print(
+      what,
+      this.#columns.map((name) => {
+        const ns = times.get(name);
+        if (name === C) return `${microseconds(Math.min(...inC))} ${microseconds(median(inC))} us`;
+        if (ns === undefined) return "-";
+        const ratio = median(ns.map((ns, i) => ns / inC[i]!));
+        ratios.set(name, ratio);
+        return `${(Math.min(...ns) / Math.min(...inC)).toFixed(2)} ${ratio.toFixed(2)}`;
+      }),
+    );
+    this.#ratios.set(what.trim(), ratios);
+  }
+
+  /** In which of the rows that both have one is not ahead of another. */
+  verdict(one: string, other: string): Row {
+    const isBehind = (ratios: ReadonlyMap<string, number>) => ratios.get(one)! >= ratios.get(other)!;
+    const behind = [...this.#ratios].filter(([, ratios]) => isBehind(ratios)).map(([what]) => what);
+    return {
+      what: `rows in which ${other} is ahead of ${one}`,
+      figure: behind.length,
+      unit: "",
+      bound: 0,
+      note: behind.join(", "),
+    };
+  }
+}
+
+function print(what: string, cells: readonly string[]): void {
+  console.log(what.padEnd(28) + cells.map((cell, i) => cell.padStart(i === 0 ? 16 : 13)).join(""));
+}
+
+function microseconds(ns: number): string {
+  return (ns / 1000).toFixed(ns < 1e5 ? 2 : 0);
+}
