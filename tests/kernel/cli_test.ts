@@ -342,7 +342,7 @@ kernelTest("on a terminal: within its width, bold headings, a question", {
   using program = skLookup();
   using link = Link.attach(program, { type: "netns" }, { onClose: "detach" });
   link.pin(pins.pin("l".repeat(100)));
-  const table = await onTerminal("stty cols 60; $0", ["list", "--type", "netns"]);
+  const table = await onTerminal("stty cols 60; unset NO_COLOR; $0", ["list", "--type", "netns"]);
   const lines = table.split("\n").map((line) => line.replace(/\p{Cc}\[\d*\w/gu, "").trimEnd());
   assert(lines.some((line) => line.startsWith(`${link.id} `) && line.includes("…")), table);
   assertEquals(lines.filter((line) => [...line].length > 60), []);
