@@ -1,4 +1,4 @@
-/** Links to many functions of the kernel at once. So far they are only read. */
+/** Links to many functions of the kernel at once. They are only read here: linkCreate() of `sys` makes them. */
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
 import type { LinkInfoBase } from "./info.ts";

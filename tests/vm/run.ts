@@ -27,7 +27,8 @@ const isKernel = (arg: string) => arg === "arm64" || /^\d+\.\d+$/.test(arg);
 const kernels = Deno.args.filter(isKernel);
 const picks = Deno.args.filter((arg) => !isKernel(arg));
 // the types were checked outside, where that is faster
-const command = ["env", ...SETTINGS, "deno", "run", "-A", "--no-check", "tests/run.ts", "--no-check", ...picks];
+const run = ["deno", "run", "-A", "--no-check", "tests/run.ts", "--no-check", "--together"];
+const command = ["env", ...SETTINGS, ...run, ...picks];
 if (!picks.some((pick) => /_test|^tests\//.test(pick))) command.push("tests/unit/", "tests/kernel/", "tests/doc/");
 
 console.log("QEMU emulates the machines; KVM is not used");
