@@ -29,7 +29,7 @@ const picks = Deno.args.filter((arg) => !isKernel(arg));
 // the types were checked outside, where that is faster
 const run = ["deno", "run", "-A", "--no-check", "tests/run.ts", "--no-check", "--together"];
 const command = ["env", ...SETTINGS, ...run, ...picks];
-if (!picks.some((pick) => /_test|^tests\//.test(pick))) command.push("tests/unit/", "tests/kernel/", "tests/doc/");
+if (!picks.some((pick) => /_test|^tests\//.test(pick))) command.push("tests/unit/", "tests/kernel/", "tests/doc/claims/");
 
 console.log("QEMU emulates the machines; KVM is not used");
 const waiting = kernels.length > 0 ? kernels : [...MACHINES].reverse();
