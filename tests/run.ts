@@ -1,16 +1,13 @@
 /**
- * Runs all tests: `deno task test [--no-check] [--together] [FILE | NAME]…`.
+ * Runs all tests: `deno task test [--no-check] [FILE | NAME]…`.
  *
  * An argument that is part of the path of a tested file picks that file, any other picks tests by name. As root, tests
- * run in a network namespace and with a bpffs of their own, made here and gone with the run. `--together` loads all files
- * into one process' heap, which is faster where loading is slow.
+ * run in a network namespace and with a bpffs of their own, made here and gone with the run.
  */
 import { inNamespaces, netns, OWN } from "./fixture/own.ts";
 import { missingCapabilities } from "./fixture/privileges.ts";
 
 Deno.chdir(new URL("..", import.meta.url));
-
-const TOGETHER = "--together";
 
 const config = await chooseConfig();
 if (Deno.args.includes("--print-config")) {
@@ -22,7 +19,7 @@ console.log(config === "deno.json" ? "@std from JSR" : "@std from the linked sta
 const tests = filesIn("tests", "_test.ts").filter((file) => /^tests\/(unit|kernel|doc)\//.test(file));
 const documents = ["mod.ts", "README.md", ...filesIn("lib", ".ts")];
 const flags: string[] = Deno.args.filter((arg) => arg === "--no-check");
-const args = Deno.args.filter((arg) => !flags.includes(arg) && arg !== TOGETHER);
+const args = Deno.args.filter((arg) => !flags.includes(arg));
 const picks = args.map((arg) => ({ arg, files: [...tests, ...documents].filter((file) => file.includes(arg)) }));
 const picked = picks.flatMap(({ files }) => files);
 const names = picks.filter(({ files }) => files.length === 0).map(({ arg }) => RegExp.escape(arg));
@@ -34,8 +31,7 @@ try {
   // The namespace has no way out to fetch anything.
   await succeeds(Deno.execPath(), "cache", `--config=${config}`, ...tests);
   const enter = await ownNamespaces();
-  const chosen = tests.filter(isPicked);
-  await run(enter, Deno.args.includes(TOGETHER) && chosen.length > 0 ? [oneOf(chosen)] : chosen);
+  await run(enter, tests.filter(isPicked));
   const examples = documents.filter(isPicked);
   if (enter.length > 0) await run(enter, examples, "--doc", "--preload=tests/fixture/examples.ts");
   else await check(examples);
@@ -54,13 +50,6 @@ async function chooseConfig(): Promise<string> {
     signal: AbortSignal.timeout(10_000),
   }).output();
   return success ? "deno.json" : ".deno.offline.json";
-}
-
-/** A file that imports all others. */
-function oneOf(files: string[]): string {
-  const path = `${temporary}/all_test.ts`;
-  Deno.writeTextFileSync(path, files.map((file) => `import "file://${Deno.cwd()}/${file}";\n`).join(""));
-  return path;
 }
 
 function filesIn(directory: string, ending: string): string[] {
