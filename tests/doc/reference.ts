@@ -17,12 +17,22 @@ on that kernel; elsewhere the claim is about other kernels, or that kernel lacks
 `;
 
 const kept = MACHINES.map((machine) => keptClaims(machine));
-const page = HEAD.trimEnd() + "\n" + (await exportedFunctions()).map(section).join("");
+const page = await formatted(HEAD + (await exportedFunctions()).map(section).join(""));
 if (!Deno.args.includes("--check")) {
   Deno.writeTextFileSync(PAGE, page);
 } else if (Deno.readTextFileSync(PAGE) !== page) {
   console.error(`${PAGE} is not what the tests say: run \`deno task reference\``);
   Deno.exit(1);
+}
+
+/** As `deno fmt` wants it. */
+async function formatted(markdown: string): Promise<string> {
+  const fmt = new Deno.Command(Deno.execPath(), { args: ["fmt", "--ext=md", "-"], stdin: "piped", stdout: "piped" });
+  const child = fmt.spawn(), writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(markdown));
+  await writer.close();
+  const { stdout } = await child.output();
+  return new TextDecoder().decode(stdout);
 }
 
 function section({ name, doc }: Func): string {
