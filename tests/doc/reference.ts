@@ -13,7 +13,8 @@ const HEAD = `# \`@bpf/link/sys\`: the calls, and where each claim was tested
 
 Written by \`deno task reference\` from the doc comments and the last run of \`deno task test:vm\`; the comments in this
 folder say more. A claim is a sentence of theirs and the name of its test in \`tests/doc/claims\`. ✓ means that it passed
-on that kernel; elsewhere the claim is about other kernels, or that kernel lacks something.
+on that kernel; elsewhere the claim is about other kernels, or that kernel lacks something. Claims without any are about
+kernels between these, or about a host: its hardware, its policy.
 `;
 
 const kept = MACHINES.map((machine) => keptClaims(machine));

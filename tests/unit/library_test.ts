@@ -72,8 +72,7 @@ Deno.test("a file that is not the library is refused by name", async () => {
 
 Deno.test("a library with another interface is refused", async () => {
   const bytes = libraryBytes();
-  const at = returnsOne(bytes);
-  bytes[at] = 9;
+  returnNine(bytes);
   using file = new File(bytes);
   const { output } = await runScript(setPath(file.path) + CALL, ["--allow-ffi"]);
   assertMatch(output, /^InvalidData: .*it has interface 9, this version of the package needs 1/);
@@ -94,10 +93,12 @@ Deno.test("sha256 is SHA-256", async () => {
   }
 });
 
-/** The offset of the immediate 1 in `bpf_link_abi`, whose whole body returns it. */
-function returnsOne(elf: Uint8Array): number {
-  const code = Deno.build.arch === "x86_64" ? [0x6a, 0x01, 0x58, 0xc3] : [0x20, 0x00, 0x80, 0x52];
-  const at = elf.findIndex((_, i) => code.every((byte, j) => elf[i + j] === byte));
+/** Makes `bpf_link_abi`, whose whole body returns 1, return 9. */
+function returnNine(elf: Uint8Array): void {
+  const [one, nine] = Deno.build.arch === "x86_64"
+    ? [[0x6a, 1, 0x58, 0xc3], [0x6a, 9, 0x58, 0xc3]] // push; pop rax; ret
+    : [[0x20, 0x00, 0x80, 0x52], [0x20, 0x01, 0x80, 0x52]]; // mov w0
+  const at = elf.findIndex((_, i) => one.every((byte, j) => elf[i + j] === byte));
   if (at < 0) throw new Error("bpf_link_abi looks otherwise than this test believes");
-  return at + (Deno.build.arch === "x86_64" ? 1 : 0);
+  elf.set(nine, at);
 }
