@@ -4,9 +4,8 @@ import { Command } from "../uapi/constants.ts";
 import { obj_pin } from "../uapi/layout.ts";
 import { checkFd, checkString, checkU32 } from "./check.ts";
 import { explainFree } from "./diagnose.ts";
-import { Request } from "./request.ts";
+import { PATH_SIZE, Request } from "./request.ts";
 
-const PATH_SIZE = 4104; // room for a path that is too long, which the kernel is to refuse
 const pinning = new Request(obj_pin.sizeof, obj_pin.sizeof + 8 + PATH_SIZE);
 const PATH = pinning.room(obj_pin.pathname, PATH_SIZE);
 

@@ -2,6 +2,9 @@
 import { Call } from "../ffi/calls.ts";
 import { native } from "../ffi/library.ts";
 
+/** Room for a path that is too long, which the kernel is to refuse. */
+export const PATH_SIZE = 4104;
+
 const HEADER = 24;
 const NETNS = 4; // word of the header
 

@@ -4,7 +4,7 @@ import { Call } from "../ffi/calls.ts";
 import { native } from "../ffi/library.ts";
 import { explain } from "../hint.ts";
 import { checkFd, checkInteger, checkString, checkU32, kindOf } from "./check.ts";
-import { duplicate, Request } from "./request.ts";
+import { duplicate, PATH_SIZE, Request } from "./request.ts";
 import { EINVAL } from "../uapi/errno.ts";
 
 const AT_FDCWD = 0xffffff9cn; // -100, as the kernel reads it: an int
@@ -172,7 +172,6 @@ export function duplicateFd(fd: number): number {
   return copy;
 }
 
-const PATH_SIZE = 4104; // room for a path that is too long, which the kernel is to refuse
 const removal = new Request(48, 48 + 8 + PATH_SIZE).u64(0, AT_FDCWD); // kept, for making it takes a microsecond
 const REMOVED = removal.room(8, PATH_SIZE);
 

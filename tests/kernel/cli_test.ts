@@ -10,7 +10,7 @@ import { Cgroup } from "../fixture/cgroup.ts";
 import { isOlder, kernelTest } from "../fixture/kernel.ts";
 import { OtherNetns, VethPair } from "../fixture/netns.ts";
 import { inOwnVm, netnsIno } from "../fixture/own.ts";
-import { WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
+import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
 import { answering, flowDissector, rawTracepoint, skLookup, skMsg, taskIterator, xdp } from "../fixture/programs.ts";
 import { firstWith } from "./expectations.ts";
 
@@ -305,7 +305,7 @@ hostTest("a reader that goes away ends it quietly", { needs: ["netns"] }, async 
 });
 
 const SETPRIV = { needs: ["netns", "bpffs", "setpriv"], since: "6.2" } as const;
-const WITH_BPF = ["setpriv", "--inh-caps=-all,+perfmon,+bpf", "--bounding-set=-all,+perfmon,+bpf"];
+const WITH_BPF = withOnly("perfmon", "bpf");
 
 kernelTest("with CAP_BPF and CAP_PERFMON: all links, without names; the order is missing", SETPRIV, async () => {
   using program = skLookup();

@@ -4,12 +4,13 @@ import { Link } from "../../mod.ts";
 import { PinDirectory } from "../fixture/bpffs.ts";
 import { Cgroup } from "../fixture/cgroup.ts";
 import { isOlder, kernelTest } from "../fixture/kernel.ts";
+import { withOnly } from "../fixture/privileges.ts";
 import { cgroupEgress, xdp } from "../fixture/programs.ts";
 import { MOD, runScript } from "../fixture/script.ts";
 
 const LEVELS = {
   all: [],
-  some: withOnly("+bpf", "+net_admin", "+perfmon"),
+  some: withOnly("bpf", "net_admin", "perfmon"),
   none: withOnly(),
 } as const;
 
@@ -120,10 +121,4 @@ for (const level of Object.keys(LEVELS) as Level[]) {
       }
     }
   });
-}
-
-/** A command that runs another with only these capabilities. */
-function withOnly(...capabilities: string[]): string[] {
-  const list = ["-all", ...capabilities].join(",");
-  return ["setpriv", `--inh-caps=${list}`, `--bounding-set=${list}`];
 }

@@ -9,7 +9,7 @@ import { PinDirectory } from "../fixture/bpffs.ts";
 import { Cgroup } from "../fixture/cgroup.ts";
 import { isOlder, kernelTest } from "../fixture/kernel.ts";
 import { netnsIno } from "../fixture/own.ts";
-import { WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
+import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
 import { cgroupEgress, taskIterator } from "../fixture/programs.ts";
 import { MOD, runScript } from "../fixture/script.ts";
 import { until } from "../fixture/wait.ts";
@@ -18,7 +18,7 @@ import { SINCE as ROWS_SINCE } from "./expectations.ts";
 
 const SINCE = "5.19"; // the iterator
 const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
-const WITH_BPF = ["setpriv", "--inh-caps=-all,+perfmon,+bpf", "--bounding-set=-all,+perfmon,+bpf"];
+const WITH_BPF = withOnly("perfmon", "bpf");
 const WITHOUT = WITHOUT_CAPABILITIES;
 
 /** A test that leaves no iterator loaded. */
