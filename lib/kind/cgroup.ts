@@ -17,6 +17,9 @@ import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
  *
  * Since Linux 5.7; `lsm_cgroup` 6.0, `position` and `expectedRevision` 6.17 (some older kernels have them backported).
  * Such links can be updated and detached. When the cgroup is removed they are detached some milliseconds later.
+ *
+ * Kernels from 6.0 on without the fix of CVE-2026-23319 (of March 2026) may crash if an `lsm_cgroup` link is attached
+ * within moments after the last one at its hook, in any cgroup, has ended. One that stays attached prevents it.
  */
 export interface CgroupTarget {
   /** The kind of target. */

@@ -14,6 +14,7 @@ import { Cgroup } from "../fixture/cgroup.ts";
 import { extension, JUDGE, JUDGE_ID, linkGuard, replaceable, sendGuard, tracer } from "../fixture/functions.ts";
 import { HardLinks } from "../fixture/hard_links.ts";
 import { isOlder, type Need } from "../fixture/kernel.ts";
+import { AT_EXEC, kernelAddress } from "../fixture/kernel_functions.ts";
 import { Loopback } from "../fixture/loopback.ts";
 import { NetkitPair } from "../fixture/netkit.ts";
 import { netnsIno } from "../fixture/own.ts";
@@ -248,6 +249,9 @@ export const ROWS: readonly Row[] = [
     hasDetach: true,
     place(): Place {
       const stack = new AsyncDisposableStack();
+      // Without CVE-2026-23319's fix a kernel crashes if the next link at a hook comes before it has freed the last one.
+      const elsewhere = stack.use(new Cgroup());
+      stack.use(Link.attach(stack.use(sendGuard(VERDICT.cgroup.pass)), { type: "cgroup", cgroup: elsewhere.path }));
       const cgroup = stack.use(new Cgroup());
       const resident = stack.use(new Resident(cgroup));
       return place(stack, {
@@ -309,7 +313,7 @@ export const ROWS: readonly Row[] = [
   ...(["modify_return", "lsm_mac"] as const).map((attachType): Row => ({
     name: `tracing (${attachType})`,
     type: "tracing",
-    needs: attachType === "lsm_mac" ? ["trampolines", "lsm"] : ["trampolines"],
+    needs: ["trampolines", "vm", ...attachType === "lsm_mac" ? ["lsm"] as const : []], // "block" is for every process
     program: (effect) => linkGuard(attachType, GUARD[effect]),
     misfit: xdp,
     hasUpdate: false,
@@ -457,7 +461,6 @@ function probed(
   };
 }
 
-const AT_EXEC = "begin_new_exec"; // a function of the kernel that every new program comes by
 const OWN_THREAD = 0, CPU_CLOCK_UNIT = 6;
 
 /** What info tells of a perf event; before Linux 6.6 nothing. */
@@ -468,11 +471,6 @@ function eventInfo(info: Record<string, unknown>): Record<string, unknown> {
 /** Whether a probe belongs to a function: it is put behind the ENDBR that one may begin with. */
 function isProbeOf(address: bigint): (probe: bigint) => boolean {
   return (probe) => probe === address || probe === address + 4n;
-}
-
-function kernelAddress(symbol: string): bigint {
-  const [, address] = new RegExp(`^(\\w+) . ${symbol}$`, "m").exec(Deno.readTextFileSync("/proc/kallsyms")) ?? [];
-  return BigInt(`0x${address}`);
 }
 
 /** What info tells of a link to a function of the kernel. */
