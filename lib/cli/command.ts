@@ -111,12 +111,14 @@ export function report(error: unknown, json: boolean): number {
   const message = error instanceof Error ? error.message : String(error);
   const hint = known?.hint ?? (status === Status.usage ? "bpflink --help tells the arguments" : undefined);
   const { reason, code } = known ?? {};
-  writeAll(
-    Deno.stderr,
-    json
-      ? `${jsonLine({ error: { message, hint, reason, code, status } })}\n`
-      : `bpflink: ${printable(message)}\n${hint === undefined ? "" : `  hint: ${printable(hint)}\n`}`,
-  );
+  const text = json
+    ? `${jsonLine({ error: { message, hint, reason, code, status } })}\n`
+    : `bpflink: ${printable(message)}\n${hint === undefined ? "" : `  hint: ${printable(hint)}\n`}`;
+  try {
+    writeAll(Deno.stderr, text);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // the status says enough
+  }
   return status;
 }
 

@@ -1,5 +1,6 @@
 /** `hook`: what is attached at one place, and what runs there. */
 import { Hook, type HookEntry, type HookTarget } from "../hook.ts";
+import { Link } from "../link.ts";
 import { BpfMap } from "../map.ts";
 import type { CgroupAttachType } from "../uapi/types.ts";
 import { type Command, isNumber, numberFrom, Status, UsageError } from "./command.ts";
@@ -29,7 +30,7 @@ export const hook: Command = {
   ],
   options: { netns: { type: "string" } },
   takes: [2, 3],
-  run({ values, positionals }, output): number {
+  async run({ values, positionals }, output): Promise<number> {
     using map = positionals[0] === "sockmap" ? openMap(positionals[1]!) : undefined;
     const target = targetFrom(positionals, values.netns as string | undefined, map);
     const { revision, entries, effective } = Hook.query(target);
@@ -41,22 +42,37 @@ export const hook: Command = {
       entries,
       effective,
     };
-    output.print({ hooks: [record] }, () => [
+    const mayHaveLink = await missingLinks(target.type, [...entries, ...effective]);
+    const partial = [...entries, ...effective].some(mayHaveLink);
+    const table = (entries: readonly HookEntry[]) => tableOf(entries, mayHaveLink);
+    output.print({ hooks: [record], partial }, () => [
       output.highlight(titleOf(record)),
       ...entries.length === 0 ? ["nothing is attached here"] : table(entries),
       ...target.type === "cgroup" && effective.length > 0 ? ["", "what runs, in order:", ...table(effective)] : [],
+      ...partial ? ["?: which link it is, if any, cannot be told."] : [],
     ]);
-    return Status.done;
+    return partial ? Status.partial : Status.done;
   },
 };
 
-function table(entries: readonly HookEntry[]): string[] {
+type Test = (entry: HookEntry) => boolean;
+
+/** Tells the entries that may have a link although none was found. The kernel itself tells those of tcx and netkit. */
+async function missingLinks(type: HookTarget["type"], entries: readonly HookEntry[]): Promise<Test> {
+  const isUnlinked = ({ linkId }: HookEntry) => linkId === undefined;
+  if (type === "tcx" || type === "netkit" || !entries.some(isUnlinked)) return () => false;
+  const listing = Link.infos({ types: [type] }), linked = new Set<number | undefined>();
+  for await (const { programId } of listing) linked.add(programId);
+  return (entry) => isUnlinked(entry) && (listing.partial || linked.has(entry.programId));
+}
+
+function tableOf(entries: readonly HookEntry[], mayHaveLink: Test): string[] {
   return columns([
     ["LINK", "PROGRAM", "FLAGS"],
-    ...entries.map(({ programId, programName, linkId, attachFlags }) => [
-      String(linkId ?? "-"),
-      programText(programId, programName),
-      String(attachFlags),
+    ...entries.map((entry) => [
+      String(entry.linkId ?? (mayHaveLink(entry) ? "?" : "-")),
+      programText(entry.programId, entry.programName),
+      String(entry.attachFlags),
     ]),
   ]);
 }

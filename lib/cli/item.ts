@@ -10,6 +10,7 @@ import { printable } from "./table.ts";
 /** A link. */
 export interface Item {
   readonly info: LinkInfo;
+  /** Empty if it has none; undefined if that may not be seen. */
   readonly programName: string | undefined;
   readonly deviceName: string | undefined;
   readonly cgroupPath: string | undefined;
@@ -45,7 +46,7 @@ export async function items(
 /** The record of a link. */
 export function toRecord({ info, programName, deviceName, cgroupPath, held }: Item): LinkRecord {
   const more = { programName, deviceName, cgroupPath, holders: held?.holders, holdersPartial: held?.partial };
-  const known = Object.entries(more).filter(([, value]) => value !== undefined);
+  const known = Object.entries(more).filter(([, value]) => value !== undefined && value !== "");
   return { ...toJson(info), ...Object.fromEntries(known) } as LinkRecord;
 }
 

@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import type { LinkInfo } from "../kind/mod.ts";
 import type { Source } from "../links.ts";
+import { linkFds, mounts } from "../sys/proc.ts";
 import { deviceIndex, statPath } from "../sys/system.ts";
 import {
   type Arguments,
@@ -15,6 +16,7 @@ import {
   SOURCE_HELP,
   Status,
   TYPE_HELP,
+  UsageError,
 } from "./command.ts";
 import { holdersText, holderText, type Item, items, named, programText, targetOf, toRecord } from "./item.ts";
 import { Names } from "./names.ts";
@@ -43,7 +45,8 @@ function footer(source: Source, partial: boolean, links: readonly Item[]): strin
   ];
 }
 
-type Filter = (item: Item) => boolean;
+/** Whether an item is wanted; undefined if that cannot be told. */
+type Filter = (item: Item) => boolean | undefined;
 
 function filters({ device, cgroup, program, pid }: Arguments["values"]): Filter[] {
   const chosen: Filter[] = [];
@@ -54,17 +57,23 @@ function filters({ device, cgroup, program, pid }: Arguments["values"]): Filter[
     );
   }
   if (typeof cgroup === "string") {
-    const id = statPath(cgroup).inode;
+    const { device, inode: id } = statPath(cgroup);
+    // a directory of another file system may have the same number
+    if (mounts("self", "cgroup2").every((mount) => mount.device !== device)) {
+      throw new UsageError(`--cgroup must be a directory of a cgroup2 file system, not "${cgroup}"`);
+    }
     chosen.push(({ info }) => "cgroupId" in info && info.cgroupId === id);
   }
   if (typeof program === "string") {
-    chosen.push(({ info, programName }) =>
-      isNumber(program) ? info.programId === Number(program) : programName === program
-    );
+    const hasName = ({ programName }: Item) => programName === undefined ? undefined : programName === program;
+    chosen.push(isNumber(program) ? ({ info }) => info.programId === Number(program) : hasName);
   }
   if (typeof pid === "string") {
     const number = numberFrom(pid, "--pid");
-    chosen.push(({ held }) => held!.holders.some((holder) => holder.kind === "process" && holder.pid === number));
+    statPath(`/proc/${number}`); // throws if there is no such process
+    const isHidden = linkFds().some((it) => it.pid === number && it.fd < 0);
+    const isHeld = ({ held }: Item) => held!.holders.some((it) => it.kind === "process" && it.pid === number);
+    chosen.push((item) => isHeld(item) || (isHidden ? undefined : false));
   }
   return chosen;
 }
@@ -92,12 +101,15 @@ export const list: Command = {
   async run({ values }, output): Promise<number> {
     const wanted = filters(values); // before anything is looked at
     const found = await items(listOptions(values), new Names());
-    const links = found.links.filter((item) => wanted.every((isWanted) => isWanted(item)));
+    const answers = found.links.map((item) => wanted.map((isWanted) => isWanted(item)));
+    const links = found.links.filter((_, i) => answers[i]!.every(Boolean));
+    const isUnclear = answers.some((all) => all.includes(undefined) && !all.includes(false));
+    const { source } = found, partial = found.partial || isUnclear;
     output.print(
-      { links: links.map(toRecord), source: found.source, partial: found.partial },
-      () => [...linkTable(links, output), ...footer(found.source, found.partial, links)],
+      { links: links.map(toRecord), source, partial },
+      () => [...linkTable(links, output), ...footer(source, partial, links)],
     );
-    return found.partial ? Status.partial : Status.done;
+    return partial ? Status.partial : Status.done;
   },
 };
 

@@ -15,7 +15,8 @@
  *
  * **The exit status** is 0 if it is done; 1 if the kernel refuses or something fails, also if you answer no; 2 if the
  * command line is wrong; 3 if there is no such link, pin or place; 4 if there is an answer that may lack something, for
- * links or hooks could not be seen. A reader that closes the pipe ends the command with 0.
+ * links, hooks, or what was asked of them could not be seen. A reader that closes the pipe ends the command with 0 when
+ * it writes again: `watch` at the next event.
  *
  * Root sees all. With CAP_BPF and CAP_PERFMON all links are listed, without names of programs; CAP_NET_ADMIN adds the
  * order of programs. Without any, what processes and pins show to the caller is listed.

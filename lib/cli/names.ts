@@ -4,7 +4,7 @@ import { Hook } from "../hook.ts";
 import { isCgroupAttachType } from "../kind/cgroup.ts";
 import type { LinkInfo } from "../kind/mod.ts";
 import { Program } from "../program.ts";
-import { visibly } from "../sys/pins.ts";
+import { unlessGone, visibly } from "../sys/pins.ts";
 import { mounts } from "../sys/proc.ts";
 import { interfaceName, readDirectory, readTextFile, statPath } from "../sys/system.ts";
 import { ATTACH_TYPES } from "../uapi/constants.ts";
@@ -47,13 +47,10 @@ export class Names {
   readonly #cgroups = new Map<bigint, string | undefined>();
   readonly #ownNetns = ownNetns();
 
-  /** The name of a program; undefined if it has none, is gone, or may not be seen. */
+  /** The name of a program; empty if it has none or is gone, undefined if it may not be seen. */
   program(id: number | undefined): string | undefined {
-    if (id === undefined) return undefined;
-    return remembered(this.#programs, id, () => {
-      using program = unlessRefused(() => Program.open(id));
-      return program?.name || undefined;
-    });
+    if (id === undefined) return "";
+    return remembered(this.#programs, id, () => unlessRefused(() => unlessGone(() => nameOf(id)) ?? ""));
   }
 
   /** The name of a link's interface, if that is surely in our network namespace: all of them have the same numbers. */
@@ -75,6 +72,11 @@ export class Names {
       return this.#cgroups.get(id);
     });
   }
+}
+
+function nameOf(programId: number): string {
+  using program = Program.open(programId);
+  return program.name;
 }
 
 /** Whether the kernel finds the link at the interface that has its number here. */

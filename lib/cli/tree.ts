@@ -23,9 +23,13 @@ export const tree: Command = {
   async run({ values }, output): Promise<number> {
     const options = listOptions(values), names = new Names();
     const found = await items(options, names), asked = places();
-    const left = new Set(found.links);
-    const hooks = asked.places.map((place) => hookOf(place, takeFrom(left, place), names));
-    hooks.push(...otherHooks([...left]));
+    let hooks = hooksOf(asked.places, found.links, names);
+    if (hooks.some(({ entries }) => entries.some(({ link }) => link === undefined))) {
+      // the link may have been made in between
+      const { links } = await items(options, names);
+      const all = new Map([...found.links, ...links].map((item) => [item.info.id, item]));
+      hooks = hooksOf(asked.places, [...all.values()], names);
+    }
     const pins = otherPins(), partial = found.partial || asked.isRefused;
     const { columns } = output.size;
     output.print({ hooks, pins, source: found.source, partial }, () => [
@@ -39,6 +43,13 @@ export const tree: Command = {
     return partial ? Status.partial : Status.done;
   },
 };
+
+/** All places with their links, then those of the other links. */
+function hooksOf(places: readonly Place[], links: readonly Item[], names: Names): HookRecord[] {
+  const left = new Set(links);
+  const asked = places.map((place) => hookOf(place, takeFrom(left, place), names));
+  return [...asked, ...otherHooks([...left])];
+}
 
 /** The links that are attached to a place, as far as their infos tell; they are taken out of `left`. */
 function takeFrom(left: Set<Item>, { where, programs }: Place): Item[] {
@@ -68,7 +79,7 @@ function hookOf({ where, programs }: Place, links: readonly Item[], names: Names
     const programName = names.program(progId);
     return {
       programId: progId,
-      ...programName === undefined ? {} : { programName },
+      ...programName ? { programName } : {},
       ...item === undefined ? linkId ? { linkId } : {} : { linkId: item.info.id, link: toRecord(item) },
       attachFlags,
     };
@@ -86,7 +97,7 @@ function entryOf(item: Item): EntryRecord {
   const { info: { id, programId }, programName } = item;
   return {
     ...programId === undefined ? {} : { programId },
-    ...programName === undefined ? {} : { programName },
+    ...programName ? { programName } : {},
     linkId: id,
     link: toRecord(item),
   };

@@ -118,12 +118,14 @@ hostTest("what is not there has status 3, what the kernel refuses 1", { needs: [
   using program = skLookup();
   using link = Link.attach(program, { type: "netns" });
   program.pin(pins.pin("program"));
-  const outcomes: [args: string[], code: number, reason: string][] = [
+  const outcomes: [args: string[], code: number, reason?: string][] = [
     [["show", "2147483646"], 3, "gone"],
     [["show", pins.pin("nothing")], 3, "gone"],
     [["detach", pins.pin("nothing"), "--yes"], 3, "gone"],
     [["unpin", pins.pin("nothing")], 3, "gone"],
     [["list", "--cgroup", pins.pin("nothing")], 3, "gone"],
+    [["list", "--cgroup", "/proc"], 2], // its inode has the number of the root cgroup
+    [["list", "--pid", "2147483647"], 3, "gone"],
     [["hook", "xdp", "no-such-device"], 3, "gone"],
     [["list", "--device", "no-such-device"], 3, "gone"],
     [["pin", `${link.id}`, pins.pin("nothing/link")], 3, "gone"],
@@ -138,7 +140,7 @@ hostTest("what is not there has status 3, what the kernel refuses 1", { needs: [
   });
   const { code, output, errors } = await bpflink(["pin", `${link.id}`, pins.pin("a.b")]);
   assertEquals([code, output], [1, ""]);
-  const { message, hint } = answers[9]!.error!;
+  const { message, hint } = answers.find(({ error }) => error!.reason === "invalid")!.error!;
   assertEquals(errors, `bpflink: ${message}\n  hint: ${hint}\n`);
   program.unpin();
 });
@@ -321,6 +323,31 @@ kernelTest("with CAP_BPF and CAP_PERFMON: all links, without names; the order is
   assertEquals([hook.ordered, partial], [false, true]);
 });
 
+kernelTest("status 4 where a name, a process or a hook's links may not be seen", {
+  ...SETPRIV,
+  needs: ["cgroup2", "setpriv"],
+}, async () => {
+  using cgroup = new Cgroup();
+  using inner = new Cgroup(cgroup.path);
+  using program = judge("hidden");
+  using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path });
+  const here = ["list", "--cgroup", cgroup.path], byName = ["--program", "hidden"];
+  const { links, ...rest } = await answerOf([...here, ...byName], 4, WITH_BPF);
+  assertEquals([links, rest], [[], { source: "iterator", partial: true }]);
+  assertEquals((await answerOf([...here, "--pid", `${Deno.pid}`], 4, WITH_BPF)).links, []);
+  assertEquals(idsOf((await answerOf([...here, "--program", `${program.id}`], 0, WITH_BPF)).links), [link.id]);
+  const elsewhere = ["list", "--cgroup", inner.path];
+  assertEquals((await answerOf([...elsewhere, ...byName], 0, WITH_BPF)).links, []); // no link, so no name is missing
+  assertEquals(idsOf((await answerOf([...here, ...byName])).links), [link.id]);
+
+  const hook = ["hook", "cgroup", cgroup.path, EGRESS], withNet = withOnly("net_admin");
+  const { hooks, partial } = await answerOf(hook, 4, withNet);
+  assertEquals([hooks![0]!.entries, partial], [[{ programId: program.id, attachFlags: 2 }], true]);
+  const { code, output } = await bpflink(hook, withNet);
+  assertEquals([code, output.split("\n")[2]!.split(/ +/)], [4, ["?", `${program.id}`, "2"]]);
+  assertEquals((await answerOf(hook)).hooks![0]!.entries.map(({ linkId }) => linkId), [link.id]);
+});
+
 hostTest("without capabilities: what pins show, and that it is partial", SETPRIV, async () => {
   using pins = new PinDirectory();
   using program = skLookup();
@@ -413,8 +440,28 @@ kernelTest(
       [program.id, second.id],
       [plain.id, undefined],
     ]]);
+    const { code, output } = await bpflink(["hook", "cgroup", cgroup.path, EGRESS]);
+    const column = output.split("\n").slice(2, 5).map((line) => line.split(" ")[0]);
+    assertEquals([code, column], [4, ["?", "?", "-"]]);
   },
 );
+
+hostTest("tree: knows the links that are made while it looks", { needs: ["cgroup2"] }, async () => {
+  using top = new Cgroup();
+  using stack = new DisposableStack();
+  using program = judge("late");
+  let isOver = false, cgroup = top.path;
+  const answer = answerOf(["tree"]).finally(() => isOver = true);
+  for (let i = 0; i < 5000 && !isOver; i++) {
+    if (i % 64 === 0) cgroup = stack.use(new Cgroup(top.path)).path;
+    stack.use(Link.attach(program, { type: "cgroup", cgroup }));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  const here = (await answer).hooks!.filter(({ cgroupPath }) => cgroupPath?.startsWith(top.path));
+  const entries = here.flatMap(({ entries }) => entries);
+  assert(entries.length > 0);
+  assertEquals(entries.filter(({ link }) => link === undefined), []);
+});
 
 hostTest("tree: all that bpftool and the file system show, in their order", {
   needs: ["cgroup2", "bpffs", "netns"],

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { main } from "../../lib/cli/mod.ts";
 import { columns, jsonLine, printable, shorten, treeLines } from "../../lib/cli/table.ts";
-import { bpflink } from "../fixture/bpflink.ts";
+import { bpflink, startBpflink } from "../fixture/bpflink.ts";
 import type { Outcome } from "../fixture/script.ts";
 
 Deno.test("control and formatting characters are escaped, and nothing else", () => {
@@ -90,6 +90,14 @@ Deno.test("a wrong command line: status 2, the reason on stderr, nothing on stdo
   assertEquals([code, output], [2, ""]);
   const { error } = JSON.parse(errors);
   assertEquals([error.status, error.message], [2, 'there is no command "lisst"']);
+});
+
+Deno.test("the status stays if nobody reads the reason", async () => {
+  for (const args of [["lisst"], ["lisst", "--json"]]) {
+    const child = startBpflink(args);
+    await Promise.all([child.stdout.cancel(), child.stderr.cancel()]);
+    assertEquals((await child.status).code, 2);
+  }
 });
 
 /** Runs it in this process, which it asks for nothing then, and keeps what it writes. */
