@@ -17,6 +17,8 @@ const check = Deno.args[0] === "--check";
 if (Deno.args.length > Number(check)) fail("usage: deno task build [--check]");
 Deno.chdir(new URL("..", import.meta.url));
 
+for (const tool of ["cargo", "rustc", "gcc"]) if (tell(tool, ["--version"]) === "") skip(tool);
+
 // The signatures come first: any compiler can check them.
 const symbols = "lib/ffi/symbols.ts";
 const bindgen = ["run", "--quiet", "--locked", "--manifest-path", "ffi/bindgen/Cargo.toml", "--"];
@@ -44,14 +46,14 @@ function findCompiler(): Compiler {
   const found = (named ? [named] : ["/usr/bin/rustc", "rustc"]) // Debian's, and what rustup may have put before it
     .map((path) => ({ path, version: tell(path, ["--version"]) }))
     .find(({ version }) => version === recorded || (named && version && !check));
-  if (!found) fail(`Cannot build without ${recorded}`, SKIPPED);
+  if (!found) skip(recorded!);
   for (const architecture of Object.keys(EMULATIONS)) {
     const target = `${architecture}-unknown-linux-gnu`;
     if (!exists(tell(found.path, ["--print", "target-libdir", "--target", target]))) {
-      fail(`Cannot build without the standard library of ${found.version} for ${target}`, SKIPPED);
+      skip(`the standard library of ${found.version} for ${target}`);
     }
   }
-  if (!exists(`${LLD}/ld.lld`)) fail(`Cannot build without ${LLD}/ld.lld`, SKIPPED);
+  if (!exists(`${LLD}/ld.lld`)) skip(`${LLD}/ld.lld`);
   return found;
 }
 
@@ -127,6 +129,10 @@ function exists(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+function skip(missing: string): never {
+  fail(`${check ? "The check of the native library is skipped: it" : "Building"} needs ${missing}`, SKIPPED);
 }
 
 function fail(message: string, status = 1): never {
