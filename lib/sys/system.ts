@@ -5,7 +5,7 @@ import { native } from "../ffi/library.ts";
 import { explain } from "../hint.ts";
 import { checkFd, checkInteger, checkString, checkU32, kindOf } from "./check.ts";
 import { duplicate, PATH_SIZE, Request } from "./request.ts";
-import { EINVAL } from "../uapi/errno.ts";
+import { EAGAIN, EINTR, EINVAL } from "../uapi/errno.ts";
 
 const AT_FDCWD = 0xffffff9cn; // -100, as the kernel reads it: an int
 const O_CLOEXEC = 0o2000000;
@@ -54,16 +54,24 @@ const PIECE = 64 * 1024;
 
 let reader: Request | undefined; // kept, for making it takes longer than most reads
 
-/** Reads up to 64 KiB; an empty array is the end. The result is the caller's. */
+/**
+ * Reads up to 64 KiB; an empty array is the end. The result is the caller's. An iterator says EAGAIN after a million
+ * objects of which its program wrote nothing, and then goes on.
+ */
 export function read(fd: number): Uint8Array<ArrayBuffer> {
   reader ??= reading();
-  return piece(reader, reader.u64(0, BigInt(fd)).system(Call.read));
+  reader.u64(0, BigInt(fd));
+  let count;
+  do count = reader.system(Call.read); while (count === -EAGAIN);
+  return piece(reader, count);
 }
 
 /** The same on another thread. The fd must stay open until the promise is settled. */
 export async function readAsync(fd: number): Promise<Uint8Array<ArrayBuffer>> {
   const request = reading().u64(0, BigInt(fd));
-  return piece(request, await request.systemAsync(Call.read));
+  let count;
+  do count = await request.systemAsync(Call.read); while (count === -EAGAIN);
+  return piece(request, count);
 }
 
 /** All that is left to be read. */
@@ -202,7 +210,7 @@ export function rename(from: string, to: string): void {
   }
 }
 
-const LOCK_EX = 2n, EINTR = 4;
+const LOCK_EX = 2n;
 
 /** Waits for the lock of an open file or directory. Closing the fd, or the end of the process, gives it back. */
 export function lock(fd: number): void {
