@@ -207,6 +207,7 @@ export function ensurePinned<K extends TargetType>(
   checkKeys(options, "options", ["replace"]);
   const { replace = false } = options;
   if (typeof replace !== "boolean") throw new TypeError(`options.replace must be a boolean, not ${kindOf(replace)}`);
+  const attachment = kind.prepare(source, target); // checks the target, before anything is done
   const wanted: Wanted = {
     file,
     sourceId: source.id,
@@ -214,17 +215,17 @@ export function ensurePinned<K extends TargetType>(
     place: kind.describe(target),
     attach: () => linkClass.attach<K>(source, target) as Link<LinkType>,
     update: (link) => link.update(source),
-    isAt(link): boolean | undefined {
-      if (link.type !== kind.linkType) return false;
-      const attachment = kind.prepare(source, target);
-      try {
-        return isAttachedTo(linkGetInfoByFd(link.fd), attachment);
-      } finally {
-        closeTemporary(attachment);
-      }
-    },
+    isAt: (link) => link.type === kind.linkType && isAttachedTo(linkGetInfoByFd(link.fd), attachment),
   };
-  const directory = open(directoryOf(file));
+  try {
+    return ensure(linkClass, wanted);
+  } finally {
+    closeTemporary(attachment);
+  }
+}
+
+function ensure<T extends LinkType>(linkClass: LinkClass, wanted: Wanted): EnsuredLink<T> {
+  const { file } = wanted, directory = open(directoryOf(file));
   try {
     checkPinnable(file);
     lock(directory);
@@ -234,7 +235,7 @@ export function ensurePinned<K extends TargetType>(
     }
     using old = openIfThere(linkClass, file);
     const outcome = old === undefined ? create(wanted) : takeOver(old, wanted);
-    return new Ensured(linkClass.openPinned(file), outcome);
+    return new Ensured<T>(linkClass.openPinned(file), outcome);
   } finally {
     close(directory); // and with it the lock
   }
@@ -252,21 +253,25 @@ function takeOver(old: Link, wanted: Wanted): "updated" | "replaced" {
   const has = holds(old, wanted.sourceId);
   let isSame = wanted.isAt(old), made: Link | undefined;
   using stack = new DisposableStack();
+  const attach = () => stack.use(wanted.attach());
   try {
     if (isSame === undefined) {
-      made = stack.use(wanted.attach());
+      made = attach();
       isSame = tellTheSame(made.info(), old.info());
     }
-    if (!isSame && !wanted.replace) throw another(old, wanted);
-    if (isSame && (has && old.attached() || updates(old, wanted, made !== undefined))) return "updated";
-    made ??= stack.use(wanted.attach());
   } catch (error) {
-    // the place takes one link, or this program once
-    if (isSame === false || !isTaken(error)) throw error;
+    if (has && isTaken(error)) return "updated"; // the place takes this program once
+    throw error;
+  }
+  if (!isSame && !wanted.replace) throw another(old, wanted);
+  if (isSame && (has && old.attached() || updates(old, wanted, made !== undefined))) return "updated";
+  try {
+    made ??= attach();
+  } catch (error) {
+    if (!isSame || !isTaken(error)) throw error;
     if (has) return "updated";
-    if (isSame === undefined) throw error;
-    end(old);
-    made = stack.use(wanted.attach());
+    end(old); // the place takes one link
+    made = attach();
   }
   return replace(old, made, wanted);
 }
