@@ -1,7 +1,7 @@
 /** Links that make an iterator readable. */
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
-import { checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../sys/check.ts";
+import { checkInteger, checkKeys, checkOneOf, checkU64, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { CGROUP_ITER_ORDERS } from "../uapi/constants.ts";
 import { type Attachment, mapFd, openTarget } from "./attachment.ts";
@@ -91,10 +91,18 @@ function prepareCgroupWalk(walk: NonNullable<IterTarget["cgroup"]>): Attachment 
   });
   if (typeof walk.cgroup === "object" && !(walk.cgroup instanceof URL) && walk.cgroup !== null) {
     checkKeys(walk.cgroup, "target.cgroup.cgroup", ["id"]);
-    return made({ cgroupId: checkU64(walk.cgroup.id, "target.cgroup.cgroup.id") }, []);
+    const cgroupId = checkU64(walk.cgroup.id, "target.cgroup.cgroup.id");
+    if (cgroupId === 0n) throw zero("target.cgroup.cgroup.id");
+    return made({ cgroupId }, []);
   }
+  if (walk.cgroup === 0) throw zero("target.cgroup.cgroup");
   const { fd, temporary } = openTarget(walk.cgroup, "target.cgroup.cgroup");
   return made({ cgroupFd: fd }, temporary);
+}
+
+/** The kernel takes 0 for nothing given, and walks everything. */
+function zero(name: string): RangeError {
+  return new RangeError(`${name} must not be 0`);
 }
 
 function taskOf(task: NonNullable<IterTarget["task"]>): { tid?: number; pid?: number; pidFd?: number } {
@@ -105,7 +113,7 @@ function taskOf(task: NonNullable<IterTarget["task"]>): { tid?: number; pid?: nu
       `target.task must have one of tid, pid, pidfd, not ${entry === undefined ? kindOf(task) : "several"}`,
     );
   }
-  const value = checkU32(entry[1], `target.task.${entry[0]}`);
+  const value = checkInteger(entry[1], `target.task.${entry[0]}`, 1, 0x7fffffff); // the kernel takes 0 for all tasks
   return "tid" in task ? { tid: value } : "pid" in task ? { pid: value } : { pidFd: value };
 }
 

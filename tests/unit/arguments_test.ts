@@ -4,6 +4,8 @@
  */
 import { assertInstanceOf, assertStringIncludes } from "@std/assert";
 import { type AttachTarget, Hook, Link, Program, setLibraryPath } from "../../mod.ts";
+import { perfEventOpen } from "../../lib/sys/mod.ts";
+import { Request } from "../../lib/sys/request.ts";
 
 type Refusal = typeof TypeError | typeof RangeError;
 
@@ -59,6 +61,7 @@ refuses("attach", attach, [
   [TypeError, "cgroup", { ...cgroup, cgroup: "" }],
   [TypeError, "cgroup", { ...cgroup, cgroup: "a\0b" }],
   [TypeError, "cgroup", { ...cgroup, cgroup: new URL("https://example.com/") }],
+  [TypeError, "cgroup", { ...cgroup, cgroup: new URL("file:///a%00b") }],
   [RangeError, "cgroup", { ...cgroup, cgroup: -1 }],
   [RangeError, "cgroup", { ...cgroup, cgroup: 1.5 }],
   [RangeError, "cgroup", { ...cgroup, cgroup: NaN }],
@@ -149,6 +152,12 @@ refuses("attach", attach, [
   [TypeError, "tid", { type: "iter", task: { tid: "1" } }],
   [RangeError, "pid", { type: "iter", task: { pid: -1 } }],
   [RangeError, "pidfd", { type: "iter", task: { pidfd: -1 } }],
+  [RangeError, "tid", { type: "iter", task: { tid: 0 } }],
+  [RangeError, "pid", { type: "iter", task: { pid: 0 } }],
+  [RangeError, "pidfd", { type: "iter", task: { pidfd: 0 } }],
+  [RangeError, "pidfd", { type: "iter", task: { pidfd: 2 ** 31 } }],
+  [RangeError, "cgroup", { type: "iter", cgroup: { cgroup: 0 } }],
+  [RangeError, "id", { type: "iter", cgroup: { cgroup: { id: 0n } } }],
   [TypeError, "cgroup", { type: "iter", cgroup: "/sys/fs/cgroup" }],
   [TypeError, "cgroup", { type: "iter", cgroup: {} }],
   [TypeError, "id", { type: "iter", cgroup: { cgroup: { id: 1 } } }],
@@ -380,6 +389,29 @@ refuses("Program.load", Program.load, [
     { ...xdp, type: "struct_ops", expectedAttachType: "xdp", attachTo: { struct: "s", member: "f" } },
   ],
   [TypeError, "licence", { ...xdp, licence: "GPL" }],
+]);
+
+refuses("Link.ensurePinned", (target: AttachTarget) => Link.ensurePinned("/nowhere/link", program, target), [
+  [TypeError, "target", undefined],
+  [TypeError, "event", { type: "perf_event" }],
+  [TypeError, "direction", { ...tcx, direction: "up" }],
+]);
+
+refuses("perfEventOpen", perfEventOpen, [
+  [TypeError, "attr.config1", { type: 6, config: 0n, config1: "" }, -1, 0],
+  [TypeError, "attr.config1", { type: 6, config: 0n, config1: "sys_\0read" }, -1, 0],
+  [TypeError, "attr.config1", { type: 6, config: 0n, config1: 1 }, -1, 0],
+]);
+
+refuses("new Request", (capacity: number) => new Request(8, capacity), [
+  [RangeError, "at most 1073741824 bytes", 2 ** 30],
+  [RangeError, "at most 1073741824 bytes", 2 ** 32],
+]);
+
+refuses("Request.room", (size: number) => new Request(8).room(0, size), [
+  [RangeError, "at most 1073741824 bytes", 2 ** 30],
+  [RangeError, "at most 1073741824 bytes", 2 ** 31],
+  [RangeError, "at most 1073741824 bytes", 2 ** 32],
 ]);
 
 refuses("setLibraryPath", setLibraryPath, [
