@@ -1,13 +1,16 @@
 /** The creation of a link, from a target to an fd. */
-import { rename } from "./describe.ts";
+import { BpfError, rename } from "./error.ts";
 import { type Attachment, closeTemporary } from "./kind/attachment.ts";
 import { type AttachTargets, type Kind, kindFor, type SourceOf, type TargetType } from "./kind/mod.ts";
 import type { AttachOptions } from "./link.ts";
 import { BpfMap } from "./map.ts";
-import { Program } from "./program.ts";
+import { expectedAttachTypeOf, Program } from "./program.ts";
 import { kindOf } from "./sys/check.ts";
 import { linkCreate, linkCreateAsync } from "./sys/link_create.ts";
+import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { rawTracepointOpen, rawTracepointOpenAsync } from "./sys/raw_tracepoint.ts";
+import { close } from "./sys/system.ts";
+import { EINVAL } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/types.ts";
 
 /** Everything about a link that is to be made, checked. */
@@ -35,7 +38,7 @@ export function planAttachment<K extends TargetType>(
 export function attachNow<K extends TargetType>(plan: AttachmentPlan<K>): number {
   const { attachment: a, sourceFd } = plan;
   try {
-    if ("rawTracepoint" in a) return rawTracepointOpen(a.rawTracepoint, sourceFd, a.cookie);
+    if ("rawTracepoint" in a) return checkMade(plan, rawTracepointOpen(a.rawTracepoint, sourceFd, a.cookie));
     return linkCreate(sourceFd, a.targetFd, a.attachType, a.options);
   } catch (error) {
     throw refused(plan, error);
@@ -48,13 +51,30 @@ export function attachNow<K extends TargetType>(plan: AttachmentPlan<K>): number
 export async function attachLater<K extends TargetType>(plan: AttachmentPlan<K>): Promise<number> {
   const { attachment: a, sourceFd } = plan;
   try {
-    if ("rawTracepoint" in a) return await rawTracepointOpenAsync(a.rawTracepoint, sourceFd, a.cookie);
+    if ("rawTracepoint" in a) {
+      return checkMade(plan, await rawTracepointOpenAsync(a.rawTracepoint, sourceFd, a.cookie));
+    }
     return await linkCreateAsync(sourceFd, a.targetFd, a.attachType, a.options);
   } catch (error) {
     throw refused(plan, error);
   } finally {
     closeTemporary(a);
   }
+}
+
+/** What an opened program was loaded for, to a function or to a tracepoint, only its link tells. */
+function checkMade<K extends TargetType>({ kind, source }: AttachmentPlan<K>, fd: number): number {
+  if (!(source instanceof Program) || expectedAttachTypeOf(source) !== undefined) return fd;
+  const { type } = linkGetInfoByFd(fd);
+  if (type === kind.linkType) return fd;
+  close(fd);
+  throw new BpfError(EINVAL, {
+    action: `Cannot attach program ${source.id}`,
+    command: "RAW_TRACEPOINT_OPEN",
+    reason: "invalid",
+    meaning: `it was loaded for a ${type === "tracing" ? "function" : "tracepoint"}`,
+    hint: `use the target { type: "${type === "tracing" ? "tracing" : "tp_btf"}" }`,
+  });
 }
 
 function refused<K extends TargetType>({ source, kind, target }: AttachmentPlan<K>, error: unknown): unknown {

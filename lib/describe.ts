@@ -1,5 +1,4 @@
 /** A link in an error's words. */
-import { BpfError } from "./error.ts";
 import { type BpfLinkInfo, linkGetInfoByFd } from "./sys/link_info.ts";
 import { progQuery } from "./sys/prog_query.ts";
 import { xdpQuery } from "./sys/rtnetlink.ts";
@@ -30,12 +29,4 @@ function isOurInterface(info: Extract<BpfLinkInfo, { ifindex: number }>, madeHer
   } catch {
     return false; // no such interface, or not ours to ask
   }
-}
-
-/** The same error, with a better beginning. */
-export function rename(error: unknown, action: string): unknown {
-  if (!(error instanceof BpfError)) return error;
-  const { errno, command, reason, hint, log } = error;
-  const meaning = error.message.slice(error.message.indexOf(": ") + 2, error.message.lastIndexOf(" ("));
-  return new BpfError(errno, { action, command, reason, meaning, hint, log, cause: error.cause });
 }

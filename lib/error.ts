@@ -100,6 +100,17 @@ export class BpfError extends Error {
     this.hint = init.hint;
     this.reason = init.reason;
     if (init.log) this.log = init.log;
+    meanings.set(this, init.meaning);
     Object.defineProperty(this, "name", { enumerable: false });
   }
+}
+
+/** Clauses of messages, for those who write the rest anew. */
+const meanings = new WeakMap<BpfError, string>();
+
+/** The same error, with a better beginning. */
+export function rename(error: unknown, action: string): unknown {
+  if (!(error instanceof BpfError)) return error;
+  const { errno, command, reason, hint, log, cause } = error;
+  return new BpfError(errno, { action, command, reason, meaning: meanings.get(error)!, hint, log, cause });
 }

@@ -467,7 +467,7 @@ const HINTS: Readonly<Record<string, Table>> = {
   OBJ_GET_INFO_BY_FD: {
     EBADFD: CLOSED,
     EBADF: CLOSED,
-    EINVAL: ["invalid", "the fd is no object of bpf"],
+    EINVAL: ["invalid", "the fd is no object of bpf, or of another kind"],
   },
   OBJ_PIN: {
     EINVAL: ["invalid", "the fd is no object of bpf, or it is closed"],
@@ -683,7 +683,7 @@ export function explain(command: string, errno: number, place?: string): Explana
   const [code, text] = ERRNO[errno] ?? ["", "unknown error"];
   const row = (place === undefined ? undefined : HINTS[`${command} ${place}`]?.[code]) ?? HINTS[command]?.[code];
   if (row !== undefined) return { reason: row[0], meaning: row[1], hint: row[2] };
-  if (code === "ENOSYS") {
+  if (code === "ENOSYS" && command === command.toUpperCase()) {
     return {
       reason: "unsupported",
       meaning: "this kernel has no bpf(2)",

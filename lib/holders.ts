@@ -76,7 +76,7 @@ function addProcesses(found: FoundOf, self: number, asking: number | undefined):
   const commands = new Map<number, string | undefined>();
   let isWhole = true;
   for (const linkFd of linkFds()) {
-    const { pid, fd, id } = linkFd, of = found.get(id);
+    const { pid, fd, id } = linkFd, of = fd < 0 ? undefined : found.get(id);
     if (fd < 0) isWhole = false;
     if (of === undefined) continue;
     of.fds.push(linkFd);
@@ -91,7 +91,8 @@ function addProcesses(found: FoundOf, self: number, asking: number | undefined):
 /** Adds the pins on all bpf file systems of this mount namespace; false if some could not be seen. */
 function addPins(found: FoundOf): boolean {
   return visitPins((path, file) => {
-    const id = visibly(() => pinnedLink(path)), of = found.get(id ?? 0);
+    const id = visibly(() => pinnedLink(path));
+    const of = id ? found.get(id) : undefined;
     of?.holders.push({ kind: "pin", path });
     of?.pins.add(file);
     return id !== undefined;

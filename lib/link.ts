@@ -1,7 +1,7 @@
 /** The class that this package is about. */
 import { attachLater, type AttachmentPlan, attachNow, fdOf, planAttachment } from "./attach.ts";
-import { placeOf, rename } from "./describe.ts";
-import { BpfError } from "./error.ts";
+import { placeOf } from "./describe.ts";
+import { BpfError, rename } from "./error.ts";
 import {
   attachAll,
   attachAllAsync,
@@ -28,8 +28,9 @@ import type { BpfMap } from "./map.ts";
 import { pin, unpin } from "./pin.ts";
 import type { Program } from "./program.ts";
 import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./sys/check.ts";
+import { isLink } from "./sys/is_link.ts";
 import { iterCreate, iterRead } from "./sys/iter.ts";
-import { detachError, isLink, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync } from "./sys/link.ts";
+import { detachError, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync } from "./sys/link.ts";
 import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
 import { loadedIterator } from "./sys/shared_iterator.ts";
@@ -112,8 +113,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   readonly #made: boolean;
   #chosen: boolean; // onClose was given, or set by hand
   #registered = false; // with the garbage collector
-  #pinnedPath: string | undefined;
-  #pinnedHere = false;
+  #openedPath: string | undefined; // the pin that it was opened from
+  #pins: string[] = []; // made by this handle
   #stopListening: (() => void) | undefined;
   #inOwnNetns = false; // made for a target in this network namespace
   #failure: { error: unknown } | undefined; // of a detachment on abort, for the next close
@@ -236,9 +237,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * - If its link has been detached, or its target is gone, a new one takes its place.
    * - If its link is attached to something else, that is an error, unless `options.replace` is true.
    *
-   * So the target is never without a program, except that a netfilter hook takes one link a priority: there the old one
-   * is detached first. Of several processes that do this at once for pins in one directory, one makes the link and the
-   * others take it over: they wait for the lock (flock) of the directory.
+   * So the target is never without a program, except where it takes one link and that has no update, such as a priority
+   * of a netfilter hook: there the old one is detached first. Of several processes that do this at once for pins in one
+   * directory, one makes the link and the others take it over: they wait for the lock (flock) of the directory.
    *
    * Whether the target is the same is decided by what the kernel tells of the link, which is not all: not the network
    * namespace of a netfilter link, not the cpu, process or category of an event. Position and cookie of a target, and
@@ -255,7 +256,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {TypeError} If an argument has the wrong type.
    * @throws {BpfError} `mismatch` if a link to something else, or no link, is pinned at `path`; `invalid` if `path` lies
    * on no bpf file system or has a dot; `gone` if its directory does not exist; otherwise as {@linkcode attach},
-   * {@linkcode update} and {@linkcode pin}. A link that was there stays, unless it was a netfilter link.
+   * {@linkcode update} and {@linkcode pin}. A link that was there stays, unless it had to be detached first.
    *
    * @example Deploying a new version
    * ```ts ignore
@@ -303,7 +304,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   static openPinned(path: string | URL): AnyLink {
     const file = checkPath(path, "path");
     const link = Link.#adopted(objGet(file), `Cannot open pinned link "${file}"`);
-    link.#pinnedPath = file;
+    link.#openedPath = file;
     return link;
   }
 
@@ -322,10 +323,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /**
    * Opens every link of the machine, one after the other. Needs CAP_SYS_ADMIN.
    *
-   * Links that end on the way are left out. The handles are the caller's: `for await (using link of Link.all())` closes
+   * Links that end on the way, or are just being made, are left out. The handles are the caller's: `for await (using link of Link.all())` closes
    * each at the end of its turn, and leaving the loop early leaves nothing open.
    *
-   * @param options Which types, and a signal that ends the walk.
+   * @param options Which types, and a signal that ends the walk; `source` does not matter here.
    * @returns The links in the order of their ids.
    * @throws {BpfError} `capability` without CAP_SYS_ADMIN, `limit` if the process has too many open files.
    */
@@ -508,9 +509,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     return this.#fd < 0;
   }
 
-  /** The pin that {@linkcode pin} made or {@linkcode openPinned} opened. */
+  /** The pin that {@linkcode pin} made last, or {@linkcode openPinned} opened. */
   get pinnedPath(): string | undefined {
-    return this.#pinnedPath;
+    return this.#pins.at(-1) ?? this.#openedPath;
   }
 
   /** What {@linkcode close} does: detach the link by force before closing it, or only close it. Setting it wins over {@linkcode pin}. */
@@ -607,7 +608,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * Detaches the link by force, whoever else refers to it, and removes the pin that this handle made. The handle stays
+   * Detaches the link by force, whoever else refers to it, and removes the pins that this handle made. The handle stays
    * open, so the info can still be read. Detaching twice does nothing.
    *
    * @throws {Deno.errors.BadResource} If the handle is closed.
@@ -629,19 +630,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   #settleDetach(result: number): void {
     if (result < 0) throw rename(detachError(this.#fd, -result), `Cannot detach ${this.#describe()}`);
-    this.#removeOwnPin();
+    this.#removeOwnPins();
   }
 
   /** A pin that outlives its attachment only misleads. */
-  #removeOwnPin(): void {
-    if (!this.#pinnedHere) return;
-    this.#pinnedHere = false;
-    const path = this.#pinnedPath!;
-    this.#pinnedPath = undefined;
-    try {
-      unpin(path, `link ${this.id}`, (fd) => this.#isSame(fd));
-    } catch (error) {
-      if (!(error instanceof BpfError && (error.reason === "gone" || error.reason === "mismatch"))) throw error;
+  #removeOwnPins(): void {
+    for (let path; (path = this.#pins.pop()) !== undefined;) {
+      try {
+        unpin(path, `link ${this.id}`, (fd) => this.#isSame(fd));
+      } catch (error) {
+        if (!(error instanceof BpfError && (error.reason === "gone" || error.reason === "mismatch"))) throw error;
+      }
     }
   }
 
@@ -662,28 +661,26 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * directory does not exist.
    */
   pin(path: string | URL): void {
-    this.#pinnedPath = pin(this.fd, path);
-    this.#pinnedHere = true;
+    this.#pins.push(pin(this.fd, path));
     if (!this.#chosen) this.#onClose = "keep";
   }
 
   /**
-   * Removes the pin that {@linkcode pin} made or {@linkcode openPinned} opened, if it still holds this link, and takes
-   * back what pinning chose for {@linkcode onClose}.
+   * Removes the pin that {@linkcode pinnedPath} names, if it still holds this link. With the last pin that this handle
+   * made goes what pinning chose for {@linkcode onClose}.
    *
    * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
    */
   unpin(): void {
     void this.fd; // throws if the handle is closed
-    const path = this.#pinnedPath;
+    const path = this.pinnedPath;
     if (path === undefined) {
       throw new Deno.errors.BadResource(`Cannot unpin ${this.#describe()}: this handle knows no pin of it`);
     }
     unpin(path, `link ${this.id}`, (fd) => this.#isSame(fd));
-    this.#pinnedPath = undefined;
-    this.#pinnedHere = false;
-    if (this.#made && !this.#chosen) this.#onClose = "detach";
+    if (this.#pins.pop() === undefined) this.#openedPath = undefined;
+    if (this.#made && !this.#chosen && this.#pins.length === 0) this.#onClose = "detach";
   }
 
   /**
@@ -781,7 +778,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * {@linkcode close} without blocking the event loop. The handle counts as closed at once.
+   * {@linkcode close} without blocking the event loop. The handle counts as closed at once; an `id` that nobody has read
+   * before is 0 until the promise is settled.
    *
    * @returns A promise that is settled when the link is detached and the fd closed.
    */
@@ -810,7 +808,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     this.#end = result < 0 ? undefined : "detached";
     if (result === -EOPNOTSUPP) undetachable.add(this.type);
     else if (result < 0) throw rename(detachError(-1, -result), `Cannot detach ${this.#describe()}`);
-    this.#removeOwnPin();
+    this.#removeOwnPins();
   }
 
   /** Marks the handle closed and returns the fd. */

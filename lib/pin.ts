@@ -11,7 +11,7 @@ export function pin(fd: number, path: string | URL): string {
   try {
     objPin(fd, file);
   } catch (error) {
-    if (!(error instanceof BpfError && error.code === "EPERM")) throw error;
+    if (!(error instanceof BpfError && error.code === "EPERM") || error.reason === "capability") throw error;
     checkPinnable(file, error); // EPERM of OBJ_PIN means one of three things
     throw new BpfError(error.errno, {
       action: `Cannot pin to "${file}"`,

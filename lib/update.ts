@@ -1,7 +1,6 @@
 /** The update of a link, and what the kernel does not check about it. */
 import { fdOf } from "./attach.ts";
-import { rename } from "./describe.ts";
-import { BpfError } from "./error.ts";
+import { BpfError, rename } from "./error.ts";
 import { updateStructOps } from "./kind/struct_ops.ts";
 import type { BpfMap } from "./map.ts";
 import { expectedAttachTypeOf, type Program } from "./program.ts";

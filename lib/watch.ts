@@ -278,8 +278,9 @@ function difference(before: LinkInfo, after: LinkInfo): What[] {
   if (before.programId !== after.programId) what.push("program");
   const isDetached = before.attached !== after.attached;
   if (isDetached) what.push("attached");
-  const isElsewhere = Object.keys({ ...a, ...b }).some((key) =>
-    !OTHERS.includes(key) && !(isDetached && TARGETS.includes(key)) && !isEqual(a[key], b[key])
+  // a field that one of them lacks was not told, as when a kernel is found to tell it
+  const isElsewhere = Object.keys(a).some((key) =>
+    key in b && !OTHERS.includes(key) && !(isDetached && TARGETS.includes(key)) && !isEqual(a[key], b[key])
   );
   if (isElsewhere) what.push("target");
   return what;

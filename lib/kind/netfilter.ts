@@ -1,7 +1,6 @@
 /** Links to the netfilter hooks of a network namespace. */
 import type { Program } from "../program.ts";
 import { checkInteger, checkKeys, checkOneOf, kindOf } from "../sys/check.ts";
-import { isOlderThan } from "../sys/diagnose.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { type Attachment, type Netns, openNetns } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
@@ -70,16 +69,11 @@ export function describeNetfilter({ family, hook, priority, netns }: NetfilterTa
   return netns === undefined ? place : `${place} in network namespace ${netns}`;
 }
 
-/** Kernels before 6.13 return no flags, except those that have the fix as an update: found when a flag is seen. */
-let tellsFlags: boolean | undefined;
-
 export function readNetfilter(
   { id, progId, pf, hooknum, priority, flags }: Extract<BpfLinkInfo, { type: "netfilter" }>,
 ): NetfilterInfo {
   const family = pf === FAMILIES.ipv6 ? "ipv6" : "ipv4";
   const info: NetfilterInfo = { type: "netfilter", id, programId: progId, family, hook: HOOKS[hooknum]!, priority };
-  if (flags === undefined) return info;
-  tellsFlags = flags !== 0 || (tellsFlags ?? !isOlderThan("6.13"));
-  if (tellsFlags) info.defragment = (flags & BPF_F_NETFILTER_IP_DEFRAG) !== 0;
+  if (flags !== undefined) info.defragment = (flags & BPF_F_NETFILTER_IP_DEFRAG) !== 0;
   return info;
 }

@@ -2,10 +2,11 @@
 import { BpfError, type Explanation } from "../error.ts";
 import { explain } from "../hint.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
-import { EBADF, EINVAL, ENOENT } from "../uapi/errno.ts";
+import { EINVAL, ENOENT } from "../uapi/errno.ts";
 import { get_id, link_detach, link_update } from "../uapi/layout.ts";
 import { checkFd, checkKeys, checkU32 } from "./check.ts";
 import type { LinkType } from "../uapi/types.ts";
+import { isLink } from "./is_link.ts";
 import { linkGetInfoByFd } from "./link_info.ts";
 import { Request } from "./request.ts";
 
@@ -182,8 +183,9 @@ export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpda
  * The smallest id above `startId` that a link has.
  *
  * Ids are counted up for the whole machine, starting anew after 2 ** 31 - 2, and failed attempts use up ids too, so
- * there are gaps. A walk is no snapshot: an id may belong to a link that is still being made or just ending, for which
- * {@linkcode linkGetFdById} fails with `EAGAIN` or `ENOENT`; go on from the id. Wraps `bpf_link_get_next_id()`.
+ * there are gaps. A walk is no snapshot: an id may belong to a link that is still being made, and a link may have ended
+ * before its id is opened, for which {@linkcode linkGetFdById} fails with `EAGAIN` or `ENOENT`; go on from the id. Wraps
+ * `bpf_link_get_next_id()`.
  *
  * Since Linux 5.8. Needs CAP_SYS_ADMIN in the initial user namespace; CAP_BPF is not enough.
  *
@@ -304,11 +306,4 @@ function explainRefusal(linkFd: number, flags: number): Explanation {
   if (!isLink(linkFd)) return explain("LINK_DETACH", EINVAL);
   const { type } = linkGetInfoByFd(linkFd);
   return explain("LINK_UPDATE", EINVAL, UPDATABLE.includes(type) ? "updatable" : undefined);
-}
-
-/** Whether an open fd is a link: LINK_UPDATE looks at it before it finds that the new program is none. Changes nothing. */
-export function isLink(fd: number): boolean {
-  update.u32(link_update.link_fd, fd).u32(link_update.new_prog_fd, -1)
-    .u32(link_update.flags, 0).u32(link_update.old_prog_fd, 0);
-  return update.bpf(Command.LINK_UPDATE) === -EBADF;
 }

@@ -3,10 +3,12 @@ import { BpfError } from "../error.ts";
 import { native } from "../ffi/library.ts";
 import { explain } from "../hint.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
-import { E2BIG } from "../uapi/errno.ts";
+import { E2BIG, EINVAL } from "../uapi/errno.ts";
 import { bpf_link_info, info_by_fd } from "../uapi/layout.ts";
 import { type AttachType, attachTypeName, type LinkType } from "../uapi/types.ts";
 import { checkFd } from "./check.ts";
+import { isOlderThan } from "./diagnose.ts";
+import { isLink } from "./is_link.ts";
 import { Request } from "./request.ts";
 
 /** What the info of every link has. */
@@ -189,7 +191,8 @@ const plain = new Question();
  * @throws {RangeError} If `linkFd` is no fd.
  * @throws {BpfError}
  * - `EBADFD`: `linkFd` is not open
- * - `EINVAL`: `linkFd` is no object of bpf
+ * - `EINVAL`: `linkFd` is no object of bpf; or a program or map whose type has the number of a link type with names or
+ *   arrays (others are misread)
  *
  * @example
  * ```ts
@@ -206,6 +209,8 @@ const plain = new Question();
 export function linkGetInfoByFd(linkFd: number): BpfLinkInfo {
   checkFd(linkFd, "linkFd");
   ask(plain.clear(), linkFd);
+  // taken for the lengths and addresses of a link's names, a program's or map's info would make the kernel write anywhere
+  if ((NEEDS_FD >>> plain.u32(bpf_link_info.type) & 1) !== 0 && !isLink(linkFd)) throw refused(linkFd, EINVAL);
   return decode(plain, linkFd);
 }
 
@@ -265,15 +270,20 @@ export async function linkGetIdAsync(linkFd: number): Promise<number | undefined
 
 function ask(question: Question, fd: number): Question {
   const result = question.ask(fd);
-  if (result < 0) {
-    throw new BpfError(-result, {
-      action: `Cannot read info of link (fd ${fd})`,
-      command: "OBJ_GET_INFO_BY_FD",
-      ...explain("OBJ_GET_INFO_BY_FD", -result),
-    });
-  }
+  if (result < 0) throw refused(fd, -result);
   return question;
 }
+
+function refused(fd: number, errno: number): BpfError {
+  return new BpfError(errno, {
+    action: `Cannot read info of link (fd ${fd})`,
+    command: "OBJ_GET_INFO_BY_FD",
+    ...explain("OBJ_GET_INFO_BY_FD", errno),
+  });
+}
+
+/** Kernels before 6.13 answer 0, except those that have the fix as an update: found when a flag is seen. */
+let tellsNetfilterFlags: boolean | undefined;
 
 /** Reads the answer to a question without room, and asks again for what lies outside of the struct. */
 export function decode(q: Answer, fd: number): BpfLinkInfo {
@@ -304,7 +314,8 @@ export function decode(q: Answer, fd: number): BpfLinkInfo {
     case "netfilter": {
       const at = bpf_link_info.netfilter;
       const pf = q.u32(at.pf), hooknum = q.u32(at.hooknum), priority = q.u32(at.priority) | 0, flags = q.u32(at.flags);
-      return { type, id, progId, pf, hooknum, priority, flags };
+      tellsNetfilterFlags = flags !== 0 || (tellsNetfilterFlags ?? !isOlderThan("6.13"));
+      return { type, id, progId, pf, hooknum, priority, ...tellsNetfilterFlags ? { flags } : {} };
     }
     case "raw_tracepoint": {
       const at = bpf_link_info.raw_tracepoint;
@@ -427,6 +438,7 @@ function kprobeMulti(
 ): { count: number; flags: number; missed?: bigint; functions: ProbedFunction[] } {
   const at = bpf_link_info.kprobe_multi;
   const count = plain.u32(at.count), flags = plain.u32(at.flags);
+  if (count === 0) return { count, flags, functions: [] }; // before Linux 6.6, whose struct has no room for a question
   const missed = cookie(fd, "kprobe_multi missed", at.missed, plain.u64(at.missed)).cookie;
   const q = new Question().set(at.count, count);
   const addrs = q.room(at.addrs, count * 8), cookies = q.room(at.cookies, count * 8);
@@ -445,6 +457,7 @@ function uprobeMulti(
 ): { path: string; count: number; flags: number; pid: number; places: ProbedOffset[] } {
   const at = bpf_link_info.uprobe_multi;
   const count = plain.u32(at.count), flags = plain.u32(at.flags), pid = plain.u32(at.pid);
+  if (count === 0) return { path: "", count, flags, pid, places: [] }; // before Linux 6.8, as above
   const q = new Question().set(at.path_size, PATH_MAX).set(at.count, count);
   const path = q.room(at.path, PATH_MAX),
     offsets = q.room(at.offsets, count * 8),

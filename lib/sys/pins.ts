@@ -1,6 +1,6 @@
 /** The pins that this process can see, and how to look at what it may not see or what goes meanwhile. */
 import { BpfError } from "../error.ts";
-import { isLink } from "./link.ts";
+import { isLink } from "./is_link.ts";
 import { objGet } from "./object.ts";
 import { mounts } from "./proc.ts";
 import { close, readDirectory, statPath } from "./system.ts";
@@ -10,16 +10,17 @@ import { close, readDirectory, statPath } from "./system.ts";
  * False if some could not be seen, or `visit` says so of one.
  */
 export function visitPins(visit: (path: string, file: string) => boolean): boolean {
-  const walked = new Map<bigint, string>(); // by file system: the directory that was mounted
+  const walked: string[] = []; // file systems, each with the directory that was mounted
   let isWhole = true;
   // each file system once, from as far up as there is a mount of it
   for (const { path, root, device } of mounts("self", "bpf").sort((a, b) => a.root.length - b.root.length)) {
-    if (root.startsWith(walked.get(device) ?? "\0")) continue;
+    const directory = device + root.replace(/\/?$/, "/");
+    if (walked.some((above) => directory.startsWith(above))) continue;
     if (visibly(() => statPath(path).device) !== device) {
       isWhole = false; // something else is mounted over it
       continue;
     }
-    walked.set(device, root);
+    walked.push(directory);
     isWhole = visitBelow(path, device, visit) && isWhole && root === "/";
   }
   return isWhole;

@@ -1,8 +1,8 @@
 /** The commands of bpf(2) on programs that links need. */
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
-import { Command } from "../uapi/constants.ts";
-import { EAGAIN, EBADF } from "../uapi/errno.ts";
+import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
+import { EAGAIN, EBADF, EPERM } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_bind_map, prog_load } from "../uapi/layout.ts";
 import {
   type AttachType,
@@ -175,8 +175,6 @@ function encode(type: ProgramType, instructions: Uint8Array, options: ProgLoadOp
   return request;
 }
 
-const BPF_F_TOKEN_FD = 1 << 16;
-
 function encodeRecords(
   request: Request,
   records: Uint8Array,
@@ -322,8 +320,12 @@ export function progGetInfoByFd(progFd: number): ProgInfo {
   }
 }
 
-/** Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing. */
+/**
+ * Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing.
+ * True as well for who may call nothing at all: the next call tells them so.
+ */
 export function isProgram(fd: number): boolean {
-  return new Request(prog_bind_map.sizeof).u32(prog_bind_map.prog_fd, fd).u32(prog_bind_map.map_fd, -1)
-    .bpf(Command.PROG_BIND_MAP) === -EBADF;
+  const result = new Request(prog_bind_map.sizeof).u32(prog_bind_map.prog_fd, fd).u32(prog_bind_map.map_fd, -1)
+    .bpf(Command.PROG_BIND_MAP);
+  return result === -EBADF || result === -EPERM;
 }

@@ -3,7 +3,6 @@ import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert
 import { BpfError, BpfMap, Link, Program } from "../../mod.ts";
 import { ERRNO } from "../../lib/uapi/errno.ts";
 import { btfFind } from "../../lib/sys/btf.ts";
-import { Request } from "../../lib/sys/request.ts";
 import {
   close,
   enableStats,
@@ -33,6 +32,7 @@ import { kernelTest, type Requirements } from "../fixture/kernel.ts";
 import { NetkitPair } from "../fixture/netkit.ts";
 import { VethPair } from "../fixture/netns.ts";
 import { ownBpffs } from "../fixture/own.ts";
+import { progAttach } from "../fixture/prog_attach.ts";
 import {
   answering,
   cgroupEgress,
@@ -44,8 +44,8 @@ import {
   tcx,
   xdp,
 } from "../fixture/programs.ts";
-import { WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
-import { MOD, runScript } from "../fixture/script.ts";
+import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
+import { FEW_FILES, MOD, runScript } from "../fixture/script.ts";
 
 /** Provokes an error; what it makes on the way is `own`'s to end. */
 type Provoke = (own: DisposableStack) => unknown;
@@ -132,14 +132,6 @@ const messageJudge = () => answering(1, { type: "sk_msg", expectedAttachType: "s
 const streamJudge = () => answering(1, { type: "sk_skb", expectedAttachType: "sk_skb_stream_verdict" });
 const bufferJudge = () => answering(1, { type: "sk_skb", expectedAttachType: "sk_skb_verdict" });
 
-/** The mechanism before links, which stands in their way. */
-function progAttach(own: DisposableStack, target: number, program: Program, attachType: number): void {
-  const PROG_ATTACH = 8, PROG_DETACH = 9;
-  const request = new Request(16).u32(0, target).u32(4, program.fd).u32(8, attachType);
-  assertEquals(request.bpf(PROG_ATTACH), 0);
-  own.defer(() => assertEquals(request.bpf(PROG_DETACH), 0));
-}
-
 // ---- LINK_CREATE
 rows(
   { needs: ["netns"] },
@@ -214,7 +206,7 @@ rows(
     "a program that allows no other beside it",
     (own) => {
       const target = cgroupTarget(own);
-      progAttach(own, file(own, target.cgroup), own.use(cgroupEgress()), 1);
+      progAttach(own, file(own, target.cgroup), own.use(cgroupEgress()).fd, 1);
       return cgroupLink(own, target);
     },
     "LINK_CREATE EPERM policy",
@@ -314,7 +306,7 @@ rows(
     "a flow dissector without a link",
     (own) => {
       const program = own.use(flowDissector());
-      progAttach(own, 0, program, 17);
+      progAttach(own, 0, program.fd, 17);
       return Link.attach(program, { type: "netns" });
     },
     "LINK_CREATE EEXIST busy",
@@ -594,6 +586,12 @@ rows(
     (own) => Link.attach(own.use(rawTracepoint()), { type: "raw_tracepoint", name: "none" }),
     "RAW_TRACEPOINT_OPEN ENOENT invalid",
     /tracefs, without the category/,
+  ],
+  [
+    "a name that looks like a part of the message",
+    (own) => Link.attach(own.use(rawTracepoint()), { type: "raw_tracepoint", name: "a: b (c" }),
+    "RAW_TRACEPOINT_OPEN ENOENT invalid",
+    /^Cannot attach program \d+ to raw tracepoint "a: b \(c": the kernel has no /,
   ],
   [
     "another type of program",
@@ -1100,14 +1098,13 @@ for (const [title, source, expected, says] of UNPRIVILEGED) {
 kernelTest("LINK_CREATE EPERM capability: with CAP_BPF alone", { needs: ["cgroup2", "setpriv"] }, async () => {
   using cgroup = new Cgroup();
   const error = await failing(
-    ["setpriv", "--inh-caps=-all,+bpf", "--bounding-set=-all,+bpf"],
+    withOnly("bpf"),
     `const program = load("cgroup_skb", 1, { expectedAttachType: "cgroup_inet_egress" });
      Link.attach(program, { type: "cgroup", cgroup: "${cgroup.path}" });`,
   );
   check(error, "LINK_CREATE EPERM capability", /lacks CAP_NET_ADMIN/);
 });
 
-const FEW_FILES = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"];
 const EXHAUSTED: readonly ScriptRow[] = [
   [
     "attaching",

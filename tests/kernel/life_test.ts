@@ -151,6 +151,21 @@ lifeTest("a pin keeps the link, and detach() removes the pin that the handle mad
   assertEquals([made.pinnedPath, pins.pins], [undefined, ["link"]]);
 }, ["bpffs"]);
 
+lifeTest("a handle that pins twice knows both pins", (scene) => {
+  using pins = new PinDirectory();
+  const link = scene.attach();
+  for (const name of ["a", "b"]) link.pin(pins.pin(name));
+  assertEquals(link.pinnedPath, pins.pin("b"));
+  link.unpin();
+  assertEquals([link.pinnedPath, link.onClose, pins.pins], [pins.pin("a"), "keep", ["a"]]);
+  link.unpin();
+  assertEquals([link.pinnedPath, link.onClose, pins.pins], [undefined, "detach", []]);
+  for (const name of ["a", "b"]) link.pin(pins.pin(name));
+  link.onClose = "detach";
+  link.close();
+  assertEquals(pins.pins, []);
+}, ["bpffs"]);
+
 lifeTest("unpin() leaves a pin alone that is not the link's any more", (scene) => {
   using pins = new PinDirectory();
   const path = pins.pin("link");

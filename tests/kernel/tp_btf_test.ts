@@ -33,6 +33,10 @@ kernelTest("tp_btf: programs for other places are refused", {}, () => {
 kernelTest("tp_btf: a program that was opened attaches too", {}, () => {
   using loaded = tracer("trace_raw_tp", TRACEPOINT);
   using program = Program.fromFd(loaded.fd);
-  using link = Link.attach(program, { type: "tp_btf" });
-  assertEquals([link.type, link.info().name], ["raw_tracepoint", TRACEPOINT]);
+  {
+    using link = Link.attach(program, { type: "tp_btf" });
+    assertEquals([link.type, link.info().name], ["raw_tracepoint", TRACEPOINT]);
+  }
+  const error = assertThrows(() => Link.attach(program, { type: "tracing" }), BpfError);
+  assertEquals([error.reason, error.hint], ["invalid", 'use the target { type: "tp_btf" }']);
 });

@@ -11,7 +11,7 @@ import {
 } from "../../../lib/sys/mod.ts";
 import { probeType } from "../../../lib/sys/perf_event.ts";
 import { PinDirectory } from "../../fixture/bpffs.ts";
-import { claim, inChild, misuse, NO_FD, type Own, refusal, without } from "../../fixture/claims.ts";
+import { claim, inChild, misuse, NO_FD, type Own, refusal, WITHOUT_CAPABILITIES } from "../../fixture/claims.ts";
 import { link, load, map, program } from "../../fixture/sys_objects.ts";
 
 claim("linkGetInfoByFd: returns its info", {}, (own) => {
@@ -51,7 +51,7 @@ claim(
   async (own) => {
     const it = link.iterator(own), pin = own.use(new PinDirectory()).pin("x");
     objPin(it, pin);
-    const told = await inChild(without(), `console.log(Deno.inspect(linkGetInfoByFd(objGet("${pin}"))))`);
+    const told = await inChild(WITHOUT_CAPABILITIES, `console.log(Deno.inspect(linkGetInfoByFd(objGet("${pin}"))))`);
     assertEquals(told, Deno.inspect(linkGetInfoByFd(it), { colors: false }));
   },
 );
@@ -65,12 +65,18 @@ claim("linkGetInfoByFd: addresses are 0n for those who may not read kernel symbo
   objPin(it, pin);
   const info = linkGetInfoByFd(it);
   assert("addr" in info && info.addr > 0n);
-  assertEquals(await inChild(without(), `console.log(linkGetInfoByFd(objGet("${pin}")).addr)`), "0n");
+  assertEquals(await inChild(WITHOUT_CAPABILITIES, `console.log(linkGetInfoByFd(objGet("${pin}")).addr)`), "0n");
 });
 misuse("linkGetInfoByFd: RangeError, `linkFd` is no fd", () => linkGetInfoByFd(-1));
 refusal("linkGetInfoByFd: EBADFD, `linkFd` is not open", {}, () => linkGetInfoByFd(NO_FD));
 refusal("linkGetInfoByFd: EINVAL, `linkFd` is no object of bpf", {}, (own) => void linkGetInfoByFd(own.file()));
-claim("linkGetInfoByFd: a map or program is not refused but misread", {}, (own: Own) => {
-  linkGetInfoByFd(map(own, "array"));
-  linkGetInfoByFd(load.xdp(own));
+for (const type of ["hash", "array"] as const) {
+  refusal(
+    `linkGetInfoByFd: EINVAL, a map whose type (${type}) has the number of a link type with names`,
+    {},
+    (own) => void linkGetInfoByFd(map(own, type)),
+  );
+}
+claim("linkGetInfoByFd: other programs and maps are misread", {}, (own: Own) => {
+  assertEquals(linkGetInfoByFd(load.xdp(own)).type, "xdp");
 });
