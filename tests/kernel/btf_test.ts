@@ -1,7 +1,15 @@
 /** BTF: loading it, finding it, and what programs are loaded for by it. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { btfFindInProgram } from "../../lib/sys/program_btf.ts";
-import { btfGetFdById, btfGetInfoByFd, btfGetNextId, btfLoad, close, progGetInfoByFd } from "../../lib/sys/mod.ts";
+import {
+  btfGetFdById,
+  btfGetInfoByFd,
+  btfGetNextId,
+  btfLoad,
+  close,
+  open,
+  progGetInfoByFd,
+} from "../../lib/sys/mod.ts";
 import { BpfError, Program } from "../../mod.ts";
 import { assemble, exit, set } from "../fixture/assembler.ts";
 import { functionBtf } from "../fixture/btf.ts";
@@ -51,8 +59,12 @@ kernelTest("btfGetFdById, btfGetNextId, btfGetInfoByFd: refusals", {}, () => {
   assertEquals(btfGetNextId(0x7ffffffe), undefined);
   assertEquals(refusal(() => btfGetNextId(0x7fffffff)).code, "EINVAL");
   assertEquals(refusal(() => btfGetInfoByFd(0x7ffffff0)).code, "EBADFD");
-  using file = Deno.openSync("/dev/null");
-  assert(file);
+  const file = open("/dev/null");
+  try {
+    assertEquals(refusal(() => btfGetInfoByFd(file)).code, "EINVAL");
+  } finally {
+    close(file);
+  }
 });
 
 kernelTest("btfGetInfoByFd: the kernel's own", { since: "5.11" }, () => {

@@ -8,6 +8,7 @@ import { Request } from "../../lib/sys/request.ts";
 import { close, linkDetach, linkGetFdById, linkGetFdByIdOpts, linkGetNextId, linkUpdate } from "../../lib/sys/mod.ts";
 import { Cgroup } from "../fixture/cgroup.ts";
 import { kernelTest } from "../fixture/kernel.ts";
+import { without } from "../fixture/privileges.ts";
 import { answering, cgroupEgress, rawTracepoint, skLookup, taskIterator, tcx, xdp } from "../fixture/programs.ts";
 import { runScript } from "../fixture/script.ts";
 
@@ -147,13 +148,10 @@ kernelTest('"CAP_BPF is enough to find links": only CAP_SYS_ADMIN is', { needs: 
       }
     }
   `;
-  const without = (...names: string[]) => {
-    const list = names.map((name) => `-${name}`).join(",");
-    return runScript(script, ["--allow-ffi"], { through: ["setpriv", `--inh-caps=${list}`, `--bounding-set=${list}`] });
-  };
+  const outputOf = async (through: string[]) => (await runScript(script, ["--allow-ffi"], { through })).output;
   using program = rawTracepoint();
   using link = Link.attach(program, RAW.target as { type: "raw_tracepoint"; name: string });
   assert(linkGetNextId(link.id - 1) === link.id);
-  assertEquals((await without("sys_admin")).output, "EPERM capability\nEPERM capability\n");
-  assertEquals((await without("bpf", "perfmon", "net_admin")).output, "number\nENOENT gone\n");
+  assertEquals(await outputOf(without("sys_admin")), "EPERM capability\nEPERM capability\n");
+  assertEquals(await outputOf(without("bpf", "perfmon", "net_admin")), "number\nENOENT gone\n");
 });

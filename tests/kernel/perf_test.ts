@@ -7,12 +7,12 @@ import { type AttachTarget, BpfError, Link, type Program } from "../../mod.ts";
 import { CookieReader } from "../fixture/cookies.ts";
 import { CODE_OF } from "../fixture/elf.ts";
 import { kernelTest, type Requirements } from "../fixture/kernel.ts";
+import { AT_EXEC, kernelAddress } from "../fixture/kernel_functions.ts";
 import { mountPoints } from "../fixture/own.ts";
 import { answering, xdp } from "../fixture/programs.ts";
 import { countRuns, runsWhileBusy, spin } from "../fixture/runs.ts";
 import { Victim } from "../fixture/victim.ts";
 
-const AT_EXEC = "begin_new_exec"; // a function of the kernel that every new program comes by
 const COOKIE = 0xfedcba9876543210n;
 const SOFTWARE = 1, CPU_CLOCK = 0n, OWN_THREAD = 0;
 const CLOCK = { type: "software", config: "cpu_clock", pid: OWN_THREAD, samplePeriod: 100_000n } as const;
@@ -30,6 +30,11 @@ function refusal(program: Program, target: AttachTarget): [reason: string, code:
 /** How often a program runs while a process of `victim` does. */
 function runs(program: Program, victim: Victim): number {
   return countRuns(program.id, () => victim.run());
+}
+
+/** {@linkcode runs} where every process of the machine counts: others only add, so the least of some counts is exact. */
+function leastRuns(program: Program, victim: Victim): number {
+  return Math.min(...Array.from({ length: 5 }, () => runs(program, victim)));
 }
 
 /** The number of a process that is no more. */
@@ -116,10 +121,6 @@ kernelTest("kprobe_multi: cookies stay with their functions in the order of addr
 /** An instruction for branches to land on, behind which the kernel puts the probe. */
 const ENDBR_SIZE = 4n;
 
-function kernelAddress(symbol: string): bigint {
-  return BigInt(`0x${new RegExp(`^(\\w+) . ${symbol}$`, "m").exec(Deno.readTextFileSync("/proc/kallsyms"))![1]}`);
-}
-
 kernelTest("kprobe: an address is as good as a name", { since: "5.15", needs: ["kprobe"] }, () => {
   using victim = new Victim();
   using program = probe();
@@ -162,7 +163,7 @@ kernelTest("kprobe_multi: names, a pattern and addresses", { since: "5.18", need
     for (const retprobe of [false, true]) {
       using link = Link.attach(program, { type: "kprobe_multi", ...places, retprobe });
       const { count, retprobe: told } = link.info();
-      assertEquals([count, told, runs(program, victim)], [1, retprobe, 1]);
+      assertEquals([count, told, leastRuns(program, victim)], [1, retprobe, 1]);
     }
   }
 });
@@ -359,7 +360,7 @@ for (const [returns, times] of [[0, 2], [1, 1]] as const) {
     using victim = new Victim();
     using program = answering(returns, { type: "kprobe", expectedAttachType: "trace_kprobe_session" });
     using _ = Link.attach(program, { type: "kprobe_multi", symbols: [AT_EXEC], session: true });
-    assertEquals(runs(program, victim), times);
+    assertEquals(leastRuns(program, victim), times);
   });
 }
 

@@ -5,6 +5,7 @@ import { type AttachType, close, open, progQuery, type ProgQueryOptions } from "
 import { Cgroup } from "../fixture/cgroup.ts";
 import { kernelTest } from "../fixture/kernel.ts";
 import { OtherNetns } from "../fixture/netns.ts";
+import { without } from "../fixture/privileges.ts";
 import { cgroupEgress, tcx, xdp } from "../fixture/programs.ts";
 import { MOD, runScript } from "../fixture/script.ts";
 
@@ -90,9 +91,8 @@ kernelTest("refusals", { needs: ["cgroup2", "netns"], since: "6.6" }, async () =
   assertEquals(refusal(0x7fffffff, ATTACH_TYPE), "EBADF");
 });
 
-/** A script without some capabilities. */
-function without(names: readonly string[], body: string): ReturnType<typeof runScript> {
-  const list = names.map((name) => `-${name}`).join(",");
+/** Runs a script `through` a command that drops capabilities. */
+function run(body: string, through: readonly string[]): ReturnType<typeof runScript> {
   const script = `
     import { BpfError, Hook } from "${MOD}";
     try {
@@ -102,7 +102,7 @@ function without(names: readonly string[], body: string): ReturnType<typeof runS
       console.log(error.code, error.reason, error.hint !== undefined);
     }
   `;
-  return runScript(script, ["--allow-ffi"], { through: ["setpriv", `--inh-caps=${list}`, `--bounding-set=${list}`] });
+  return runScript(script, ["--allow-ffi"], { through });
 }
 
 const UNPRIVILEGED = { needs: ["cgroup2", "netns", "setpriv"], since: "6.6" } as const;
@@ -111,13 +111,13 @@ kernelTest("without CAP_NET_ADMIN nothing but xdp can be asked", UNPRIVILEGED, a
   using cgroup = new Cgroup();
   const target = { type: "cgroup", cgroup: cgroup.path, attachType: ATTACH_TYPE };
   for (const place of [target, INGRESS, { type: "netns", attachType: "sk_lookup" }]) {
-    const { output, errors } = await without(["net_admin", "sys_admin"], `Hook.query(${JSON.stringify(place)})`);
+    const { output, errors } = await run(`Hook.query(${JSON.stringify(place)})`, without("net_admin", "sys_admin"));
     assertEquals([output, errors], ["EPERM capability true\n", ""]);
   }
   using program = xdp();
   using _link = Link.attach(program, { type: "xdp", device: "lo" });
   const ask = `console.log(Hook.query({ type: "xdp", device: "lo" }).entries.map(({ programId }) => programId).join())`;
-  assertEquals((await without(["net_admin", "sys_admin"], ask)).output, `${program.id}\n`);
+  assertEquals((await run(ask, without("net_admin", "sys_admin"))).output, `${program.id}\n`);
 });
 
 kernelTest(
@@ -130,7 +130,7 @@ kernelTest(
     using link = Link.attach(program, target);
     const ask = `console.log(JSON.stringify(Hook.query(${JSON.stringify(target)}).effective))`;
     const expected = { programId: program.id, attachFlags: MULTI };
-    const { output, errors } = await without(["sys_admin"], ask);
+    const { output, errors } = await run(ask, without("sys_admin"));
     assertEquals([errors, JSON.parse(output)], ["", [expected]]);
     assertEquals(Hook.query(target).effective, [{ ...expected, linkId: link.id }]);
   },

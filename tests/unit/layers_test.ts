@@ -13,7 +13,7 @@ const LAYERS: readonly RegExp[] = [
   /^lib\/kind\//,
   /^lib\/links\.ts$/,
   /^lib\/[a-z_]+\.ts$/,
-  /^lib\/(object|cli)\//,
+  /^lib\/cli\//,
   /^mod\.ts$/,
 ];
 

@@ -51,7 +51,7 @@ export class Debian implements Disposable {
     for (const name of ["lists/partial", "archives/partial", "files"]) {
       Deno.mkdirSync(`${work}/${name}`, { recursive: true });
     }
-    const sites = await capture("apt-get", ["indextargets", "--format", "$(SITE)"]);
+    const sites = await this.#sites();
     const mirror = sites.split("\n").map((site) => site.replace(/\/$/, "")).find((site) => site.endsWith("/debian"));
     if (mirror === undefined) throw new Error("apt has no Debian mirror");
     const parent = mirror.slice(0, mirror.lastIndexOf("/"));
@@ -69,6 +69,15 @@ export class Debian implements Disposable {
       ...["-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false", "-o", "APT::Sandbox::User=root"],
     ];
     await run("apt-get", [...this.#options, "update"]);
+  }
+
+  /** Where the machine's own apt fetches from, one a line; it tells once it has lists. */
+  async #sites(): Promise<string> {
+    const ask = () => capture("apt-get", ["indextargets", "--format", "$(SITE)"]);
+    const sites = await ask();
+    if (sites !== "") return sites;
+    await run("apt-get", ["-qq", "update"]);
+    return await ask();
   }
 
   [Symbol.dispose](): void {

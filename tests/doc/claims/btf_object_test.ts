@@ -15,6 +15,7 @@ import { FUNCTION_INFO, functionBtf } from "../../fixture/btf.ts";
 import {
   claim,
   exhausted,
+  IN_USER_NAMESPACE,
   inChild,
   isCloseOnExec,
   misuse,
@@ -26,7 +27,7 @@ import {
   unprivileged,
   unprivilegedRefusal,
   withOnly,
-  without,
+  WITHOUT_CAPABILITIES,
 } from "../../fixture/claims.ts";
 import { until } from "../../fixture/wait.ts";
 
@@ -112,9 +113,8 @@ misuse("btfGetNextId: RangeError, `startId` is no unsigned 32-bit number", () =>
 unprivilegedRefusal("btfGetNextId: EPERM, CAP_SYS_ADMIN is missing", "btfGetNextId(0)", ["sys_admin"]);
 claim(
   "btfGetNextId: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
-  {},
-  async () =>
-    assertEquals(await unprivileged("btfGetNextId(0)", "", ["unshare", "--user", "--map-root-user"]), "EPERM"),
+  { needs: ["userns"] },
+  async () => assertEquals(await unprivileged("btfGetNextId(0)", "", IN_USER_NAMESPACE), "EPERM"),
 );
 refusal("btfGetNextId: EINVAL, `startId` is 2 ** 31 - 1 or more", {}, () => btfGetNextId(0x7fffffff));
 
@@ -129,9 +129,8 @@ refusal("btfGetFdById: ENOENT, no BTF object has this id", {}, () => btfGetFdByI
 unprivilegedRefusal("btfGetFdById: EPERM, CAP_SYS_ADMIN is missing", "btfGetFdById(1)", ["sys_admin"]);
 claim(
   "btfGetFdById: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
-  {},
-  async () =>
-    assertEquals(await unprivileged("btfGetFdById(1)", "", ["unshare", "--user", "--map-root-user"]), "EPERM"),
+  { needs: ["userns"] },
+  async () => assertEquals(await unprivileged("btfGetFdById(1)", "", IN_USER_NAMESPACE), "EPERM"),
 );
 claim("btfGetFdById: EMFILE, the process has too many open files", {}, async (own) => {
   assertEquals(await exhausted(`btfGetFdById(${idOf(load(own))})`), "EMFILE");
@@ -153,7 +152,10 @@ claim("btfGetInfoByFd: needs no capability, only the fd", { needs: ["setpriv"], 
   // that it gets beyond the fd is all that can be seen without one
   const source = `const fd = btfLoad(${LITERAL}); console.log(btfGetInfoByFd(fd).btfSize); close(fd);`;
   assertEquals(await inChild(withOnly("bpf"), source), String(DATA.length));
-  assertEquals(await inChild(without(), 'console.log(outcome(() => btfGetInfoByFd(open("/dev/null"))))'), "EINVAL");
+  assertEquals(
+    await inChild(WITHOUT_CAPABILITIES, 'console.log(outcome(() => btfGetInfoByFd(open("/dev/null"))))'),
+    "EINVAL",
+  );
 });
 misuse("btfGetInfoByFd: RangeError, `btfFd` is no fd", () => btfGetInfoByFd(-1));
 refusal("btfGetInfoByFd: EBADFD, `btfFd` is not open", {}, () => void btfGetInfoByFd(NO_FD));

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { close, enableStats, progGetInfoByFd, rawTracepointOpen } from "../../../lib/sys/mod.ts";
 import { claim, exhausted, isCloseOnExec, misuse, refusal, unprivilegedRefusal } from "../../fixture/claims.ts";
-import { load } from "../../fixture/sys_objects.ts";
+import { hitTracepoint, load } from "../../fixture/sys_objects.ts";
 
 claim(
   "enableStats: makes the kernel count how often and how long each program runs, as long as the fd is open",
@@ -10,11 +10,9 @@ claim(
   (own) => {
     const program = load.tracepoint(own), counts = () => progGetInfoByFd(program);
     own.fd(rawTracepointOpen("oom_score_adj_update", program));
-    const hit = () =>
-      Deno.writeTextFileSync("/proc/self/oom_score_adj", Deno.readTextFileSync("/proc/self/oom_score_adj"));
     const counting = enableStats();
-    hit();
-    hit();
+    hitTracepoint();
+    hitTracepoint();
     const { runCnt, runTimeNs } = counts();
     assert(runCnt >= 2n && runTimeNs > 0n, `${runCnt} runs, ${runTimeNs} ns`);
     close(counting);

@@ -1,7 +1,7 @@
 /** What the doc comments of lib/sys/token.ts say. */
 import { assertEquals } from "@std/assert";
 import { tokenCreate } from "../../../lib/sys/mod.ts";
-import { claim, misuse, NO_FD, refusal, unprivileged, withOnly } from "../../fixture/claims.ts";
+import { claim, IN_USER_NAMESPACE, misuse, NO_FD, refusal, unprivileged, withOnly } from "../../fixture/claims.ts";
 import { ownBpffs } from "../../fixture/own.ts";
 import { inTokenNamespace } from "../../fixture/token_mount.ts";
 import { PinDirectory } from "../../fixture/bpffs.ts";
@@ -23,10 +23,10 @@ refusal(
 );
 claim("tokenCreate: EPERM, the caller is in another user namespace than the file system", {
   since,
-  needs: ["bpffs"],
+  needs: ["bpffs", "userns"],
 }, async () => {
   const call = `tokenCreate(open("${ownBpffs()}"))`;
-  assertEquals(await unprivileged(call, "", ["unshare", "--user", "--map-root-user"]), "EPERM");
+  assertEquals(await unprivileged(call, "", IN_USER_NAMESPACE), "EPERM");
 });
 claim("tokenCreate: EPERM, CAP_BPF is missing; CAP_SYS_ADMIN does not stand in for it", {
   since,
@@ -40,13 +40,13 @@ refusal(
   { since, needs: ["bpffs"] },
   (own) => tokenCreate(own.file(ownBpffs()!)),
 );
-claim("tokenCreate: ENOENT, the mount delegates nothing", { since }, async () => {
+claim("tokenCreate: ENOENT, the mount delegates nothing", { since, needs: ["userns"] }, async () => {
   const source = "try { tokenCreate(root); } catch (error) { console.log(error.code); }";
   assertEquals(await inTokenNamespace({}, source), "ENOENT");
 });
 claim(
   "tokenCreate: returns an fd of the token, close-on-exec, that stands in for capabilities",
-  { since },
+  { since, needs: ["userns"] },
   async () => {
     const source = `
     const token = tokenCreate(root), about = Deno.readTextFileSync("/proc/self/fdinfo/" + token);
