@@ -55,11 +55,16 @@ export function linkTypeOf(attachType: number): string {
   return name;
 }
 
-/** What a refused LINK_CREATE means. Extensions have no attach type of their own. */
-export function explainLinkCreate(errno: number, attachType: number, isExtension: boolean): Explanation {
+/** What a refused LINK_CREATE means. Extensions have no attach type of their own; entering a namespace takes its own. */
+export function explainLinkCreate(
+  errno: number,
+  attachType: number,
+  isExtension: boolean,
+  entersNetns: boolean,
+): Explanation {
   const type = isExtension ? "tracing" : linkTypeOf(attachType);
   const known = explain("LINK_CREATE", errno, type);
-  if (known.reason === "policy") return missing(["CAP_NET_ADMIN"]) ?? known;
+  if (known.reason === "policy") return missing([entersNetns ? "CAP_SYS_ADMIN" : "CAP_NET_ADMIN"]) ?? known;
   if (known.reason !== "invalid" && known.reason !== "unsupported") return known;
   if (type === "tracing" && !isExtension && isOlderThan("5.19")) {
     return {

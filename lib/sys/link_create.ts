@@ -88,7 +88,8 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  * 5.18 kprobe_multi; 5.19 fentry, fexit, fmod_ret, lsm, tp_btf (before: {@linkcode rawTracepointOpen}); 6.0 lsm_cgroup;
  * 6.4 netfilter, struct_ops; 6.6 tcx, uprobe_multi; 6.7 netkit; 6.10 sockmap, kprobe sessions; 6.13 uprobe sessions;
  * 7.2 tracing_multi (fentry, fexit and fsession of many functions).
- * Only cgroup_skb programs need a capability here, CAP_NET_ADMIN; all others took theirs when they were loaded.
+ * Only cgroup_skb programs need a capability here, CAP_NET_ADMIN, and `netns` CAP_SYS_ADMIN; all others took theirs when
+ * they were loaded.
  *
  * @param progFd An fd of the program; of the map for struct_ops.
  * @param targetFd What to attach to: a directory of a cgroup2 file system, a network namespace, a perf event, a sockmap,
@@ -103,14 +104,15 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  * - `EINVAL`: the program does not fit the attach type; flags or options that the type does not have; xdp: no such
  *   interface; netns, sockmap: `targetFd` is something else; uprobe_multi: no offsets, or one outside of the file;
  *   tracing_multi: no functions, or one twice; a link type that this kernel lacks
- * - `EPERM`: CAP_NET_ADMIN is missing for a cgroup_skb program; or a program attached without ALLOW_MULTI holds the
+ * - `EPERM`: CAP_NET_ADMIN is missing for a cgroup_skb program, CAP_SYS_ADMIN for `netns`; or a program attached without ALLOW_MULTI holds the
  *   hook of the cgroup or of one above it
  * - `EBUSY`: xdp: another link or program is there; netfilter: the priority is taken; sockmap: another link is there,
  *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm, tracing_multi: the program is attached already
  * - `EEXIST`: tcx, netkit: the program is in the hook already; perf_event: the event has a program; xdp: a program in
  *   the other mode; netns: a flow dissector attached without a link; struct_ops: the name is taken
  * - `ENODEV`: tcx, netkit: no such interface
- * - `ENOENT`: the cgroup was removed; the anchor is not in the hook; uprobe_multi: no such file
+ * - `ENOENT`: the cgroup was removed; the anchor is not in the hook; iter: no such cgroup; kprobe_multi: an address that
+ *   is no function's; uprobe_multi: no such file
  * - `ESTALE`: the hook has another revision than expected
  * - `E2BIG`: a cgroup's hook has 64 programs, or a network namespace 64 of sk_lookup; a second flow dissector;
  *   uprobe_multi: more than 2 ** 20 offsets; tracing_multi: as many functions
@@ -205,7 +207,7 @@ function settle(
   throw new BpfError(-result, {
     action: `Cannot create link (${attachType})`,
     command: "LINK_CREATE",
-    ...explainLinkCreate(-result, number, options?.targetBtfId !== undefined),
+    ...explainLinkCreate(-result, number, options?.targetBtfId !== undefined, options?.netns !== undefined),
   });
 }
 

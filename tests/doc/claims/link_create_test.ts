@@ -1,11 +1,13 @@
 /** What the doc comments of lib/sys/link_create.ts say. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   close,
   linkCreate,
   linkCreateAsync,
+  type LinkCreateOptions,
   linkGetInfoByFd,
   objPin,
+  open,
   perfEventOpen,
   progGetInfoByFd,
   progLoad,
@@ -13,7 +15,6 @@ import {
 } from "../../../lib/sys/mod.ts";
 import { btfFind } from "../../../lib/sys/btf.ts";
 import { readTracefs } from "../../../lib/sys/tracefs.ts";
-import { Request } from "../../../lib/sys/request.ts";
 import { assemble, exit, load as read, set } from "../../fixture/assembler.ts";
 import { PinDirectory } from "../../fixture/bpffs.ts";
 import { Cgroup } from "../../fixture/cgroup.ts";
@@ -35,6 +36,7 @@ import { extension, JUDGE_ID, replaceable, sendGuard, tracer } from "../../fixtu
 import type { Requirements } from "../../fixture/kernel.ts";
 import { NetkitPair } from "../../fixture/netkit.ts";
 import { OtherNetns, VethPair } from "../../fixture/netns.ts";
+import { progAttach } from "../../fixture/prog_attach.ts";
 import { implementation } from "../../fixture/struct_ops.ts";
 import { atUnprobeable, clock, link, load, map, netns, program } from "../../fixture/sys_objects.ts";
 
@@ -46,8 +48,10 @@ const uprobes = (own: Own, places: { path?: string; offsets?: bigint[]; pid?: nu
   linkCreate(load.uprobes(own), 0, "trace_uprobe_multi", {
     uprobeMulti: { path: EXECUTABLE, offsets: [0x1000n], ...places },
   });
-const kprobes = (own: Own, syms: string[], expectedAttachType = "trace_kprobe_multi" as const) =>
-  linkCreate(program(own, "kprobe", 0, { expectedAttachType }), 0, expectedAttachType, { kprobeMulti: { syms } });
+const kprobes = (own: Own, kprobeMulti: NonNullable<LinkCreateOptions["kprobeMulti"]>) => {
+  const expectedAttachType = "trace_kprobe_multi";
+  return linkCreate(program(own, "kprobe", 0, { expectedAttachType }), 0, expectedAttachType, { kprobeMulti });
+};
 const tracers = (own: Own, functions: string[]) => {
   const tracer = program(own, "tracing", 0, { expectedAttachType: "trace_fentry_multi" });
   const idOf = new Map([...new Set(functions)].map((name) => [name, btfFind("function", name)!]));
@@ -56,14 +60,6 @@ const tracers = (own: Own, functions: string[]) => {
 };
 const netfilter = (own: Own, place: { pf?: number; hooknum?: number; priority?: number }) =>
   linkCreate(load.netfilter(own), 0, "netfilter", { netfilter: { pf: 2, hooknum: 1, priority: 7, ...place } });
-
-/** The mechanism before links, which stands in their way. */
-function progAttach(own: Own, target: number, program: number, attachType: number, flags = 0): void {
-  const PROG_ATTACH = 8, PROG_DETACH = 9;
-  const request = () => new Request(16).u32(0, target).u32(4, program).u32(8, attachType);
-  assertEquals(request().u32(12, flags).bpf(PROG_ATTACH), 0);
-  own.defer(() => assertEquals(request().bpf(PROG_DETACH), 0));
-}
 
 claim("linkCreate: returns an fd of the link, close-on-exec", { needs: ["netns"] }, (own) => {
   const it = link.lookup(own);
@@ -108,7 +104,7 @@ const SINCE: readonly (readonly [kernel: string, type: string, Requirements, Mak
     );
   }],
   ["5.15", "perf_event", {}, link.event],
-  ["5.18", "kprobe_multi", { needs: ["fprobe"] }, (own) => own.fd(kprobes(own, ["vfs_read"]))],
+  ["5.18", "kprobe_multi", { needs: ["fprobe"] }, (own) => own.fd(kprobes(own, { syms: ["vfs_read"] }))],
   [
     "5.19",
     "tracing (fentry)",
@@ -174,26 +170,35 @@ refusal(
 
 // ---- privileges
 
-const prepared = (own: Own, type: string, attachType: string) => {
+const prepared = (own: Own, program: number, attachType: string) => {
   const pins = own.use(new PinDirectory());
-  objPin(type === "cgroup_skb" ? load.egress(own) : load.lookup(own), pins.pin("program"));
+  objPin(program, pins.pin("program"));
   return `const program = objGet("${pins.pin("program")}"), attachType = "${attachType}"`;
 };
 claim("linkCreate: EPERM, CAP_NET_ADMIN is missing for a cgroup_skb program", {
   needs: ["cgroup2", "bpffs", "setpriv"],
   since: "5.19",
 }, async (own) => {
-  const { path } = own.use(new Cgroup()), prepare = prepared(own, "cgroup_skb", EGRESS);
+  const { path } = own.use(new Cgroup()), prepare = prepared(own, load.egress(own), EGRESS);
   const call = `linkCreate(program, open("${path}"), attachType)`;
   assertEquals(await unprivileged(call, prepare), "EPERM");
   assertEquals(await unprivileged(call, prepare, withOnly("net_admin")), "ok");
+});
+claim("linkCreate: EPERM, CAP_SYS_ADMIN is missing for `netns`", {
+  needs: ["netns", "bpffs", "setpriv"],
+  since: "5.19",
+}, async (own) => {
+  const prepare = prepared(own, load.xdp(own), "xdp");
+  const call = `linkCreate(program, ${LO}, attachType, { flags: 2, netns: open("/proc/self/ns/net") })`;
+  assertEquals(await unprivileged(call, prepare, withOnly("bpf", "net_admin")), "EPERM");
+  assertEquals(await unprivileged(call, prepare, withOnly("sys_admin")), "ok");
 });
 claim("linkCreate: all others took theirs when they were loaded", {
   needs: ["netns", "bpffs", "setpriv"],
   since: "5.19",
 }, async (own) => {
   const call = 'linkCreate(program, open("/proc/self/ns/net"), attachType)';
-  assertEquals(await unprivileged(call, prepared(own, "sk_lookup", "sk_lookup")), "ok");
+  assertEquals(await unprivileged(call, prepared(own, load.lookup(own), "sk_lookup")), "ok");
 });
 
 // ---- arguments
@@ -438,6 +443,19 @@ refusal("linkCreate: ENOENT, the anchor is not in the hook: cgroup", { needs: ["
   const relativeFd = link.egress(own, own.use(new Cgroup()).path);
   return linkCreate(load.egress(own), cgroup(own), EGRESS, { flags: 8 | 8192, cgroup: { relativeFd } });
 });
+refusal(
+  "linkCreate: ENOENT, iter: no such cgroup",
+  { since: "6.1" },
+  (own) =>
+    linkCreate(load.iterator(own, "cgroup"), 0, "trace_iter", {
+      iterInfo: { cgroup: { cgroupId: 1n << 60n, order: 1 } },
+    }),
+);
+refusal(
+  "linkCreate: ENOENT, kprobe_multi: an address that is no function's",
+  { needs: ["fprobe"], since: "5.18" },
+  (own) => kprobes(own, { addrs: [1n] }),
+);
 refusal("linkCreate: ENOENT, uprobe_multi: no such file", { since: "6.6" }, (own) => uprobes(own, { path: "/none" }));
 refusal(
   "linkCreate: ESTALE, the hook has another revision than expected: tcx",
@@ -516,7 +534,7 @@ refusal(
 refusal(
   "linkCreate: EOPNOTSUPP, the kernel has no fprobe",
   { needs: ["no fprobe"], since: "5.18" },
-  (own) => kprobes(own, ["vfs_read"]),
+  (own) => kprobes(own, { syms: ["vfs_read"] }),
 );
 refusal(
   "linkCreate: ENXIO, netkit: the interface is none",
@@ -551,7 +569,7 @@ refusal(
 refusal(
   "linkCreate: ESRCH, kprobe_multi: no such function",
   { needs: ["fprobe"], since: "5.18" },
-  (own) => kprobes(own, ["no_such_function"]),
+  (own) => kprobes(own, { syms: ["no_such_function"] }),
 );
 refusal(
   "linkCreate: ENOTSUPP, uprobe_multi: an offset at which no instruction begins",
@@ -600,6 +618,14 @@ claim(
     close(program);
     const it = own.fd(await made);
     assertEquals([linkGetInfoByFd(it).progId, isCloseOnExec(it)], [progId, true]);
+
+    await using other = new OtherNetns();
+    const elsewhere = open(other.path);
+    const madeThere = linkCreateAsync(load.xdp(own), LO, "xdp", { flags: 2, netns: elsewhere });
+    close(elsewhere);
+    const there = linkGetInfoByFd(own.fd(await madeThere));
+    assert(there.type === "xdp" && there.ifindex === LO);
+    link.xdp(own); // our own lo is free
   },
 );
 refusal(
