@@ -5,7 +5,7 @@ import { type AttachTargets, kindFor, type LinkTypeOf, type SourceOf, type Targe
 import { isAttachedTo, tellTheSame } from "./kind/same.ts";
 import type { AnyLink, AttachOptions, Link } from "./link.ts";
 import { checkPinnable, directoryOf } from "./pin.ts";
-import { checkKeys, checkPath, kindOf } from "./sys/check.ts";
+import { checkFlag, checkKeys, checkPath, kindOf } from "./sys/check.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { close, lock, open, rename } from "./sys/system.ts";
 import { EEXIST } from "./uapi/errno.ts";
@@ -205,8 +205,7 @@ export function ensurePinned<K extends TargetType>(
 ): EnsuredLink<LinkTypeOf<K>> {
   const file = checkPath(path, "path"), kind = kindFor<K>(target);
   checkKeys(options, "options", ["replace"]);
-  const { replace = false } = options;
-  if (typeof replace !== "boolean") throw new TypeError(`options.replace must be a boolean, not ${kindOf(replace)}`);
+  const replace = checkFlag(options.replace, "options.replace");
   const attachment = kind.prepare(source, target); // checks the target, before anything is done
   const wanted: Wanted = {
     file,

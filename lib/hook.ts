@@ -11,7 +11,7 @@ import type { TcxTarget } from "./kind/tcx.ts";
 import type { XdpTarget } from "./kind/xdp.ts";
 import { type AnyLink, type AttachOptions, Link } from "./link.ts";
 import { Program } from "./program.ts";
-import { checkKeys, checkOneOf, kindOf } from "./sys/check.ts";
+import { checkFlag, checkKeys, checkOneOf, kindOf } from "./sys/check.ts";
 import { linkGetFdById, linkGetNextId } from "./sys/link.ts";
 import { type BpfLinkInfo, linkWalk } from "./sys/link_info.ts";
 import { type ProgQuery, progQuery } from "./sys/prog_query.ts";
@@ -238,9 +238,7 @@ function look(target: HookTarget): Look {
     }
     case "netkit": {
       checkKeys(target, "target", ["type", "device", "netns", "peer"]);
-      const { peer = false } = target;
-      if (typeof peer !== "boolean") throw new TypeError(`target.peer must be a boolean, not ${kindOf(peer)}`);
-      const attachType = peer ? "netkit_peer" : "netkit_primary";
+      const attachType = checkFlag(target.peer, "target.peer") ? "netkit_peer" : "netkit_primary";
       return atInterface(target, (ifindex, netns) => ordered(progQuery(ifindex, attachType, { netns })));
     }
     case "xdp":

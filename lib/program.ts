@@ -2,7 +2,7 @@
 import { findPlace } from "./attach_to.ts";
 import { showAs } from "./inspect.ts";
 import { OwnedFd } from "./owned.ts";
-import { checkFd, checkKeys, checkPath, checkU32, kindOf } from "./sys/check.ts";
+import { checkFd, checkFlag, checkKeys, checkPath, checkU32 } from "./sys/check.ts";
 import { BpfError } from "./error.ts";
 import { objGet } from "./sys/object.ts";
 import { isProgram, progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
@@ -321,9 +321,5 @@ export function expectedAttachTypeOf(program: Program): AttachType | undefined {
 }
 
 function flag(options: ProgramLoadOptions, name: "sleepable" | "fragments", bit: number): number {
-  const value = options[name];
-  if (value !== undefined && typeof value !== "boolean") {
-    throw new TypeError(`options.${name} must be a boolean, not ${kindOf(value)}`);
-  }
-  return value ? bit : 0;
+  return checkFlag(options[name], `options.${name}`) ? bit : 0;
 }

@@ -1,7 +1,7 @@
 /** Links to a cgroup. */
 import { BpfError } from "../error.ts";
 import type { Program } from "../program.ts";
-import { checkKeys, kindOf } from "../sys/check.ts";
+import { checkFlag, checkKeys } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { progQuery } from "../sys/prog_query.ts";
 import { close } from "../sys/system.ts";
@@ -50,14 +50,14 @@ const KEYS = ["type", "cgroup", "attachType", "position", "preorder", "expectedR
 
 export function prepareCgroup(program: Program, target: CgroupTarget): Attachment {
   checkKeys(target, "target", KEYS);
-  const { cgroup, position, preorder = false, expectedRevision } = target;
+  const { cgroup, position, expectedRevision } = target;
   const attachType = attachTypeOf(
     target.attachType,
     program,
     isCgroupAttachType,
     "an attach type that begins with cgroup_, or lsm_cgroup",
   );
-  if (typeof preorder !== "boolean") throw new TypeError(`target.preorder must be a boolean, not ${kindOf(preorder)}`);
+  const preorder = checkFlag(target.preorder, "target.preorder");
   const { flags, relative } = encodePosition(position, expectedRevision, "links");
   const options = flags === 0 && relative === undefined && !preorder
     ? undefined

@@ -1,6 +1,6 @@
 /** Links to a place in the kernel's code. */
 import type { Program } from "../program.ts";
-import { checkInteger, checkKeys, checkString, checkU64, kindOf } from "../sys/check.ts";
+import { checkFlag, checkInteger, checkKeys, checkString, checkU64 } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
 import type { Attachment } from "./attachment.ts";
@@ -58,12 +58,12 @@ export interface KprobeInfo extends LinkInfoBase {
 
 export function prepareKprobe(_program: Program, target: KprobeTarget): Attachment {
   checkKeys(target, "target", ["type", "symbol", "address", "offset", "retprobe", "cookie"]);
-  const { symbol, address, offset = 0, retprobe = false, cookie } = target;
+  const { symbol, address, offset = 0, cookie } = target;
   if ((symbol === undefined) === (address === undefined)) {
     throw new TypeError("target must have one of symbol and address");
   }
   checkInteger(offset, "target.offset", 0, 0xffffffff);
-  if (typeof retprobe !== "boolean") throw new TypeError(`target.retprobe must be a boolean, not ${kindOf(retprobe)}`);
+  const retprobe = checkFlag(target.retprobe, "target.retprobe");
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
   const place = symbol === undefined
     ? { config2: checkU64(checkU64(address, "target.address") + BigInt(offset), "target.address plus offset") }

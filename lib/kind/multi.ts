@@ -1,5 +1,5 @@
 /** What the targets of multi links share: many places of one link. */
-import { kindOf } from "../sys/check.ts";
+import { checkFlag, kindOf } from "../sys/check.ts";
 
 /** A link takes no more places than this. */
 const MAX_PLACES = 1 << 20;
@@ -43,10 +43,8 @@ export function checkRun(target: { retprobe?: boolean | undefined; session?: boo
   retprobe: boolean;
   session: boolean;
 } {
-  const { retprobe = false, session = false } = target;
-  for (const [name, value] of Object.entries({ retprobe, session })) {
-    if (typeof value !== "boolean") throw new TypeError(`target.${name} must be a boolean, not ${kindOf(value)}`);
-  }
+  const retprobe = checkFlag(target.retprobe, "target.retprobe");
+  const session = checkFlag(target.session, "target.session");
   if (retprobe && session) throw new TypeError("target may have retprobe or session, not both");
   return { retprobe, session };
 }

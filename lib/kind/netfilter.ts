@@ -1,6 +1,6 @@
 /** Links to the netfilter hooks of a network namespace. */
 import type { Program } from "../program.ts";
-import { checkInteger, checkKeys, checkOneOf, kindOf } from "../sys/check.ts";
+import { checkFlag, checkInteger, checkKeys, checkOneOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { type Attachment, type Netns, openNetns } from "./attachment.ts";
 import type { LinkInfoBase } from "./info.ts";
@@ -48,10 +48,8 @@ const BPF_F_NETFILTER_IP_DEFRAG = 1;
 
 export function prepareNetfilter(_program: Program, target: NetfilterTarget): Attachment {
   checkKeys(target, "target", ["type", "netns", "family", "hook", "priority", "defragment"]);
-  const { netns, family, hook, priority, defragment = false } = target;
-  if (typeof defragment !== "boolean") {
-    throw new TypeError(`target.defragment must be a boolean, not ${kindOf(defragment)}`);
-  }
+  const { netns, family, hook, priority } = target;
+  const defragment = checkFlag(target.defragment, "target.defragment");
   const netfilter = {
     pf: FAMILIES[checkOneOf(family, "target.family", ["ipv4", "ipv6"])],
     hooknum: HOOKS.indexOf(checkOneOf(hook, "target.hook", HOOKS)),

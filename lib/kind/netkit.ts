@@ -1,6 +1,6 @@
 /** Links to the hooks of a netkit pair, the interfaces of containers. */
 import type { Program } from "../program.ts";
-import { checkKeys, kindOf } from "../sys/check.ts";
+import { checkFlag, checkKeys } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import type { Attachment, Netns } from "./attachment.ts";
 import { type Device, interfaceTarget } from "./device.ts";
@@ -46,8 +46,8 @@ export interface NetkitInfo extends LinkInfoBase {
 
 export function prepareNetkit(_program: Program, target: NetkitTarget): Attachment {
   checkKeys(target, "target", ["type", "device", "netns", "peer", "position", "expectedRevision"]);
-  const { peer = false, position, expectedRevision } = target;
-  if (typeof peer !== "boolean") throw new TypeError(`target.peer must be a boolean, not ${kindOf(peer)}`);
+  const { position, expectedRevision } = target;
+  const peer = checkFlag(target.peer, "target.peer");
   const { flags, relative } = encodePosition(position, expectedRevision, "links and programs");
   return {
     attachType: peer ? "netkit_peer" : "netkit_primary",

@@ -1,6 +1,6 @@
 /** Links to perf events. */
 import type { Program } from "../program.ts";
-import { checkFd, checkInteger, checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../sys/check.ts";
+import { checkFd, checkFlag, checkInteger, checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, type PerfEventAttr, perfEventEnable } from "../sys/perf_event.ts";
 import { cacheEvent, HARDWARE_EVENTS, SOFTWARE_EVENTS } from "../uapi/perf_event.ts";
@@ -118,11 +118,8 @@ function encodeEvent(event: PerfEvent): [attr: PerfEventAttr, pid: number, cpu: 
   }
   if (samplePeriod !== undefined) checkU64(samplePeriod, `${name}.samplePeriod`);
   if (sampleFrequency !== undefined) checkU64(sampleFrequency, `${name}.sampleFrequency`);
-  for (const [field, value] of Object.entries({ excludeUser, excludeKernel })) {
-    if (value !== undefined && typeof value !== "boolean") {
-      throw new TypeError(`${name}.${field} must be a boolean, not ${kindOf(value)}`);
-    }
-  }
+  checkFlag(excludeUser, `${name}.excludeUser`);
+  checkFlag(excludeKernel, `${name}.excludeKernel`);
   return [
     {
       type: typeof event.type === "number"

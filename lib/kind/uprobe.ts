@@ -1,6 +1,6 @@
 /** Links to a place in an executable or a library. */
 import type { Program } from "../program.ts";
-import { checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64, kindOf } from "../sys/check.ts";
+import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64 } from "../sys/check.ts";
 import { elfFunctionOffsets } from "../sys/elf.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
@@ -75,7 +75,7 @@ export function prepareUprobe(_program: Program, target: UprobeTarget): Attachme
     "referenceCounterOffset",
     "cookie",
   ]);
-  const { pid, symbol, retprobe = false, referenceCounterOffset = 0, cookie } = target;
+  const { pid, symbol, referenceCounterOffset = 0, cookie } = target;
   const path = checkPath(target.path, "target.path");
   if (pid !== undefined) checkInteger(pid, "target.pid", 1, 0x7fffffff);
   if (symbol !== undefined) checkString(symbol, "target.symbol");
@@ -85,7 +85,7 @@ export function prepareUprobe(_program: Program, target: UprobeTarget): Attachme
     0,
     Number.MAX_SAFE_INTEGER,
   );
-  if (typeof retprobe !== "boolean") throw new TypeError(`target.retprobe must be a boolean, not ${kindOf(retprobe)}`);
+  const retprobe = checkFlag(target.retprobe, "target.retprobe");
   const counter = BigInt(checkU32(referenceCounterOffset, "target.referenceCounterOffset"));
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
 
