@@ -4,7 +4,7 @@ import { showAs } from "./inspect.ts";
 import { OwnedFd } from "./owned.ts";
 import { btfFind, btfStructSize } from "./sys/btf.ts";
 import { btfLoad } from "./sys/btf_object.ts";
-import { checkFd, checkKeys, checkPath, checkSignal, checkString, checkU32, kindOf } from "./sys/check.ts";
+import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32, kindOf } from "./sys/check.ts";
 import {
   Elements,
   isMap,
@@ -113,6 +113,7 @@ const readers = new Map<number, RingReader>();
  * - A value of a **per-CPU** type is the values of all possible CPUs in a row, each rounded up to a multiple of 8 bytes.
  * - **queue** and **stack** have no keys: with an empty key {@linkcode update} adds a value, {@linkcode lookup} reads
  *   the next one and {@linkcode delete} takes it out.
+ * - To a **bloom_filter** values are added in the same way; only programs can ask it for one.
  * - Maps of **maps, programs, sockets** and the like take an fd (4 bytes; sockmaps 8) and give back an id or a cookie.
  * - A **ringbuf** has {@linkcode records} only.
  * - A **struct_ops** map with `link: true` is attached by {@linkcode "@bpf/link".Link.attach}, once its value is written.
@@ -273,7 +274,7 @@ export class BpfMap implements Disposable {
    *
    * @param key Its key; empty for a queue or stack.
    * @returns A copy of the value, or `undefined` if there is no such element.
-   * @throws {TypeError} If `key` is no Uint8Array.
+   * @throws {TypeError} If `key` is no Uint8Array, or the map is a bloom filter.
    * @throws {RangeError} If `key` has another length than the map's keys.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `unsupported` if elements of this type cannot be read.
@@ -299,7 +300,8 @@ export class BpfMap implements Disposable {
     let flags = 0;
     if (options !== undefined) {
       checkKeys(options, "options", ["create"]);
-      flags = checkFlag(options.create, "options.create") === undefined ? 0 : options.create ? BPF_NOEXIST : BPF_EXIST;
+      const create = checkFlag(options.create, "options.create");
+      if (options.create !== undefined) flags = create ? BPF_NOEXIST : BPF_EXIST;
     }
     this.#open.update(key, value, flags);
   }
@@ -439,6 +441,8 @@ export class BpfMap implements Disposable {
     for (let other; (other = readers.get(id)) !== undefined; await other.finished) {
       if (!other.ended) throw new Deno.errors.Busy(`Cannot read ring buffer ${id}: it is being read already`);
     }
+    signal?.throwIfAborted(); // while it waited
+    if (end.aborted) return;
     const reader = new RingReader(this.fd, this.#info.maxEntries);
     readers.set(id, reader);
     reader.finished.then(() => readers.delete(id)); // before those who wait for it look again
@@ -545,9 +549,4 @@ interface StructOps {
   readonly typeId: number;
   readonly size: number;
   readonly flags: number;
-}
-
-function checkFlag(value: unknown, name: string): boolean | undefined {
-  if (value === undefined || typeof value === "boolean") return value;
-  throw new TypeError(`${name} must be a boolean, not ${kindOf(value)}`);
 }

@@ -1,7 +1,7 @@
 /** The commands of bpf(2) on BTF: the types of the kernel, its modules and of programs. */
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
-import { Command, type CommandName } from "../uapi/constants.ts";
+import { BPF_F_TOKEN_FD, Command, type CommandName } from "../uapi/constants.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { bpf_btf_info, btf_load, get_id, info_by_fd } from "../uapi/layout.ts";
 import { checkFd, checkInteger, checkKeys, checkU32, kindOf } from "./check.ts";
@@ -18,7 +18,6 @@ export interface BtfLoadOptions {
 }
 
 const LOG_SIZE = 64 * 1024;
-const BPF_F_TOKEN_FD = 1 << 16;
 
 /**
  * Loads BTF: the types that a program or map is described with.
@@ -185,7 +184,7 @@ export function btfGetInfoByFd(btfFd: number): BtfInfo {
   let nameAt = 0;
   const named = askInfo(btfFd, (request, at) => {
     request.u32(at + btf_size, 0).u32(at + name_len, nameLen + 1);
-    nameAt = request.room(at + name, nameLen + 1);
+    nameAt = request.room(at + name, 8 * (nameLen + 1)); // a kprobe_multi link's info has an array there
   });
   return { ...info, name: named.request.getString(nameAt, nameLen + 1) };
 }

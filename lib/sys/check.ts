@@ -46,6 +46,12 @@ export function checkString(value: unknown, name: string): string {
   return value;
 }
 
+/** A boolean; false if absent. */
+export function checkFlag(value: unknown, name: string): boolean {
+  if (value === undefined || typeof value === "boolean") return value ?? false;
+  throw new TypeError(`${name} must be a boolean, not ${kindOf(value)}`);
+}
+
 /** One of the strings of `values`. */
 export function checkOneOf<T extends string>(value: unknown, name: string, values: readonly T[]): T {
   if (typeof value !== "string") throw new TypeError(`${name} must be a string, not ${kindOf(value)}`);
@@ -68,10 +74,20 @@ export function checkKeys(value: unknown, name: string, keys: readonly string[])
 /** A path as a string; of a URL, only `file:`. */
 export function checkPath(value: unknown, name: string): string {
   if (value instanceof URL) {
-    if (value.protocol !== "file:") throw new TypeError(`${name} must be a path or a file: URL, not ${value.href}`);
-    return decodeURIComponent(value.pathname);
+    const path = pathOf(value);
+    if (path === undefined) throw new TypeError(`${name} must be a path or a file: URL, not ${value.href}`);
+    return checkString(path, name);
   }
   return checkString(value, name);
+}
+
+function pathOf({ protocol, host, pathname }: URL): string | undefined {
+  if (protocol !== "file:" || host !== "") return undefined;
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    return undefined; // an escape that is none
+  }
 }
 
 /** An abort signal, or none. */

@@ -1,14 +1,14 @@
 /** The commands of bpf(2) on maps. */
 import { BpfError } from "../error.ts";
 import { explain } from "../hint.ts";
-import { Command, type CommandName } from "../uapi/constants.ts";
-import { EBADF, EINVAL, ENOENT } from "../uapi/errno.ts";
+import { BPF_F_TOKEN_FD, Command, type CommandName } from "../uapi/constants.ts";
+import { EBADF, EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
 import { batch, bpf_map_info, get_id, info_by_fd, map_create, map_elem } from "../uapi/layout.ts";
 import { type MapType, mapTypeName, mapTypeNumber } from "../uapi/types.ts";
 import { checkBytes, checkFd, checkInteger, checkKeys, checkU32, checkU64 } from "./check.ts";
 import { explainMapCreate } from "./diagnose.ts";
 import { nameBytes } from "./program.ts";
-import { Request } from "./request.ts";
+import { align, MAX_SIZE, Request } from "./request.ts";
 import { readTextFile } from "./system.ts";
 
 /** Options of {@linkcode mapCreate}, named as in `struct bpf_map_create_opts`. */
@@ -51,7 +51,7 @@ const OPTIONS: readonly (keyof MapCreateOpts)[] = [
   "tokenFd",
 ];
 
-const BPF_F_TOKEN_FD = 1 << 16, BPF_OBJ_NAME_LEN = 16;
+const BPF_OBJ_NAME_LEN = 16;
 
 /**
  * Makes a map.
@@ -239,7 +239,7 @@ export function mapGetFdById(id: number): number {
  * @param flags 0, or BPF_F_LOCK (4).
  * @returns A copy of the value, or `undefined` if there is no such element. Of a per-CPU map the values of all possible
  * CPUs in a row, each rounded up to a multiple of 8 bytes. Of a map of maps, programs or the like the id (4 bytes).
- * @throws {TypeError} If `key` is no Uint8Array.
+ * @throws {TypeError} If `key` is no Uint8Array, or the map is a bloom filter, which only programs can ask.
  * @throws {RangeError} If `key` has another length than the map's keys, or a number is out of range.
  * @throws {BpfError}
  * - `EBADFD`, `EINVAL`: `mapFd` is not open, or no map; unknown flags
@@ -377,7 +377,8 @@ export interface MapBatch {
  * @param count How many elements at most.
  * @returns The part; it may have no entries and still not be the last.
  * @throws {TypeError} If `from` is no Uint8Array.
- * @throws {RangeError} If `from` has another length than the last `next`, or a number is out of range.
+ * @throws {RangeError} If `from` has another length than the last `next`, `count` elements are more than 1 GiB, or a
+ * number is out of range.
  * @throws {BpfError}
  * - `ENOTSUPP` (524): the type has no batches; use {@linkcode mapGetNextKey}
  * - `ENOSPC`: a bucket of the hash has more than `count` elements; ask for more at once
@@ -415,7 +416,6 @@ const PER_CPU: readonly MapType[] = [
   "percpu_cgroup_storage",
 ];
 const WITHOUT_KEYS: readonly MapType[] = ["queue", "stack"];
-const EINTR = 4;
 
 /**
  * The elements of a map of known sizes. The kernel reads and writes as many bytes as the map says, whatever the caller's
@@ -442,6 +442,11 @@ export class Elements {
   }
 
   lookup(key: Uint8Array, flags = 0): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#info.type === "bloom_filter") { // the kernel would look for what is in the buffer of the answer
+      throw new TypeError(
+        "A bloom filter has no elements to be read: a program asks whether it has a value, by bpf_map_peek_elem()",
+      );
+    }
     const result = this.#element(key, flags).bpf(Command.MAP_LOOKUP_ELEM);
     if (result === -ENOENT) return undefined;
     settle(result, "MAP_LOOKUP_ELEM", `Cannot read from ${this.#what}`);
@@ -478,8 +483,14 @@ export class Elements {
   batch(from: Uint8Array | undefined, count: number): MapBatch {
     const { keySize } = this.#info, tokenSize = Math.max(keySize, 4); // a key, or the number of a bucket
     checkInteger(count, "count", 1, 1 << 20);
-    const size = batch.sizeof + 2 * align(tokenSize) + (align(keySize) + align(this.#valueSize)) * count + 16;
-    const request = new Request(batch.sizeof, size).u32(batch.count, count).u32(batch.map_fd, this.#fd);
+    const element = align(keySize) + align(this.#valueSize);
+    const rest = batch.sizeof + 2 * align(tokenSize) + 4 * 8; // with four pointers
+    const most = Math.floor((MAX_SIZE - rest) / element);
+    if (count > most) {
+      throw new RangeError(`count must be at most ${most} for elements of ${element} bytes: read smaller parts`);
+    }
+    const request = new Request(batch.sizeof, rest + element * count);
+    request.u32(batch.count, count).u32(batch.map_fd, this.#fd);
     if (from !== undefined) request.data(batch.in_batch, checkBytes(from, "from", tokenSize));
     const next = request.room(batch.out_batch, tokenSize);
     const keys = request.room(batch.keys, keySize * count);
@@ -528,10 +539,6 @@ function possibleCpus(): number {
   return cpus ??= readTextFile("/sys/devices/system/cpu/possible").trim().split(",")
     .map((range) => range.split("-").map(Number))
     .reduce((sum, [first, last]) => sum + (last ?? first!) - first! + 1, 0);
-}
-
-function align(size: number): number {
-  return (size + 7) & ~7;
 }
 
 /** Whether an open fd is a map: a batch of no elements finds that out and nothing else. */

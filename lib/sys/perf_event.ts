@@ -3,7 +3,7 @@ import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { explain } from "../hint.ts";
 import { perf_event_attr } from "../uapi/layout.ts";
-import { checkFd, checkInteger, checkKeys, checkU32, checkU64, kindOf } from "./check.ts";
+import { checkFd, checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "./check.ts";
 import { Request } from "./request.ts";
 import { readTextFile } from "./system.ts";
 
@@ -112,7 +112,7 @@ function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
     .u64(at + perf_event_attr.disabled, BigInt(flags))
     .u32(at + perf_event_attr.bp_type, checkU32(bpType, "attr.bpType"))
     .u64(at + perf_event_attr.config2, checkU64(config2, "attr.config2"));
-  if (typeof config1 === "string") request.string(at + perf_event_attr.config1, config1);
+  if (typeof config1 === "string") request.string(at + perf_event_attr.config1, checkString(config1, "attr.config1"));
   else request.u64(at + perf_event_attr.config1, checkU64(config1, "attr.config1"));
   return request;
 }
@@ -130,11 +130,7 @@ const FIELDS: readonly (keyof PerfEventAttr)[] = [
 ];
 
 function bit(attr: PerfEventAttr, name: "excludeUser" | "excludeKernel", value: number): number {
-  const field = attr[name];
-  if (field !== undefined && typeof field !== "boolean") {
-    throw new TypeError(`attr.${name} must be a boolean, not ${kindOf(field)}`);
-  }
-  return field ? value : 0;
+  return checkFlag(attr[name], `attr.${name}`) ? value : 0;
 }
 
 /**

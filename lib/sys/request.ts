@@ -5,8 +5,11 @@ import { native } from "../ffi/library.ts";
 /** Room for a path that is too long, which the kernel is to refuse. */
 export const PATH_SIZE = 4104;
 
+/** Bytes of a request at most: far more than a call needs, and offsets fit 32 bits. */
+export const MAX_SIZE: number = 1024 * 1024 * 1024;
+
 const HEADER = 24;
-const NETNS = 4; // word of the header
+const NETNS = 4, NO_NETNS = 0xffffffff; // word of the header
 
 /** `struct bpf_common_attr`, and the bit of a command that says that there is one. */
 const COMMON = { log_buf: 0, log_size: 8, log_level: 12, sizeof: 24 } as const;
@@ -33,13 +36,13 @@ export class Request {
 
   /** @param blockSize Bytes of the fixed block. */
   constructor(blockSize: number, capacity: number = blockSize) {
-    this.#bytes = new Uint8Array(HEADER + align(capacity));
+    this.#bytes = new Uint8Array(HEADER + checkSize(align(capacity)));
     this.#words = new Uint32Array(this.#bytes.buffer);
     this.#longs = new BigUint64Array(this.#bytes.buffer);
     this.#blockSize = blockSize;
     this.#end = HEADER + align(blockSize);
     this.#words[0] = blockSize;
-    this.#words[NETNS] = -1;
+    this.#words[NETNS] = NO_NETNS;
   }
 
   /** Zeroes the block and forgets data, fds and network namespace. */
@@ -47,7 +50,7 @@ export class Request {
     this.#blockSize = blockSize;
     this.#bytes.fill(0, 0, HEADER + align(blockSize));
     this.#words[0] = blockSize;
-    this.#words[NETNS] = -1;
+    this.#words[NETNS] = NO_NETNS;
     this.#end = HEADER + align(blockSize);
     this.#slots.length =
       this.#owned.length =
@@ -73,7 +76,7 @@ export class Request {
     return this.u32(at, fd);
   }
 
-  /** Hands over an fd: it is closed as soon as the call has returned, or by {@linkcode release}. */
+  /** Hands over an fd, one of eight at most: it is closed once the call has returned, or by {@linkcode release}. */
   own(fd: number): this {
     this.#owned.push(fd);
     this.#length = 0;
@@ -169,15 +172,17 @@ export class Request {
    * for nothing else until then.
    */
   bpfAsync(command: number): Promise<number> {
-    for (let fds = this.#fds, word = 0; fds !== 0; fds >>>= 1, word++) {
-      const fd = this.getU32(word * 4);
-      if ((fds & 1) === 0 || this.#owned.includes(fd)) continue;
+    const words = this.#words[NETNS] === NO_NETNS ? [] : [NETNS];
+    for (let fds = this.#fds, word = HEADER / 4; fds !== 0; fds >>>= 1, word++) if ((fds & 1) !== 0) words.push(word);
+    for (const word of words) {
+      const fd = this.#words[word]!;
+      if (this.#owned.includes(fd)) continue;
       const copy = duplicate(fd);
       if (copy < 0) {
         this.release();
         return Promise.resolve(copy);
       }
-      this.own(copy).u32(word * 4, copy);
+      this.own(copy).#words[word] = copy;
     }
     const length = this.#seal();
     return native().bpf_link_bpf_async(command, this.#bytes, length);
@@ -222,7 +227,7 @@ export class Request {
 
   #grow(end: number): void {
     if (end > this.#bytes.length) {
-      const bytes = new Uint8Array(align(end * 2));
+      const bytes = new Uint8Array(Math.min(align(checkSize(end) * 2), MAX_SIZE));
       bytes.set(this.#bytes);
       this.#bytes = bytes;
       this.#words = new Uint32Array(bytes.buffer);
@@ -241,6 +246,14 @@ export function duplicate(fd: number): number {
   return duplication.u64(0, BigInt(fd)).system(Call.fcntl);
 }
 
-function align(size: number): number {
-  return (size + 7) & ~7;
+/** Rounded up to a multiple of eight; beyond 32 bits too, where bit operations would wrap. */
+export function align(size: number): number {
+  return Math.ceil(size / 8) * 8;
+}
+
+function checkSize(size: number): number {
+  if (size <= MAX_SIZE) return size;
+  throw new RangeError(
+    `A system call can have at most ${MAX_SIZE} bytes of arguments and room for answers, not ${size}`,
+  );
 }

@@ -2,7 +2,7 @@
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { explain } from "../hint.ts";
-import { Request } from "./request.ts";
+import { align, Request } from "./request.ts";
 import { close, duplicateFd } from "./system.ts";
 import { E2BIG } from "../uapi/errno.ts";
 
@@ -64,7 +64,7 @@ export class RingReader {
     while (!this.#ended) {
       while (this.#at < this.#end) {
         const at = this.#piece + this.#at, header = this.#request.getU32(at), length = header & LENGTH;
-        this.#at += (HEADER + length + 7) & ~7;
+        this.#at += align(HEADER + length);
         if ((header & DISCARDED) === 0) return this.#request.bytes(at + HEADER, length).slice();
       }
       await this.#refill();
@@ -96,7 +96,10 @@ export class RingReader {
       result = await request.systemAsync(Call.ring);
       this.#waiting = false;
       if (this.#ended) return this.#finish();
-      if (result === -E2BIG) [this.#request, this.#piece] = requestFor(this.#size, this.#room = this.#size);
+      if (result === -E2BIG) {
+        this.#room = Math.min(this.#size, 4 * this.#room);
+        [this.#request, this.#piece] = requestFor(this.#size, this.#room);
+      }
     } while (result === -E2BIG); // the record is larger than a piece
     if (result < 0) throw failure("ring", result);
     this.#end = result;

@@ -42,6 +42,9 @@ export const BPF_F_REPLACE = 4,
   BPF_F_PREORDER = 64,
   BPF_F_LINK = 8192;
 
+/** A flag of MAP_CREATE, PROG_LOAD and BTF_LOAD: a BPF token's fd is among the arguments. */
+export const BPF_F_TOKEN_FD = 65536;
+
 /** A flag of PROG_QUERY: what runs, with the programs of a cgroup's ancestors. */
 export const BPF_F_QUERY_EFFECTIVE = 1;
 

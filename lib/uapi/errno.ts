@@ -55,6 +55,7 @@ export const ERRNO: Readonly<Record<number, readonly [code: string, text: string
 /** The numbers that code decides by. */
 export const EPERM = 1,
   ENOENT = 2,
+  EINTR = 4,
   E2BIG = 7,
   EBADF = 9,
   EAGAIN = 11,

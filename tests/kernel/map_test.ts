@@ -9,6 +9,7 @@ import { cookieProgram, countingProgram, recordingProgram, Tally, testRun } from
 import { kernelTest } from "../fixture/kernel.ts";
 import { collectGarbage } from "../fixture/memory.ts";
 import { xdp } from "../fixture/programs.ts";
+import { SocketPair } from "../fixture/socket_pair.ts";
 import { delay, until } from "../fixture/wait.ts";
 
 const NOTHING = new Uint8Array();
@@ -158,13 +159,13 @@ kernelTest("map: prog_array, without batches", {}, () => {
 });
 
 kernelTest("map: sockmap and sockhash", {}, async () => {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  using socket = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
-  using accepted = await listener.accept();
-  assertEquals(accepted.remoteAddr.port, socket.localAddr.port);
+  using sockets = await SocketPair.open();
   for (const type of ["sockmap", "sockhash"]) {
     using map = BpfMap.create({ type, keySize: 4, maxEntries: 4 });
     assertEquals(map.lookup(u32(0)), undefined);
+    map.update(u32(0), u64(BigInt(sockets.senderFd)));
+    assert(map.lookup(u32(0))?.some((byte) => byte > 0), "the socket's cookie");
+    assertEquals([map.delete(u32(0)), map.lookup(u32(0))], [true, undefined]);
     assertEquals(refusal(() => map.update(u32(0), u64(BigInt(map.fd)))).code, "ENOTSOCK");
   }
 });
@@ -330,6 +331,22 @@ kernelTest("map: what is no map is refused", { needs: ["bpffs"] }, () => {
   assertEquals(refusal(() => Program.openPinned(pins.pin("map"))).reason, "mismatch");
   assertEquals(refusal(() => BpfMap.fromFd(1_000_000)).reason, "invalid");
   link.unpin();
+});
+
+kernelTest("map: a bloom filter takes values and is asked by programs only", { since: "5.16" }, () => {
+  using map = BpfMap.create({ type: "bloom_filter", valueSize: 4, maxEntries: 8 });
+  map.update(NOTHING, u32(7));
+  assertThrows(() => map.lookup(NOTHING), TypeError, "bpf_map_peek_elem()");
+  assertThrows(() => mapLookupElem(map.fd, NOTHING), TypeError, "bpf_map_peek_elem()");
+});
+
+kernelTest("map: a batch whose size does not fit 32 bits", {}, () => {
+  const BPF_F_NO_PREALLOC = 1;
+  using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 4096, maxEntries: 8, flags: BPF_F_NO_PREALLOC });
+  for (const count of [2 ** 20, 2 ** 19, 261633]) {
+    assertThrows(() => mapLookupBatch(map.fd, undefined, count), RangeError, "count must be at most 261632");
+  }
+  assertEquals(mapLookupBatch(map.fd, undefined, 16), { entries: [], next: undefined });
 });
 
 kernelTest("map: every type is known for a map", {}, () => {
@@ -624,6 +641,27 @@ kernelTest("ring: one reader", {}, async () => {
   const second = await same.records().next(); // waits for the first to be done
   assertEquals(number(second.value!), 1);
   await ended;
+});
+
+kernelTest("ring: return() and the signal end the wait for an earlier reader", {}, async () => {
+  using ring = new Ring(4096);
+  const controller = new AbortController(), { signal } = controller;
+  for (const options of [{}, { signal }]) {
+    const first = ring.map.records(), next = first.next();
+    await until(() => sleepers() > 0, "a thread waits");
+    const ended = first.return(); // its thread has still to wake
+    ring.write(1);
+    const second = ring.map.records(options), waiting = second.next();
+    if (options.signal === undefined) {
+      assertEquals(await second.return(), { done: true, value: undefined });
+      assertEquals(await waiting, { done: true, value: undefined });
+    } else {
+      controller.abort("enough");
+      assertEquals(await rejection(waiting), "enough");
+    }
+    await Promise.all([ended, next]);
+    assertEquals(await ring.take(1), [options.signal === undefined ? 0 : 1]);
+  }
 });
 
 kernelTest("ring: an iterator that was left in the middle blocks nobody once its map is closed", {}, async () => {

@@ -61,6 +61,8 @@ refuses("attach", attach, [
   [TypeError, "cgroup", { ...cgroup, cgroup: "" }],
   [TypeError, "cgroup", { ...cgroup, cgroup: "a\0b" }],
   [TypeError, "cgroup", { ...cgroup, cgroup: new URL("https://example.com/") }],
+  [TypeError, "cgroup", { ...cgroup, cgroup: new URL("file://elsewhere/sys") }],
+  [TypeError, "cgroup", { ...cgroup, cgroup: new URL("file:///%ff") }],
   [TypeError, "cgroup", { ...cgroup, cgroup: new URL("file:///a%00b") }],
   [RangeError, "cgroup", { ...cgroup, cgroup: -1 }],
   [RangeError, "cgroup", { ...cgroup, cgroup: 1.5 }],
@@ -404,7 +406,7 @@ refuses("perfEventOpen", perfEventOpen, [
 ]);
 
 refuses("new Request", (capacity: number) => new Request(8, capacity), [
-  [RangeError, "at most 1073741824 bytes", 2 ** 30],
+  [RangeError, "at most 1073741824 bytes", 2 ** 30 + 1],
   [RangeError, "at most 1073741824 bytes", 2 ** 32],
 ]);
 

@@ -175,7 +175,7 @@ impl<'a> Btf<'a> {
             at += size(info)?;
             id += 1;
         }
-        let index = Index { btf: self, marks: &marks[..id.div_ceil(STRIDE)] };
+        let index = Index { btf: self, marks: &marks[..(id - 1).div_ceil(STRIDE)] };
         let mut root = None;
         for (i, string) in query.split(|byte| *byte == 0).enumerate() {
             match root {
@@ -381,7 +381,7 @@ mod tests {
 
     fn scan(bytes: &[u8], query: &[u8]) -> Result<Vec<u32>, i32> {
         let mut answers = vec![0; query.split(|byte| *byte == 0).count() * ANSWER];
-        let mut marks = [const { MaybeUninit::uninit() }; MARKS];
+        let mut marks = [const { MaybeUninit::new(0) }; MARKS]; // what was not written would be the first type
         Btf::parse(bytes)?.scan(query, &mut answers, &mut marks)?;
         Ok(answers)
     }
@@ -397,6 +397,29 @@ mod tests {
         assert_eq!((words(3)[0], words(4)[0]), (0, 0));
         assert_eq!(words(6)[0], 6);
         assert_eq!((words(8)[0], words(9)[0]), (0, 0));
+    }
+
+    #[test]
+    fn a_type_behind_the_last_is_an_error() {
+        for types in [STRIDE - 1, STRIDE, STRIDE + 1] {
+            let mut pointers = vec![(0, POINTER, 0); types];
+            pointers[0] = (1, STRUCT, 1);
+            let mut bytes = build(&pointers, b"\0s\0m\0");
+            let member = 24 + 12; // behind the header and the struct: name, type, offset
+            bytes[member..member + 4].copy_from_slice(&3u32.to_ne_bytes());
+            bytes[member + 4..member + 8].copy_from_slice(&(types as u32).to_ne_bytes());
+            assert_eq!(scan(&bytes, b"s\0m\0\0").unwrap()[ANSWER], 1, "the last of {types}");
+            bytes[member + 4..member + 8].copy_from_slice(&(types as u32 + 1).to_ne_bytes());
+            assert_eq!(scan(&bytes, b"s\0m\0\0"), Err(EINVAL), "the one behind {types}");
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_as_many_types_as_marks_cover() {
+        let most = vec![(0, POINTER, 0); MARKS * STRIDE];
+        assert!(scan(&build(&most, b"\0"), b"nothing\0\0").is_ok());
+        let more = vec![(0, POINTER, 0); MARKS * STRIDE + 1];
+        assert_eq!(scan(&build(&more, b"\0"), b"nothing\0\0"), Err(EINVAL));
     }
 
     #[test]

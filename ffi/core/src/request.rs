@@ -6,13 +6,16 @@
 //! common       bpf_common_attr, usually absent
 //! data         everything that a pointer of the blocks above, or of data itself, refers to
 //! slots        pairs of words: the u64 at the first offset gets the address of the byte at the second
-//! owned fds    words; closed as soon as the call has returned
+//! owned fds    at most 8 words; closed as soon as the call has returned
 //! ```
 //! Offsets count from the start of the request. Addresses are written just before the call and wiped after it, so
-//! the caller never sees one.
+//! the caller never sees one. A call that writes past its room reaches the slots and the owned fds, so the latter are
+//! read before it, and the former are checked whenever they are read.
 use crate::syscall::{self, EFAULT, EINVAL};
 
 const HEADER: usize = 24;
+/// A request owns at most so many fds.
+const OWNED: usize = 8;
 
 #[derive(Clone, Copy)]
 pub struct Request {
@@ -31,11 +34,12 @@ impl Request {
         match Self::parse(buffer, len) {
             Err(errno) => -errno,
             Ok(request) => {
+                let owned: [i32; OWNED] = core::array::from_fn(|i| request.owned(i));
                 request.write_addresses(true);
                 let result = syscall::in_netns(request.netns, || call(&request));
                 request.write_addresses(false);
-                for i in 0..request.owned_count {
-                    syscall::close(request.word(request.slots + request.slot_count * 8 + i * 4) as i32);
+                for fd in &owned[..request.owned_count] {
+                    syscall::close(*fd);
                 }
                 result
             }
@@ -71,32 +75,38 @@ impl Request {
         r.netns = r.word(16) as i32;
         // usize is 64 bits wide here, so sums of words cannot wrap
         let tail = r.slot_count * 8 + r.owned_count * 4;
-        if HEADER + r.arguments + r.common + tail > len || r.word(20) != 0 {
+        if HEADER + r.arguments + r.common + tail > len || r.owned_count > OWNED || r.word(20) != 0 {
             return Err(EINVAL);
         }
         r.slots = len - tail;
         for i in 0..r.slot_count {
-            let (at, to) = r.slot(i);
-            // multiples of eight cannot overlap in part, and the header and the slots stay out of reach
-            if at % 8 != 0 || at < HEADER || at + 8 > r.slots || to < HEADER || to > r.slots {
-                return Err(EINVAL);
-            }
+            r.slot(i).ok_or(EINVAL)?;
         }
         Ok(r)
     }
 
     fn write_addresses(&self, show: bool) {
         for i in 0..self.slot_count {
-            let (at, to) = self.slot(i);
+            // as parse saw it, unless the call has written over it
+            let Some((at, to)) = self.slot(i) else { continue };
             let address = if show { self.base as u64 + to as u64 } else { 0 };
-            // SAFETY: parse found HEADER <= at <= slots - 8, which lies inside the caller's buffer
+            // SAFETY: HEADER <= at <= slots - 8, which lies inside the caller's buffer
             unsafe { self.base.add(at).cast::<u64>().write_unaligned(address) };
         }
     }
 
-    fn slot(&self, i: usize) -> (usize, usize) {
-        let at = self.slots + i * 8;
-        (self.word(at) as usize, self.word(at + 4) as usize)
+    /// A slot, if both its offsets are right.
+    fn slot(&self, i: usize) -> Option<(usize, usize)> {
+        let slot = self.slots + i * 8;
+        let (at, to) = (self.word(slot) as usize, self.word(slot + 4) as usize);
+        // multiples of eight cannot overlap in part, and the header and the slots stay out of reach
+        let is_right = at % 8 == 0 && at >= HEADER && at + 8 <= self.slots && to >= HEADER && to <= self.slots;
+        is_right.then_some((at, to))
+    }
+
+    /// An owned fd; -1 for more than there are.
+    fn owned(&self, i: usize) -> i32 {
+        if i < self.owned_count { self.word(self.slots + self.slot_count * 8 + i * 4) as i32 } else { -1 }
     }
 
     fn word(&self, at: usize) -> u32 {
@@ -141,6 +151,7 @@ mod tests {
         assert_eq!(refused(build([8, 1, 0, 0, HOME, 0], 8, &[])), -EINVAL);
         assert_eq!(refused(build([8, 0, 1, 0, HOME, 0], 8, &[24])), -EINVAL);
         assert_eq!(refused(build([8, 0, 0, 2, HOME, 0], 8, &[3])), -EINVAL);
+        assert_eq!(refused(build([8, 0, 0, 9, HOME, 0], 8, &[u32::MAX; 9])), -EINVAL);
         assert_eq!(refused(build([u32::MAX, u32::MAX, u32::MAX, u32::MAX, HOME, 0], 8, &[])), -EINVAL);
         assert_eq!(refused(build([8, 0, 0, 0, HOME, 1], 8, &[])), -EINVAL);
         assert_eq!(run(&mut build([8, 0, 0, 0, HOME, 0], 8, &[]), |r| r.arguments().1 as i32), 8);
@@ -182,6 +193,27 @@ mod tests {
             assert_eq!(u64::from_ne_bytes(word), base + 32);
             0
         });
+    }
+
+    #[test]
+    fn what_the_call_writes_over_the_tail_is_not_believed() {
+        use std::os::fd::{AsRawFd, IntoRawFd};
+        let (ours, other) = (std::fs::File::open("/dev/null").unwrap(), std::fs::File::open("/dev/null").unwrap());
+        let fd = ours.into_raw_fd();
+        let request = build([8, 0, 2, 1, HOME, 0], 8, &[24, 32, 24, 24, fd as u32]);
+        let (start, end) = (64, 64 + request.len());
+        let mut bytes = vec![0xaa; end + 64];
+        bytes[start..end].copy_from_slice(&request);
+        run(&mut bytes[start..end], |r| {
+            let tail = [0, 32, (end - start) as u32 + 4, 24, other.as_raw_fd() as u32];
+            // SAFETY: the tail begins 32 bytes after `base`
+            unsafe { r.base.add(32).cast::<[u32; 5]>().write_unaligned(tail) };
+            0
+        });
+        assert_eq!(bytes[start..start + HEADER], request[..HEADER]);
+        assert!(bytes[end..].iter().all(|byte| *byte == 0xaa));
+        assert_eq!(syscall::close(fd), -9);
+        assert!(other.metadata().is_ok());
     }
 
     #[test]

@@ -53,20 +53,22 @@ fn drain(arguments: &Arguments, consumed: u64) -> Result<usize, i32> {
     // SAFETY: a page each, aligned, until drop; the kernel and this function use them as atomics
     let (consumer, producer) =
         unsafe { (&*(consumer.address as *const AtomicU64), &*(producer.address as *const AtomicU64)) };
+    let from = |position: u64| match producer.load(Ordering::Acquire).wrapping_sub(position) {
+        // the page can be written by whoever holds the map, so its number is checked like any other
+        there if there > size as u64 => Err(EINVAL),
+        there => Ok(there),
+    };
     let before = consumer.load(Ordering::Relaxed);
-    let end = producer.load(Ordering::Acquire);
     let position = before.wrapping_add(consumed);
-    // the page can be written by whoever holds the map, so its number is checked like any other
-    let there = end.wrapping_sub(before);
-    if there > size as u64 || consumed > there || position % HEADER as u64 != 0 {
+    if consumed > from(before)? || position % HEADER as u64 != 0 {
         return Err(EINVAL);
     }
     if consumed > 0 {
         consumer.store(position, Ordering::Release);
-        // before a header is looked at: a record committed from here on wakes whoever waits
+        // before anything of the producer is looked at: a record committed from here on wakes whoever waits
         fence(Ordering::SeqCst);
     }
-    let there = (there - consumed) as usize;
+    let there = from(position)? as usize; // again: nobody is woken for what came just before the position was stored
     let window = there.min(room as usize);
     if window < HEADER {
         return Ok(0);
@@ -120,8 +122,11 @@ fn first_that_maps(fd: i32) -> Result<(usize, Mapped), i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syscall::close;
     use std::io::{Seek, SeekFrom, Write};
     use std::os::fd::AsRawFd;
+    use std::sync::atomic::AtomicBool;
+    use std::time::{Duration, Instant};
 
     const SIZE: usize = 4096;
     const DISCARDED: u32 = 1 << 30;
@@ -182,6 +187,90 @@ mod tests {
             out.truncate(result.max(0) as usize / 8);
             (result, out)
         }
+
+        /// Writes so many records as the kernel does, which wakes only a reader that has caught up. Ends early, with
+        /// the number of records read, if the reader sleeps though there are some.
+        fn produce(&self, records: u64, wake: i32) -> Result<(), u64> {
+            let fd = self.0.as_raw_fd();
+            let pages = Mapped::new(2 * 4096 + 2 * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0).unwrap();
+            // SAFETY: aligned, inside the mapped pages, and used as atomics alone
+            let word = |at: usize| unsafe { &*((pages.address + at) as *const AtomicU64) };
+            let is_read_up_to = |position: u64| {
+                let deadline = Instant::now() + Duration::from_secs(10);
+                while word(0).load(Ordering::SeqCst) < position {
+                    if Instant::now() > deadline {
+                        return Err(word(0).load(Ordering::SeqCst) / 16);
+                    }
+                    std::thread::yield_now();
+                }
+                Ok(())
+            };
+            for i in 0..records {
+                let position = i * 16;
+                is_read_up_to((position + 16).saturating_sub(SIZE as u64))?;
+                for _ in 0..i % 3000 {
+                    std::hint::spin_loop(); // to meet the reader at each of its steps
+                }
+                for copy in [0, SIZE] {
+                    let at = 2 * 4096 + copy + position as usize % SIZE;
+                    word(at + 8).store(i, Ordering::Relaxed);
+                    word(at).store(8, Ordering::Relaxed);
+                }
+                word(4096).store(position + 16, Ordering::SeqCst);
+                if word(0).load(Ordering::SeqCst) == position {
+                    ring_the_bell(wake);
+                }
+            }
+            is_read_up_to(records * 16)
+        }
+    }
+
+    fn ring_the_bell(wake: i32) {
+        assert_eq!(syscall(nr::WRITE, [wake as usize, &raw const ONE as usize, 8, 0, 0, 0]), 8);
+    }
+
+    static ONE: u64 = 1;
+
+    #[test]
+    fn no_record_is_slept_through() {
+        const RECORDS: u64 = 40_000;
+        const EPOLLIN_EPOLLET: u32 = 1 | 1 << 31;
+        let ring = Ring::new(0, 0, &[]);
+        let wake = syscall(nr::EVENTFD2, [0; 6]);
+        let epoll = syscall(nr::EPOLL_CREATE1, [0; 6]);
+        let event = [EPOLLIN_EPOLLET, 0, 0, 0];
+        assert_eq!(syscall(nr::EPOLL_CTL, [epoll as usize, 1, wake as usize, event.as_ptr() as usize, 0, 0]), 0);
+
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let producer = scope.spawn(|| {
+                let result = ring.produce(RECORDS, wake);
+                is_over.store(true, Ordering::SeqCst);
+                ring_the_bell(wake);
+                result
+            });
+            let mut out = [0u64; 2 * SIZE / 8];
+            let (mut next, mut consumed) = (0, 0);
+            while !is_over.load(Ordering::SeqCst) {
+                let result = read(&Arguments {
+                    fd: ring.0.as_raw_fd() as u64,
+                    size: SIZE as u64,
+                    consumed,
+                    out: out.as_mut_ptr(),
+                    room: SIZE as u64,
+                    epoll: epoll as u64,
+                });
+                assert!(result >= 0, "{result}");
+                consumed = result as u64;
+                for record in out[..result as usize / 8].chunks(2) {
+                    assert_eq!(record, [8, next]);
+                    next += 1;
+                }
+            }
+            assert_eq!(producer.join().unwrap(), Ok(()), "the reader sleeps though there are records");
+        });
+        close(epoll);
+        close(wake);
     }
 
     fn word(bytes: &[u8; 8]) -> u64 {

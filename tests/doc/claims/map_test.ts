@@ -24,6 +24,7 @@ import { Cgroup } from "../../fixture/cgroup.ts";
 import {
   claim,
   exhausted,
+  IN_USER_NAMESPACE,
   inChild,
   isCloseOnExec,
   misuse,
@@ -228,9 +229,8 @@ refusal("mapGetFdById: ENOENT, no map has this id", {}, () => mapGetFdById(NO_ID
 unprivilegedRefusal("mapGetFdById: EPERM, CAP_SYS_ADMIN is missing", "mapGetFdById(1)", ["sys_admin"]);
 claim(
   "mapGetFdById: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
-  {},
-  async () =>
-    assertEquals(await unprivileged("mapGetFdById(1)", "", ["unshare", "--user", "--map-root-user"]), "EPERM"),
+  { needs: ["userns"] },
+  async () => assertEquals(await unprivileged("mapGetFdById(1)", "", IN_USER_NAMESPACE), "EPERM"),
 );
 claim("mapGetFdById: EMFILE, the process has too many open files", {}, async (own) => {
   assertEquals(await exhausted(`mapGetFdById(${mapGetInfoByFd(hash(own)).id})`), "EMFILE");
