@@ -250,8 +250,8 @@ export const ROWS: readonly Row[] = [
     place(): Place {
       const stack = new AsyncDisposableStack();
       // Without CVE-2026-23319's fix a kernel crashes if the next link at a hook comes before it has freed the last one.
-      const elsewhere = stack.use(new Cgroup());
-      stack.use(Link.attach(stack.use(sendGuard(VERDICT.cgroup.pass)), { type: "cgroup", cgroup: elsewhere.path }));
+      const lasting = stack.use(sendGuard(VERDICT.cgroup.pass)), elsewhere = stack.use(new Cgroup());
+      stack.use(Link.attach(lasting, { type: "cgroup", cgroup: elsewhere.path }));
       const cgroup = stack.use(new Cgroup());
       const resident = stack.use(new Resident(cgroup));
       return place(stack, {

@@ -885,7 +885,12 @@ rows(
     "OBJ_PIN EEXIST exists",
     /another path/,
   ],
-  ["no bpf file system", (own) => iterLink(own).pin("/tmp/x"), "OBJ_PIN EPERM invalid", /no bpf file system/],
+  [
+    "no bpf file system",
+    (own) => iterLink(own).pin("/tmp/bpf-link-test-pin"),
+    "OBJ_PIN EPERM invalid",
+    /no bpf file system/,
+  ],
   [
     "a dot",
     (own) => iterLink(own).pin(own.use(new PinDirectory()).pin("a.b")),
