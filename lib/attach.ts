@@ -62,9 +62,10 @@ export async function attachLater<K extends TargetType>(plan: AttachmentPlan<K>)
   }
 }
 
-/** What an opened program was loaded for, to a function or to a tracepoint, only its link tells. */
-function checkMade<K extends TargetType>({ kind, source }: AttachmentPlan<K>, fd: number): number {
-  if (!(source instanceof Program) || expectedAttachTypeOf(source) !== undefined) return fd;
+/** Whether an opened program was loaded for a function or for a tracepoint, only its link tells. */
+function checkMade<K extends TargetType>({ kind, source, target }: AttachmentPlan<K>, fd: number): number {
+  if (target.type === "raw_tracepoint" || !(source instanceof Program)) return fd;
+  if (expectedAttachTypeOf(source) !== undefined) return fd;
   const { type } = linkGetInfoByFd(fd);
   if (type === kind.linkType) return fd;
   close(fd);

@@ -1,5 +1,5 @@
 /** What an errno means at one place: the tables behind `BpfError`. Facts of kernels 5.10 to 7.3. */
-import type { Explanation, Reason } from "./error.ts";
+import { BpfError, type Explanation, type Reason } from "./error.ts";
 import { ERRNO } from "./uapi/errno.ts";
 
 type Row = readonly [reason: Reason, meaning: string, hint?: string];
@@ -677,6 +677,11 @@ const HINTS: Readonly<Record<string, Table>> = {
     ],
   },
 };
+
+/** The error for a negative result of `command`; `place` as for {@linkcode explain}. */
+export function refusal(result: number, command: string, action: string, place?: string): BpfError {
+  return new BpfError(-result, { action, command, ...explain(command, -result, place) });
+}
 
 /** What `errno` of `command` means; `place` is a link type, or "expected" for an update that names the old program. */
 export function explain(command: string, errno: number, place?: string): Explanation {

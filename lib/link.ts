@@ -323,8 +323,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /**
    * Opens every link of the machine, one after the other. Needs CAP_SYS_ADMIN.
    *
-   * Links that end on the way, or are just being made, are left out. The handles are the caller's: `for await (using link of Link.all())` closes
-   * each at the end of its turn, and leaving the loop early leaves nothing open.
+   * Links that end on the way, or are just being made, are left out. The handles are the caller's: `for await (using
+   * link of Link.all())` closes each at the end of its turn, and leaving the loop early leaves nothing open.
    *
    * @param options Which types, and a signal that ends the walk; `source` does not matter here.
    * @returns The links in the order of their ids.
@@ -629,7 +629,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   #settleDetach(result: number): void {
-    if (result < 0) throw rename(detachError(this.#fd, -result), `Cannot detach ${this.#describe()}`);
+    if (result < 0) throw rename(detachError(this.#fd, result), `Cannot detach ${this.#describe()}`);
     this.#removeOwnPins();
   }
 
@@ -807,7 +807,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   #settleEnd(result: number): void {
     this.#end = result < 0 ? undefined : "detached";
     if (result === -EOPNOTSUPP) undetachable.add(this.type);
-    else if (result < 0) throw rename(detachError(-1, -result), `Cannot detach ${this.#describe()}`);
+    else if (result < 0) throw rename(detachError(-1, result), `Cannot detach ${this.#describe()}`);
     this.#removeOwnPins();
   }
 

@@ -1,7 +1,7 @@
 /** The commands of bpf(2) on BTF: the types of the kernel, its modules and of programs. */
 import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
-import { BPF_F_TOKEN_FD, Command, type CommandName } from "../uapi/constants.ts";
+import { explain, refusal } from "../hint.ts";
+import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { bpf_btf_info, btf_load, get_id, info_by_fd } from "../uapi/layout.ts";
 import { checkFd, checkInteger, checkKeys, checkU32, kindOf } from "./check.ts";
@@ -108,7 +108,7 @@ export function btfGetNextId(startId: number): number | undefined {
   const result = request.bpf(Command.BTF_GET_NEXT_ID);
   if (result === 0) return request.getU32(get_id.next_id);
   if (result === -ENOENT) return undefined;
-  throw failure(result, "BTF_GET_NEXT_ID", "Cannot list BTF objects");
+  throw refusal(result, "BTF_GET_NEXT_ID", "Cannot list BTF objects");
 }
 
 /**
@@ -136,7 +136,7 @@ export function btfGetFdById(id: number): number {
   const result = new Request(get_id.sizeof).u32(get_id.btf_id, checkU32(id, "id"))
     .bpf(Command.BTF_GET_FD_BY_ID);
   if (result >= 0) return result;
-  throw failure(result, "BTF_GET_FD_BY_ID", `Cannot open BTF object ${id}`);
+  throw refusal(result, "BTF_GET_FD_BY_ID", `Cannot open BTF object ${id}`);
 }
 
 /** What the kernel tells of a BTF object: `struct bpf_btf_info`. */
@@ -211,9 +211,5 @@ function askInfo(
   prepare?.(request, at);
   const result = request.bpf(Command.OBJ_GET_INFO_BY_FD);
   if (result === 0) return { request, at };
-  throw failure(result, "OBJ_GET_INFO_BY_FD", `Cannot read info of BTF (fd ${btfFd})`);
-}
-
-function failure(result: number, command: CommandName, action: string): BpfError {
-  return new BpfError(-result, { action, command, ...explain(command, -result) });
+  throw refusal(result, "OBJ_GET_INFO_BY_FD", `Cannot read info of BTF (fd ${btfFd})`);
 }

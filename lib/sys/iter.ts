@@ -1,6 +1,5 @@
 /** The command that starts an iterator. */
-import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
 import { iter_create } from "../uapi/layout.ts";
 import { checkFd } from "./check.ts";
@@ -37,11 +36,7 @@ const iterCreation = new Request(iter_create.sizeof);
 export function iterCreate(linkFd: number): number {
   const result = iterCreation.u32(iter_create.link_fd, checkFd(linkFd, "linkFd")).bpf(Command.ITER_CREATE);
   if (result >= 0) return result;
-  throw new BpfError(-result, {
-    action: `Cannot run iterator (fd ${linkFd})`,
-    command: "ITER_CREATE",
-    ...explain("ITER_CREATE", -result),
-  });
+  throw refusal(result, "ITER_CREATE", `Cannot run iterator (fd ${linkFd})`);
 }
 
 /** Runs an iterator once: all that its program writes. */

@@ -1,6 +1,6 @@
 /** The commands of bpf(2) on links that exist. */
 import { BpfError, type Explanation } from "../error.ts";
-import { explain } from "../hint.ts";
+import { explain, refusal } from "../hint.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOENT } from "../uapi/errno.ts";
 import { get_id, link_detach, link_update } from "../uapi/layout.ts";
@@ -89,16 +89,12 @@ export function tryDetachAndCloseAsync(linkFd: number): Promise<number> {
 }
 
 /** The error for a detachment that {@linkcode tryDetach} could not make. */
-export function detachError(linkFd: number, errno: number): BpfError {
-  return new BpfError(errno, {
-    action: `Cannot detach link (fd ${linkFd})`,
-    command: "LINK_DETACH",
-    ...explain("LINK_DETACH", errno),
-  });
+export function detachError(linkFd: number, result: number): BpfError {
+  return refusal(result, "LINK_DETACH", `Cannot detach link (fd ${linkFd})`);
 }
 
 function settleDetach(linkFd: number, result: number): void {
-  if (result < 0) throw detachError(linkFd, -result);
+  if (result < 0) throw detachError(linkFd, result);
 }
 
 /** What an update expects; see {@linkcode linkUpdate}. */
@@ -207,11 +203,7 @@ export function linkGetNextId(startId: number): number | undefined {
   const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.LINK_GET_NEXT_ID);
   if (result === 0) return nextId.getU32(get_id.next_id);
   if (result === -ENOENT) return undefined;
-  throw new BpfError(-result, {
-    action: "Cannot list links",
-    command: "LINK_GET_NEXT_ID",
-    ...explain("LINK_GET_NEXT_ID", -result),
-  });
+  throw refusal(result, "LINK_GET_NEXT_ID", "Cannot list links");
 }
 
 /**
@@ -291,11 +283,7 @@ export function linkGetFdByIdOpts(id: number, options?: GetFdByIdOptions): numbe
 
 function settleOpen(id: number, result: number): number {
   if (result >= 0) return result;
-  throw new BpfError(-result, {
-    action: `Cannot open link ${id}`,
-    command: "LINK_GET_FD_BY_ID",
-    ...explain("LINK_GET_FD_BY_ID", -result),
-  });
+  throw refusal(result, "LINK_GET_FD_BY_ID", `Cannot open link ${id}`);
 }
 
 /** Types that have an update; of the others the kernel says EINVAL, as it does of a program that does not fit. */

@@ -104,8 +104,8 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  * - `EINVAL`: the program does not fit the attach type; flags or options that the type does not have; xdp: no such
  *   interface; netns, sockmap: `targetFd` is something else; uprobe_multi: no offsets, or one outside of the file;
  *   tracing_multi: no functions, or one twice; a link type that this kernel lacks
- * - `EPERM`: CAP_NET_ADMIN is missing for a cgroup_skb program, CAP_SYS_ADMIN for `netns`; or a program attached without ALLOW_MULTI holds the
- *   hook of the cgroup or of one above it
+ * - `EPERM`: CAP_NET_ADMIN is missing for a cgroup_skb program, CAP_SYS_ADMIN for `netns`; or a program attached
+ *   without ALLOW_MULTI holds the hook of the cgroup or of one above it
  * - `EBUSY`: xdp: another link or program is there; netfilter: the priority is taken; sockmap: another link is there,
  *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm, tracing_multi: the program is attached already
  * - `EEXIST`: tcx, netkit: the program is in the hook already; perf_event: the event has a program; xdp: a program in

@@ -1,7 +1,7 @@
 /** OBJ_GET_INFO_BY_FD of links: the only reader of `struct bpf_link_info`. */
-import { BpfError } from "../error.ts";
+import type { BpfError } from "../error.ts";
 import { native } from "../ffi/library.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
 import { E2BIG, EINVAL } from "../uapi/errno.ts";
 import { bpf_link_info, info_by_fd } from "../uapi/layout.ts";
@@ -210,7 +210,7 @@ export function linkGetInfoByFd(linkFd: number): BpfLinkInfo {
   checkFd(linkFd, "linkFd");
   ask(plain.clear(), linkFd);
   // taken for the lengths and addresses of a link's names, a program's or map's info would make the kernel write anywhere
-  if ((NEEDS_FD >>> plain.u32(bpf_link_info.type) & 1) !== 0 && !isLink(linkFd)) throw refused(linkFd, EINVAL);
+  if ((NEEDS_FD >>> plain.u32(bpf_link_info.type) & 1) !== 0 && !isLink(linkFd)) throw refused(linkFd, -EINVAL);
   return decode(plain, linkFd);
 }
 
@@ -226,13 +226,7 @@ const NEEDS_FD = ["raw_tracepoint", "tracing", "iter", "perf_event", "kprobe_mul
 export function linkWalk(startId: number): BpfLinkInfo[] {
   const records = new DataView(new ArrayBuffer(BATCH * RECORD_SIZE));
   const count = native().bpf_link_walk(startId, NEEDS_FD, records, records.byteLength);
-  if (count < 0) {
-    throw new BpfError(-count, {
-      action: "Cannot list links",
-      command: "LINK_GET_NEXT_ID",
-      ...explain("LINK_GET_NEXT_ID", -count),
-    });
-  }
+  if (count < 0) throw refusal(count, "LINK_GET_NEXT_ID", "Cannot list links");
   const infos: BpfLinkInfo[] = [];
   let at = 0;
   const record: Answer = {
@@ -270,16 +264,12 @@ export async function linkGetIdAsync(linkFd: number): Promise<number | undefined
 
 function ask(question: Question, fd: number): Question {
   const result = question.ask(fd);
-  if (result < 0) throw refused(fd, -result);
+  if (result < 0) throw refused(fd, result);
   return question;
 }
 
-function refused(fd: number, errno: number): BpfError {
-  return new BpfError(errno, {
-    action: `Cannot read info of link (fd ${fd})`,
-    command: "OBJ_GET_INFO_BY_FD",
-    ...explain("OBJ_GET_INFO_BY_FD", errno),
-  });
+function refused(fd: number, result: number): BpfError {
+  return refusal(result, "OBJ_GET_INFO_BY_FD", `Cannot read info of link (fd ${fd})`);
 }
 
 /** Kernels before 6.13 answer 0, except those that have the fix as an update: found when a flag is seen. */

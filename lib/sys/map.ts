@@ -1,6 +1,6 @@
 /** The commands of bpf(2) on maps. */
 import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { BPF_F_TOKEN_FD, Command, type CommandName } from "../uapi/constants.ts";
 import { EBADF, EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
 import { batch, bpf_map_info, get_id, info_by_fd, map_create, map_elem } from "../uapi/layout.ts";
@@ -549,5 +549,5 @@ export function isMap(fd: number): boolean {
 
 function settle(result: number, command: CommandName, action: string): number {
   if (result >= 0) return result;
-  throw new BpfError(-result, { action, command, ...explain(command, -result) });
+  throw refusal(result, command, action);
 }

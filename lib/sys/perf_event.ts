@@ -1,7 +1,7 @@
 /** The call that opens perf events, to which perf_event links attach. */
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
-import { explain } from "../hint.ts";
+import { explain, refusal } from "../hint.ts";
 import { perf_event_attr } from "../uapi/layout.ts";
 import { checkFd, checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "./check.ts";
 import { Request } from "./request.ts";
@@ -85,7 +85,7 @@ export function openEvent(attr: PerfEventAttr, pid: number, cpu: number, action:
   const result = encode(attr, pid, cpu).system(Call.perf_event_open);
   if (result >= 0) return result;
   const command = "perf_event_open";
-  throw new BpfError(-result, { action, command, ...explain(command, -result, place) });
+  throw refusal(result, command, action, place);
 }
 
 function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {

@@ -1,7 +1,6 @@
 /** What `/proc` tells of processes and mounts. */
-import { BpfError } from "../error.ts";
 import { native } from "../ffi/library.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { readTextFile } from "./system.ts";
 
 /** An fd of a link that some process holds. */
@@ -20,9 +19,7 @@ export function linkFds(): LinkFd[] {
   for (let capacity = 1024;;) {
     const records = new DataView(new ArrayBuffer(capacity * RECORD_SIZE));
     const count = native().bpf_link_holders(records, records.byteLength);
-    if (count < 0) {
-      throw new BpfError(-count, { action: "Cannot read /proc", command: "openat", ...explain("openat", -count) });
-    }
+    if (count < 0) throw refusal(count, "openat", "Cannot read /proc");
     if (count <= capacity) {
       return Array.from({ length: count }, (_, i) => ({
         pid: records.getUint32(i * RECORD_SIZE, true),

@@ -1,6 +1,5 @@
 /** The command that tells what is attached at one place. */
-import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOSPC } from "../uapi/errno.ts";
 import { query } from "../uapi/layout.ts";
@@ -106,11 +105,11 @@ export function progQuery(target: number, attachType: AttachType, options: ProgQ
       continue;
     }
     if (result < 0) {
-      throw new BpfError(-result, {
-        action: `Cannot query ${attachType} of ${hasLinks ? `interface ${target}` : `fd ${target}`}`,
-        command: "PROG_QUERY",
-        ...explain("PROG_QUERY", -result),
-      });
+      throw refusal(
+        result,
+        "PROG_QUERY",
+        `Cannot query ${attachType} of ${hasLinks ? `interface ${target}` : `fd ${target}`}`,
+      );
     }
     const revision = request.getU64(query.revision);
     return {

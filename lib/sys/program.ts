@@ -1,6 +1,6 @@
 /** The commands of bpf(2) on programs that links need. */
 import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
 import { EAGAIN, EBADF, EPERM } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_bind_map, prog_load } from "../uapi/layout.ts";
@@ -228,11 +228,7 @@ export function progGetFdById(id: number): number {
   const result = new Request(get_id.sizeof).u32(get_id.prog_id, checkU32(id, "id"))
     .bpf(Command.PROG_GET_FD_BY_ID);
   if (result >= 0) return result;
-  throw new BpfError(-result, {
-    action: `Cannot open program ${id}`,
-    command: "PROG_GET_FD_BY_ID",
-    ...explain("PROG_GET_FD_BY_ID", -result),
-  });
+  throw refusal(result, "PROG_GET_FD_BY_ID", `Cannot open program ${id}`);
 }
 
 /** What the kernel tells of a program: the part of `struct bpf_prog_info` that links need. */
@@ -293,13 +289,7 @@ export function progGetInfoByFd(progFd: number): ProgInfo {
     const info = request.room(info_by_fd.info, at.sizeof);
     const ids = request.u32(info + at.nr_map_ids, maps).room(info + at.map_ids, maps * 4);
     const result = request.bpf(Command.OBJ_GET_INFO_BY_FD);
-    if (result < 0) {
-      throw new BpfError(-result, {
-        action: `Cannot read info of program (fd ${progFd})`,
-        command: "OBJ_GET_INFO_BY_FD",
-        ...explain("OBJ_GET_INFO_BY_FD", -result),
-      });
-    }
+    if (result < 0) throw refusal(result, "OBJ_GET_INFO_BY_FD", `Cannot read info of program (fd ${progFd})`);
     const count = request.getU32(info + at.nr_map_ids);
     if (count > maps) {
       maps = count;

@@ -1,6 +1,5 @@
 /** The command that makes links of raw tracepoints. */
-import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
 import { raw_tracepoint } from "../uapi/layout.ts";
 import { checkFd, checkString, checkU64 } from "./check.ts";
@@ -81,9 +80,5 @@ function encode(name: string | undefined, progFd: number, cookie: bigint | undef
 function settle(name: string | undefined, result: number): number {
   if (result >= 0) return result;
   const action = name === undefined ? "Cannot attach program" : `Cannot attach to raw tracepoint "${name}"`;
-  throw new BpfError(-result, {
-    action,
-    command: "RAW_TRACEPOINT_OPEN",
-    ...explain("RAW_TRACEPOINT_OPEN", -result, name === undefined ? "function" : undefined),
-  });
+  throw refusal(result, "RAW_TRACEPOINT_OPEN", action, name === undefined ? "function" : undefined);
 }

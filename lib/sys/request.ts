@@ -194,7 +194,7 @@ export class Request {
     return native().bpf_link_system(call, this.#bytes, length);
   }
 
-  /** The same on another thread; the answer is in the request that the promise gives back. */
+  /** The same on another thread. Nothing is duplicated: fds must stay open until the promise is settled. */
   async systemAsync(call: number): Promise<number> {
     const length = this.#seal();
     return await native().bpf_link_system_async(call, this.#bytes, length);

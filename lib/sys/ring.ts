@@ -1,7 +1,6 @@
 /** The consumer's side of a ring buffer map; `ffi/core/src/ring.rs` touches its memory. */
-import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { align, Request } from "./request.ts";
 import { close, duplicateFd } from "./system.ts";
 import { E2BIG } from "../uapi/errno.ts";
@@ -12,6 +11,8 @@ const HEADER = 8, DISCARDED = 0x40000000, LENGTH = 0x3fffffff;
 const EPOLL_CLOEXEC = 0o2000000, EPOLL_CTL_ADD = 1, EPOLL_CTL_MOD = 3;
 const EPOLLIN = 1, EPOLLET = 0x80000000;
 const NO_EPOLL = 0xffffffff;
+/** What an error says. */
+const ACTION = "Cannot read ring buffer";
 
 /**
  * Reads the records of a ring buffer in order, on a thread of Deno's pool that sleeps while there are none.
@@ -101,7 +102,7 @@ export class RingReader {
         [this.#request, this.#piece] = requestFor(this.#size, this.#room);
       }
     } while (result === -E2BIG); // the record is larger than a piece
-    if (result < 0) throw failure("ring", result);
+    if (result < 0) throw refusal(result, "ring", ACTION);
     this.#end = result;
   }
 
@@ -125,17 +126,13 @@ function requestFor(size: number, room: number): [request: Request, piece: numbe
 function control(epoll: number, operation: number, fd: number, events: number): void {
   const request = new Request(48, 72).u64(0, BigInt(epoll)).u64(8, BigInt(operation)).u64(16, BigInt(fd));
   const result = request.u32(request.room(24, 16), events).system(Call.epoll_ctl);
-  if (result < 0) throw failure("epoll_ctl", result);
+  if (result < 0) throw refusal(result, "epoll_ctl", ACTION);
 }
 
 function call(name: "eventfd2" | "epoll_create1", args: readonly number[]): number {
   const request = new Request(48);
   args.forEach((value, i) => request.u64(i * 8, BigInt(value)));
   const result = request.system(Call[name]);
-  if (result < 0) throw failure(name, result);
+  if (result < 0) throw refusal(result, name, ACTION);
   return result;
-}
-
-function failure(command: string, result: number): BpfError {
-  return new BpfError(-result, { action: "Cannot read ring buffer", command, ...explain(command, -result) });
 }

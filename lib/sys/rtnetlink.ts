@@ -1,6 +1,5 @@
 /** The one question that bpf(2) does not answer: which XDP programs an interface runs. */
-import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { ifinfomsg, nlattr, nlmsgerr, nlmsghdr } from "../uapi/layout.ts";
 import { close, openSocket, read, write } from "./system.ts";
@@ -38,7 +37,7 @@ export function xdpQuery(ifindex: number, netns?: number): QueriedXdp[] {
     const bytes = read(socket);
     const answer = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (answer.getUint16(nlmsghdr.nlmsg_type, true) === NLMSG_ERROR) {
-      throw refusal(-answer.getInt32(BODY + nlmsgerr.error, true), ifindex);
+      throw refusal(answer.getInt32(BODY + nlmsgerr.error, true), "RTM_GETLINK", `Cannot query interface ${ifindex}`);
     }
     const xdp = attributes(answer, HEADERS, answer.getUint32(nlmsghdr.nlmsg_len, true)).get(IFLA_XDP);
     const inside = xdp === undefined ? undefined : attributes(xdp, 0, xdp.byteLength);
@@ -49,14 +48,6 @@ export function xdpQuery(ifindex: number, netns?: number): QueriedXdp[] {
   } finally {
     close(socket);
   }
-}
-
-function refusal(errno: number, ifindex: number): BpfError {
-  return new BpfError(errno, {
-    action: `Cannot query interface ${ifindex}`,
-    command: "RTM_GETLINK",
-    ...explain("RTM_GETLINK", errno),
-  });
 }
 
 /** The attributes from `at` to `end`, by type: length and type, then the value, each padded to four bytes. */

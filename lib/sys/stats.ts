@@ -1,6 +1,5 @@
 /** The command that makes the kernel count what programs do. */
-import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
 import { enable_stats } from "../uapi/layout.ts";
 import { checkU32 } from "./check.ts";
@@ -33,9 +32,5 @@ export function enableStats(type = 0): number {
     Command.ENABLE_STATS,
   );
   if (result >= 0) return result;
-  throw new BpfError(-result, {
-    action: "Cannot count the runs of programs",
-    command: "ENABLE_STATS",
-    ...explain("ENABLE_STATS", -result),
-  });
+  throw refusal(result, "ENABLE_STATS", "Cannot count the runs of programs");
 }

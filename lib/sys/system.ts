@@ -2,7 +2,7 @@
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { native } from "../ffi/library.ts";
-import { explain } from "../hint.ts";
+import { explain, refusal } from "../hint.ts";
 import { checkFd, checkInteger, checkString, checkU32, kindOf } from "./check.ts";
 import { duplicate, PATH_SIZE, Request } from "./request.ts";
 import { EAGAIN, EINTR, EINVAL } from "../uapi/errno.ts";
@@ -44,9 +44,7 @@ function system(call: number, args: readonly (number | bigint)[], prepare?: (req
 export function open(path: string, flags = 0): number {
   checkString(path, "path");
   const fd = system(Call.openat, [AT_FDCWD, 0, checkU32(flags, "flags") | O_CLOEXEC, 0], (r) => r.string(8, path));
-  if (fd < 0) {
-    throw new BpfError(-fd, { action: `Cannot open "${path}"`, command: "openat", ...explain("openat", -fd) });
-  }
+  if (fd < 0) throw refusal(fd, "openat", `Cannot open "${path}"`);
   return fd;
 }
 
@@ -95,7 +93,7 @@ function reading(): Request {
 }
 
 function piece(request: Request, count: number): Uint8Array<ArrayBuffer> {
-  if (count < 0) throw new BpfError(-count, { action: "Cannot read", command: "read", ...explain("read", -count) });
+  if (count < 0) throw refusal(count, "read", "Cannot read");
   return request.bytes(48, count).slice();
 }
 
@@ -104,9 +102,7 @@ export function readAt(fd: number, path: string, offset: number, length: number)
   const request = new Request(48, 56 + length).u64(0, BigInt(fd)).u64(16, BigInt(length)).u64(24, BigInt(offset));
   const at = request.room(8, length);
   const count = request.system(Call.pread64);
-  if (count < 0) {
-    throw new BpfError(-count, { action: `Cannot read "${path}"`, command: "pread64", ...explain("pread64", -count) });
-  }
+  if (count < 0) throw refusal(count, "pread64", `Cannot read "${path}"`);
   return request.bytes(at, count);
 }
 
@@ -115,9 +111,7 @@ export function write(fd: number, bytes: Uint8Array): void {
   const request = new Request(48, 48 + bytes.length).u64(0, BigInt(fd)).u64(16, BigInt(bytes.length));
   request.data(8, bytes);
   const result = request.system(Call.write);
-  if (result < 0) {
-    throw new BpfError(-result, { action: "Cannot write", command: "write", ...explain("write", -result) });
-  }
+  if (result < 0) throw refusal(result, "write", "Cannot write");
 }
 
 const STAT_SIZE = 144, NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000;
@@ -132,9 +126,7 @@ export function stat(fd: number): { device: bigint; inode: bigint } {
   const request = new Request(48, 48 + STAT_SIZE).u64(0, BigInt(fd));
   const at = request.room(8, STAT_SIZE);
   const result = request.system(Call.fstat);
-  if (result < 0) {
-    throw new BpfError(-result, { action: `Cannot look at fd ${fd}`, command: "fstat", ...explain("fstat", -result) });
-  }
+  if (result < 0) throw refusal(result, "fstat", `Cannot look at fd ${fd}`);
   return { device: request.getU64(at), inode: request.getU64(at + 8) };
 }
 
@@ -151,7 +143,7 @@ export function statPath(path: string): { device: bigint; inode: bigint } {
 /** Refuses an fd that is no network namespace; calls that go there could not say what was wrong. */
 export function checkNetns(fd: number, name: string): void {
   if (system(Call.ioctl, [fd, NS_GET_NSTYPE]) === CLONE_NEWNET) return;
-  throw new BpfError(EINVAL, { action: `Cannot enter ${name}`, command: "setns", ...explain("setns", EINVAL) });
+  throw refusal(-EINVAL, "setns", `Cannot enter ${name}`);
 }
 
 /** The whole of a small file as text, as those of /proc and /sys are. */
@@ -174,9 +166,7 @@ export function readText(fd: number): string {
 /** A second fd for the same object. */
 export function duplicateFd(fd: number): number {
   const copy = duplicate(fd);
-  if (copy < 0) {
-    throw new BpfError(-copy, { action: `Cannot duplicate fd ${fd}`, command: "fcntl", ...explain("fcntl", -copy) });
-  }
+  if (copy < 0) throw refusal(copy, "fcntl", `Cannot duplicate fd ${fd}`);
   return copy;
 }
 
@@ -186,13 +176,7 @@ const REMOVED = removal.room(8, PATH_SIZE);
 /** Removes a file, such as a pin. */
 export function unlink(path: string): void {
   const result = removal.text(REMOVED, PATH_SIZE, path).system(Call.unlinkat);
-  if (result < 0) {
-    throw new BpfError(-result, {
-      action: `Cannot remove "${path}"`,
-      command: "unlinkat",
-      ...explain("unlinkat", -result),
-    });
-  }
+  if (result < 0) throw refusal(result, "unlinkat", `Cannot remove "${path}"`);
 }
 
 /** Gives a file another path, in place of what is there: whoever opens that path finds the one or the other. */
@@ -201,13 +185,7 @@ export function rename(from: string, to: string): void {
     r.string(8, from);
     r.string(24, to);
   });
-  if (result < 0) {
-    throw new BpfError(-result, {
-      action: `Cannot rename "${from}" to "${to}"`,
-      command: "renameat2",
-      ...explain("renameat2", -result),
-    });
-  }
+  if (result < 0) throw refusal(result, "renameat2", `Cannot rename "${from}" to "${to}"`);
 }
 
 const LOCK_EX = 2n;
@@ -217,9 +195,7 @@ export function lock(fd: number): void {
   const request = new Request(48).u64(0, BigInt(fd)).u64(8, LOCK_EX);
   let result;
   do result = request.system(Call.flock); while (result === -EINTR);
-  if (result < 0) {
-    throw new BpfError(-result, { action: `Cannot lock fd ${fd}`, command: "flock", ...explain("flock", -result) });
-  }
+  if (result < 0) throw refusal(result, "flock", `Cannot lock fd ${fd}`);
 }
 
 const KCMP_FILE = 0;
@@ -242,13 +218,7 @@ export function readDirectory(path: string): { name: string; isDirectory: boolea
     const room = request.room(8, PIECE);
     const entries = [];
     for (let size; (size = request.system(Call.getdents64)) !== 0;) {
-      if (size < 0) {
-        throw new BpfError(-size, {
-          action: `Cannot read directory "${path}"`,
-          command: "getdents64",
-          ...explain("getdents64", -size),
-        });
-      }
+      if (size < 0) throw refusal(size, "getdents64", `Cannot read directory "${path}"`);
       // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
       const view = new DataView(request.bytes(room, size).slice().buffer);
       for (let at = 0; at < size;) {
@@ -327,7 +297,7 @@ export function openSocket(family: number, type: number, netns?: number): number
   const socket = system(Call.socket, [family, type | O_CLOEXEC, 0], (r) => netns === undefined || r.netns(netns));
   if (socket >= 0) return socket;
   const command = netns === undefined ? "socket" : "setns";
-  throw new BpfError(-socket, { action: "Cannot open a socket", command, ...explain(command, -socket) });
+  throw refusal(socket, command, "Cannot open a socket");
 }
 
 /** An ioctl on a fresh socket. */
@@ -385,7 +355,5 @@ export function closeIfOpen(fd: number): void {
 }
 
 function settleClose(fd: number, result: number): void {
-  if (result < 0) {
-    throw new BpfError(-result, { action: `Cannot close fd ${fd}`, command: "close", ...explain("close", -result) });
-  }
+  if (result < 0) throw refusal(result, "close", `Cannot close fd ${fd}`);
 }

@@ -1,6 +1,5 @@
 /** The command that makes BPF tokens. */
-import { BpfError } from "../error.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { Command } from "../uapi/constants.ts";
 import { token_create } from "../uapi/layout.ts";
 import { checkFd } from "./check.ts";
@@ -38,9 +37,5 @@ export function tokenCreate(bpffsFd: number): number {
   const result = new Request(token_create.sizeof).u32(token_create.bpffs_fd, checkFd(bpffsFd, "bpffsFd"))
     .bpf(Command.TOKEN_CREATE);
   if (result >= 0) return result;
-  throw new BpfError(-result, {
-    action: `Cannot create token (bpf file system fd ${bpffsFd})`,
-    command: "TOKEN_CREATE",
-    ...explain("TOKEN_CREATE", -result),
-  });
+  throw refusal(result, "TOKEN_CREATE", `Cannot create token (bpf file system fd ${bpffsFd})`);
 }

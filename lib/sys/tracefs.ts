@@ -1,7 +1,7 @@
 /** Files of tracefs, where the kernel lists what can be traced; also where nobody has mounted it. */
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
-import { explain } from "../hint.ts";
+import { refusal } from "../hint.ts";
 import { Request } from "./request.ts";
 import { close, open, readText } from "./system.ts";
 import { ENOENT } from "../uapi/errno.ts";
@@ -19,7 +19,7 @@ export function readTracefs(file: string): string | undefined {
     const fd = request.system(Call.openat);
     if (fd >= 0) return readText(fd);
     if (fd === -ENOENT) return undefined;
-    throw failure(`Cannot open "${file}" of tracefs`, "openat", fd);
+    throw refusal(fd, "openat", `Cannot open "${file}" of tracefs`);
   } finally {
     close(root);
   }
@@ -38,18 +38,14 @@ function openRoot(): number {
   const request = new Request(48, 64).u64(8, BigInt(FSOPEN_CLOEXEC));
   request.string(0, "tracefs");
   const context = request.system(Call.fsopen);
-  if (context < 0) throw failure("Cannot open tracefs", "fsopen", context);
+  if (context < 0) throw refusal(context, "fsopen", "Cannot open tracefs");
   try {
     const created = new Request(48).u64(0, BigInt(context)).u64(8, BigInt(FSCONFIG_CMD_CREATE)).system(Call.fsconfig);
-    if (created < 0) throw failure("Cannot open tracefs", "fsconfig", created);
+    if (created < 0) throw refusal(created, "fsconfig", "Cannot open tracefs");
     const root = new Request(48).u64(0, BigInt(context)).u64(8, BigInt(FSMOUNT_CLOEXEC)).system(Call.fsmount);
-    if (root < 0) throw failure("Cannot mount tracefs", "fsmount", root);
+    if (root < 0) throw refusal(root, "fsmount", "Cannot mount tracefs");
     return root;
   } finally {
     close(context);
   }
-}
-
-function failure(action: string, command: string, result: number): BpfError {
-  return new BpfError(-result, { action, command, ...explain(command, -result) });
 }
