@@ -112,7 +112,7 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  *   the other mode; netns: a flow dissector attached without a link; struct_ops: the name is taken
  * - `ENODEV`: tcx, netkit: no such interface
  * - `ENOENT`: the cgroup was removed; the anchor is not in the hook; iter: no such cgroup; kprobe_multi: an address that
- *   is no function's; uprobe_multi: no such file
+ *   is no function's (EINVAL before Linux 6.14); uprobe_multi: no such file
  * - `ESTALE`: the hook has another revision than expected
  * - `E2BIG`: a cgroup's hook has 64 programs, or a network namespace 64 of sk_lookup; a second flow dissector;
  *   uprobe_multi: more than 2 ** 20 offsets; tracing_multi: as many functions

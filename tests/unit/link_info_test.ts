@@ -20,7 +20,7 @@ const CASES: [name: string, type: number, words: readonly number[], expected: Bp
   ["xdp", 6, [3], { ...head, type: "xdp", ifindex: 3 }],
   ["perf_event, 6.1", 7, [], { ...head, type: "perf_event", perfType: "unspec" }],
   ["an event, 6.6", 7, [6, 0, 9, 0, 1], { ...head, type: "perf_event", perfType: "event", config: 9n, eventType: 1 }],
-  ["netfilter", 10, [2, 3, -5], { ...head, type: "netfilter", pf: 2, hooknum: 3, priority: -5, flags: 0 }],
+  ["netfilter", 10, [2, 3, -5, 1], { ...head, type: "netfilter", pf: 2, hooknum: 3, priority: -5, flags: 1 }],
   ["an attach type to come", 11, [3, 1000], { ...head, type: "tcx", ifindex: 3, attachType: "attach_type_1000" }],
   ["a type to come", 99, [1, 2, 3], { ...head, type: "unknown", typeNumber: 99 }],
 ];

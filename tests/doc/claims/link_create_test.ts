@@ -453,7 +453,7 @@ refusal(
 );
 refusal(
   "linkCreate: ENOENT, kprobe_multi: an address that is no function's",
-  { needs: ["fprobe"], since: "5.18" },
+  { needs: ["fprobe"], since: "6.14" },
   (own) => kprobes(own, { addrs: [1n] }),
 );
 refusal("linkCreate: ENOENT, uprobe_multi: no such file", { since: "6.6" }, (own) => uprobes(own, { path: "/none" }));
