@@ -17,8 +17,9 @@ export const AMD64: Architecture = {
   name: "amd64",
   qemu: "qemu-system-x86_64",
   package: "qemu-system-x86",
-  // all processors in one thread: with a thread each, the kernel's patching of its own code crashes now and then
-  machine: ["-accel", "tcg,thread=single", "-cpu", "max"],
+  // All processors in one thread: with a thread each, the kernel's patching of its own code crashes now and then.
+  // Five levels of page tables, and the keys of pages that V8 sets whenever it writes code, are slow to emulate.
+  machine: ["-accel", "tcg,thread=single", "-cpu", "max,la57=off,pku=off"],
   port: ["-serial", "stdio"],
   // on a busy host the kernel would find that its timer does not work
   console: "console=ttyS0 no_timer_check",
@@ -29,8 +30,9 @@ export const ARM64: Architecture = {
   name: "arm64",
   qemu: "qemu-system-aarch64",
   package: "qemu-system-arm",
-  // of all processors that it knows, not the newest: emulated pointer authentication is slow
-  machine: ["-M", "virt", "-accel", "tcg,thread=multi", "-cpu", "cortex-a72"],
+  // New enough that the kernel need not switch page tables for each access to a process's memory, and too old for
+  // pointer authentication, which is slow to emulate.
+  machine: ["-M", "virt", "-accel", "tcg,thread=multi", "-cpu", "cortex-a76"],
   port: ["-chardev", "stdio,id=output", "-device", "pci-serial,chardev=output"],
   console: "console=ttyAMA0",
   portName: "ttyS0",
