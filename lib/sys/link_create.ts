@@ -107,7 +107,8 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  * - `EPERM`: CAP_NET_ADMIN is missing for a cgroup_skb program, CAP_SYS_ADMIN for `netns`; or a program attached
  *   without ALLOW_MULTI holds the hook of the cgroup or of one above it
  * - `EBUSY`: xdp: another link or program is there; netfilter: the priority is taken; sockmap: another link is there,
- *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm, tracing_multi: the program is attached already
+ *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm, tracing_multi: the program is attached already;
+ *   freplace: another program replaces the function, or one is attached to it
  * - `EEXIST`: tcx, netkit: the program is in the hook already; perf_event: the event has a program; xdp: a program in
  *   the other mode; netns: a flow dissector attached without a link; struct_ops: the name is taken
  * - `ENODEV`: tcx, netkit: no such interface
@@ -115,7 +116,8 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  *   is no function's (EINVAL before Linux 6.14); uprobe_multi: no such file
  * - `ESTALE`: the hook has another revision than expected
  * - `E2BIG`: a cgroup's hook has 64 programs, or a network namespace 64 of sk_lookup; a second flow dissector;
- *   uprobe_multi: more than 2 ** 20 offsets; tracing_multi: as many functions
+ *   fentry, fexit, fmod_ret, lsm: the function has 38 programs; uprobe_multi: more than 2 ** 20 offsets; tracing_multi:
+ *   as many functions
  * - `ERANGE`: a tcx hook has 63 programs, or before and after at once; a netfilter priority that cannot be used
  * - `EPROTO`: netfilter: no such hook
  * - `EAFNOSUPPORT`: netfilter: another protocol family

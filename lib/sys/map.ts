@@ -74,6 +74,8 @@ const BPF_OBJ_NAME_LEN = 16;
  * - `E2BIG`: keys, values or the whole are too large
  * - `ENOMEM`: no memory
  * - `EBADF`: an fd among the options is not open
+ * - `ENOTSUPP` (524): maps of maps: an inner map of a type that cannot be one, such as prog_array; struct_ops: no such
+ *   struct
  * - `EMFILE`: the process has too many open files
  *
  * @example

@@ -7,7 +7,8 @@
  * only the kernel's own terms can say.
  *
  * The doc comments say what the kernels 5.10 to 7.3 do, which differs from libbpf's documentation in places; a test
- * provokes every sentence. What needs no capability needs CAP_BPF before Linux 5.19 all the same, if
+ * provokes every sentence. Lists of errnos leave out what any call may answer when the machine is out of memory (ENOMEM)
+ * or of open files (ENFILE). What needs no capability needs CAP_BPF before Linux 5.19 all the same, if
  * `kernel.unprivileged_bpf_disabled` is set.
  *
  * ```ts

@@ -20,7 +20,10 @@ import { Request } from "./request.ts";
  * @throws {TypeError} If a value has the wrong type.
  * @throws {RangeError} If a number is out of range.
  * @throws {BpfError}
- * - `ENOENT`: the kernel has no such tracepoint
+ * - `ENOENT`: the kernel has no such tracepoint; before Linux 5.13 also: the program was attached to its function before
+ * - `EBUSY`: the program is attached to its function already
+ * - `EEXIST`: before Linux 6.10: the raw_tracepoint program is attached to the tracepoint already
+ * - `E2BIG`: the function has 38 programs
  * - `EINVAL`: the program is of another type; or a name with a tracing program; or a cookie before Linux 6.10
  * - `EFAULT`: a raw_tracepoint program without a name
  * - `EBADF`: `progFd` is not open

@@ -12,8 +12,10 @@ import {
   progGetInfoByFd,
   progLoad,
   progQuery,
+  rawTracepointOpen,
 } from "../../../lib/sys/mod.ts";
 import { btfFind } from "../../../lib/sys/btf.ts";
+import type { Program } from "../../../mod.ts";
 import { readTracefs } from "../../../lib/sys/tracefs.ts";
 import { assemble, exit, load as read, set } from "../../fixture/assembler.ts";
 import { PinDirectory } from "../../fixture/bpffs.ts";
@@ -32,7 +34,7 @@ import {
   unprivileged,
   withOnly,
 } from "../../fixture/claims.ts";
-import { extension, JUDGE_ID, replaceable, sendGuard, tracer } from "../../fixture/functions.ts";
+import { extension, JUDGE, JUDGE_ID, replaceable, sendGuard, tracer } from "../../fixture/functions.ts";
 import type { Requirements } from "../../fixture/kernel.ts";
 import { NetkitPair } from "../../fixture/netkit.ts";
 import { OtherNetns, VethPair } from "../../fixture/netns.ts";
@@ -58,6 +60,9 @@ const tracers = (own: Own, functions: string[]) => {
   const ids = functions.map((name) => idOf.get(name)!);
   return linkCreate(tracer, 0, "trace_fentry_multi", { tracingMulti: { ids } });
 };
+const trace = (own: Own) => linkCreate(own.use(tracer("trace_fentry", "security_inode_link")).fd, 0, "trace_fentry");
+const replace = (own: Own, target: Program) =>
+  linkCreate(own.use(extension(0, target)).fd, target.fd, "cgroup_inet_ingress", { targetBtfId: JUDGE_ID });
 const netfilter = (own: Own, place: { pf?: number; hooknum?: number; priority?: number }) =>
   linkCreate(load.netfilter(own), 0, "netfilter", { netfilter: { pf: 2, hooknum: 1, priority: 7, ...place } });
 
@@ -97,19 +102,14 @@ const SINCE: readonly (readonly [kernel: string, type: string, Requirements, Mak
   ],
   ["5.9", "netns (sk_lookup)", { needs: ["netns"] }, link.lookup],
   ["5.9", "xdp", { needs: ["netns"] }, link.xdp],
-  ["5.10", "tracing (freplace)", { needs: ["trampolines"] }, (own) => {
-    const target = own.use(replaceable());
-    return own.fd(
-      linkCreate(own.use(extension(0, target)).fd, target.fd, "cgroup_inet_ingress", { targetBtfId: JUDGE_ID }),
-    );
-  }],
+  ["5.10", "tracing (freplace)", { needs: ["trampolines"] }, (own) => own.fd(replace(own, own.use(replaceable())))],
   ["5.15", "perf_event", {}, link.event],
   ["5.18", "kprobe_multi", { needs: ["fprobe"] }, (own) => own.fd(kprobes(own, { syms: ["vfs_read"] }))],
   [
     "5.19",
     "tracing (fentry)",
     { needs: ["trampolines"] },
-    (own) => own.fd(linkCreate(own.use(tracer("trace_fentry", "security_inode_link")).fd, 0, "trace_fentry")),
+    (own) => own.fd(trace(own)),
   ],
   ["5.19", "raw_tracepoint (tp_btf)", {}, (own) => own.fd(linkCreate(load.typed(own), 0, "trace_raw_tp"))],
   [
@@ -374,6 +374,16 @@ refusal(
     return linkCreate(program, 0, "trace_fentry");
   },
 );
+refusal("linkCreate: EBUSY, freplace: another program replaces the function", { needs: ["trampolines"] }, (own) => {
+  const target = own.use(replaceable());
+  own.fd(replace(own, target));
+  return replace(own, target);
+});
+refusal("linkCreate: EBUSY, freplace: a program is attached to the function", { needs: ["trampolines"] }, (own) => {
+  const target = own.use(replaceable());
+  own.fd(rawTracepointOpen(undefined, own.use(tracer("trace_fentry", { program: target, symbol: JUDGE })).fd));
+  return replace(own, target);
+});
 refusal(
   "linkCreate: EBUSY, tracing_multi: the program is attached already",
   { needs: ["trampolines"], since: "7.2" },
@@ -485,6 +495,10 @@ refusal("linkCreate: E2BIG, netns: 64 sk_lookup programs", { needs: ["netns"] },
   const program = load.lookup(own);
   for (let i = 0; i < 64; i++) link.lookup(own, program);
   return linkCreate(program, netns(own), "sk_lookup");
+});
+refusal("linkCreate: E2BIG, fentry: the function has 38 programs", { needs: ["trampolines"], since: "5.19" }, (own) => {
+  for (let i = 0; i < 38; i++) own.fd(trace(own));
+  return trace(own);
 });
 refusal(
   "linkCreate: E2BIG, tracing_multi: more than 2 ** 20 functions",

@@ -177,6 +177,16 @@ refusal(
   { since: "6.9" },
   () => mapCreate("hash", 4, 8, 4, { tokenFd: NO_FD }),
 );
+refusal(
+  "mapCreate: ENOTSUPP, maps of maps: an inner map of a type that cannot be one",
+  {},
+  (own) => mapCreate("array_of_maps", 4, 4, 2, { innerMapFd: own.fd(mapCreate("prog_array", 4, 4, 1)) }),
+);
+refusal(
+  "mapCreate: ENOTSUPP, struct_ops: no such struct",
+  { needs: ["vm"] },
+  () => mapCreate("struct_ops", 4, 256, 1, { btfVmlinuxValueTypeId: 1 }),
+);
 claim("mapCreate: EMFILE, the process has too many open files", {}, async () => {
   assertEquals(await exhausted('mapCreate("hash", 4, 8, 4)'), "EMFILE");
 });

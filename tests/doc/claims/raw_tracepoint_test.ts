@@ -12,11 +12,21 @@ import {
 } from "../../../lib/sys/mod.ts";
 import { assemble, exit, set } from "../../fixture/assembler.ts";
 import { PinDirectory } from "../../fixture/bpffs.ts";
-import { claim, exhausted, isCloseOnExec, misuse, NO_FD, refusal, unprivileged } from "../../fixture/claims.ts";
+import {
+  claim,
+  exhausted,
+  isCloseOnExec,
+  misuse,
+  NO_FD,
+  type Own,
+  refusal,
+  unprivileged,
+} from "../../fixture/claims.ts";
 import { linkGuard, tracer } from "../../fixture/functions.ts";
 import { load } from "../../fixture/sys_objects.ts";
 
 const NAME = "oom_score_adj_update";
+const fentry = (own: Own) => own.use(tracer("trace_fentry", "security_inode_link")).fd;
 
 claim("rawTracepointOpen: attaches a program to a raw tracepoint, its result is a link, close-on-exec", {}, (own) => {
   const program = load.tracepoint(own), it = own.fd(rawTracepointOpen(NAME, program));
@@ -79,6 +89,37 @@ refusal(
   {},
   (own) => rawTracepointOpen("none", load.tracepoint(own)),
 );
+refusal(
+  "rawTracepointOpen: ENOENT, before Linux 5.13: the program was attached to its function before",
+  { needs: ["trampolines"], before: "5.13" },
+  (own) => {
+    const program = fentry(own);
+    close(rawTracepointOpen(undefined, program));
+    return rawTracepointOpen(undefined, program);
+  },
+);
+refusal(
+  "rawTracepointOpen: EBUSY, the program is attached to its function already",
+  { needs: ["trampolines"], since: "5.13" },
+  (own) => {
+    const program = fentry(own);
+    own.fd(rawTracepointOpen(undefined, program));
+    return rawTracepointOpen(undefined, program);
+  },
+);
+refusal(
+  "rawTracepointOpen: EEXIST, before Linux 6.10: the raw_tracepoint program is attached to the tracepoint already",
+  { before: "6.10" },
+  (own) => {
+    const program = load.tracepoint(own);
+    own.fd(rawTracepointOpen(NAME, program));
+    return rawTracepointOpen(NAME, program);
+  },
+);
+refusal("rawTracepointOpen: E2BIG, the function has 38 programs", { needs: ["trampolines"] }, (own) => {
+  for (let i = 0; i < 38; i++) own.fd(rawTracepointOpen(undefined, fentry(own)));
+  return rawTracepointOpen(undefined, fentry(own));
+});
 refusal(
   "rawTracepointOpen: EINVAL, the program is of another type",
   {},
