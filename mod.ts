@@ -17,9 +17,10 @@
  *
  * @module
  */
+export type { EnsuredLink } from "./lib/ensure_pinned.ts";
 export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "./lib/error.ts";
 export { libraryBytes, setLibraryPath } from "./lib/ffi/library.ts";
-export type { AttachEntry, EnsuredLink, LinkGroup } from "./lib/group.ts";
+export type { AttachEntry, LinkGroup } from "./lib/group.ts";
 export { type HandleKind, type OpenHandle, openHandles } from "./lib/handles.ts";
 export { Hook, type HookEntry, type HookTarget } from "./lib/hook.ts";
 export type { LinkHolder, LinkHolders } from "./lib/holders.ts";

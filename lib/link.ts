@@ -1,15 +1,9 @@
 /** The class that this package is about. */
 import { attachLater, type AttachmentPlan, attachNow, fdOf, planAttachment } from "./attach.ts";
 import { placeOf } from "./describe.ts";
+import { type EnsuredLink, ensurePinned } from "./ensure_pinned.ts";
 import { BpfError, rename } from "./error.ts";
-import {
-  attachAll,
-  attachAllAsync,
-  type AttachEntry,
-  type EnsuredLink,
-  ensurePinned,
-  type LinkGroup,
-} from "./group.ts";
+import { attachAll, attachAllAsync, type AttachEntry, type LinkGroup } from "./group.ts";
 import { closeForgotten, remembered, reportForgotten, track, untrack } from "./handles.ts";
 import { findHolders, type LinkHolders } from "./holders.ts";
 import { showAs } from "./inspect.ts";
