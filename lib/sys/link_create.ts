@@ -107,8 +107,8 @@ const createPlain = new Request(link_create.target_btf_id); // without options: 
  * - `EPERM`: CAP_NET_ADMIN is missing for a cgroup_skb program, CAP_SYS_ADMIN for `netns`; or a program attached
  *   without ALLOW_MULTI holds the hook of the cgroup or of one above it
  * - `EBUSY`: xdp: another link or program is there; netfilter: the priority is taken; sockmap: another link is there,
- *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm, tracing_multi: the program is attached already;
- *   freplace: another program replaces the function, or one is attached to it
+ *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm, tracing_multi: the program is attached already; a
+ *   function of a program: another program replaces it; freplace: one is attached to it
  * - `EEXIST`: tcx, netkit: the program is in the hook already; perf_event: the event has a program; xdp: a program in
  *   the other mode; netns: a flow dissector attached without a link; struct_ops: the name is taken
  * - `ENODEV`: tcx, netkit: no such interface

@@ -23,7 +23,7 @@ import { Request } from "./request.ts";
  * - `ENOENT`: the kernel has no such tracepoint; before Linux 5.13 also: the program was attached to its function before
  * - `EBUSY`: the program is attached to its function already
  * - `EEXIST`: before Linux 6.10: the raw_tracepoint program is attached to the tracepoint already
- * - `E2BIG`: the function has 38 programs
+ * - `E2BIG`: the function has 38 programs; 40 before Linux 5.12
  * - `EINVAL`: the program is of another type; or a name with a tracing program; or a cookie before Linux 6.10
  * - `EFAULT`: a raw_tracepoint program without a name
  * - `EBADF`: `progFd` is not open

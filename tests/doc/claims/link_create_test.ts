@@ -374,14 +374,24 @@ refusal(
     return linkCreate(program, 0, "trace_fentry");
   },
 );
+const traceJudge = (own: Own, program: Program) => own.use(tracer("trace_fentry", { program, symbol: JUDGE })).fd;
 refusal("linkCreate: EBUSY, freplace: another program replaces the function", { needs: ["trampolines"] }, (own) => {
   const target = own.use(replaceable());
   own.fd(replace(own, target));
   return replace(own, target);
 });
+refusal(
+  "linkCreate: EBUSY, fentry: another program replaces the function",
+  { needs: ["trampolines"], since: "5.19" },
+  (own) => {
+    const target = own.use(replaceable()), tracing = traceJudge(own, target);
+    own.fd(replace(own, target));
+    return linkCreate(tracing, 0, "trace_fentry");
+  },
+);
 refusal("linkCreate: EBUSY, freplace: a program is attached to the function", { needs: ["trampolines"] }, (own) => {
   const target = own.use(replaceable());
-  own.fd(rawTracepointOpen(undefined, own.use(tracer("trace_fentry", { program: target, symbol: JUDGE })).fd));
+  own.fd(rawTracepointOpen(undefined, traceJudge(own, target)));
   return replace(own, target);
 });
 refusal(

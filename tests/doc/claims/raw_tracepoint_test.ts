@@ -116,10 +116,20 @@ refusal(
     return rawTracepointOpen(NAME, program);
   },
 );
-refusal("rawTracepointOpen: E2BIG, the function has 38 programs", { needs: ["trampolines"] }, (own) => {
-  for (let i = 0; i < 38; i++) own.fd(rawTracepointOpen(undefined, fentry(own)));
-  return rawTracepointOpen(undefined, fentry(own));
-});
+for (
+  const [most, what, range] of [[38, "", { since: "5.12" }], [40, "; 40 before Linux 5.12", {
+    before: "5.12",
+  }]] as const
+) {
+  refusal(
+    `rawTracepointOpen: E2BIG, the function has 38 programs${what}`,
+    { needs: ["trampolines"], ...range },
+    (own) => {
+      for (let i = 0; i < most; i++) own.fd(rawTracepointOpen(undefined, fentry(own)));
+      return rawTracepointOpen(undefined, fentry(own));
+    },
+  );
+}
 refusal(
   "rawTracepointOpen: EINVAL, the program is of another type",
   {},
