@@ -60,7 +60,7 @@ const tracers = (own: Own, functions: string[]) => {
   const ids = functions.map((name) => idOf.get(name)!);
   return linkCreate(tracer, 0, "trace_fentry_multi", { tracingMulti: { ids } });
 };
-const trace = (own: Own) => linkCreate(own.use(tracer("trace_fentry", "security_inode_link")).fd, 0, "trace_fentry");
+const trace = (own: Own) => linkCreate(load.fentry(own), 0, "trace_fentry");
 const replace = (own: Own, target: Program) =>
   linkCreate(own.use(extension(0, target)).fd, target.fd, "cgroup_inet_ingress", { targetBtfId: JUDGE_ID });
 const netfilter = (own: Own, place: { pf?: number; hooknum?: number; priority?: number }) =>
@@ -369,7 +369,7 @@ refusal(
   "linkCreate: EBUSY, fentry: the program is attached already",
   { needs: ["trampolines"], since: "5.19" },
   (own) => {
-    const program = own.use(tracer("trace_fentry", "security_inode_link")).fd;
+    const program = load.fentry(own);
     own.fd(linkCreate(program, 0, "trace_fentry"));
     return linkCreate(program, 0, "trace_fentry");
   },

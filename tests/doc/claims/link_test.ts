@@ -36,7 +36,6 @@ import {
   unprivilegedRefusal,
   withOnly,
 } from "../../fixture/claims.ts";
-import { tracer } from "../../fixture/functions.ts";
 import type { Requirements } from "../../fixture/kernel.ts";
 import { NetkitPair } from "../../fixture/netkit.ts";
 import { OtherNetns, VethPair } from "../../fixture/netns.ts";
@@ -189,7 +188,7 @@ refusal("linkDetach: EOPNOTSUPP, kprobe_multi", { needs: ["fprobe"], since: "5.1
 refusal(
   "linkDetach: EOPNOTSUPP, tracing",
   { needs: ["trampolines"], since: "5.19" },
-  (own) => linkDetach(own.fd(linkCreate(own.use(tracer("trace_fentry", "security_inode_link")).fd, 0, "trace_fentry"))),
+  (own) => linkDetach(own.fd(linkCreate(load.fentry(own), 0, "trace_fentry"))),
 );
 
 // ---- linkDetachAsync
@@ -401,8 +400,7 @@ refusal("linkUpdate: EINVAL, the type has no update: kprobe_multi", { needs: ["f
   return linkUpdate(it, probe());
 });
 refusal("linkUpdate: EINVAL, the type has no update: tracing", { needs: ["trampolines"], since: "5.19" }, (own) => {
-  const [a, b] = [1, 2].map(() => own.use(tracer("trace_fentry", "security_inode_link")).fd);
-  return linkUpdate(own.fd(linkCreate(a!, 0, "trace_fentry")), b!);
+  return linkUpdate(own.fd(linkCreate(load.fentry(own), 0, "trace_fentry")), load.fentry(own));
 });
 refusal(
   "linkUpdate: EINVAL, `newProgFd` is no program",

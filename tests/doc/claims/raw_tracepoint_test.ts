@@ -26,7 +26,6 @@ import { linkGuard, tracer } from "../../fixture/functions.ts";
 import { load } from "../../fixture/sys_objects.ts";
 
 const NAME = "oom_score_adj_update";
-const fentry = (own: Own) => own.use(tracer("trace_fentry", "security_inode_link")).fd;
 
 claim("rawTracepointOpen: attaches a program to a raw tracepoint, its result is a link, close-on-exec", {}, (own) => {
   const program = load.tracepoint(own), it = own.fd(rawTracepointOpen(NAME, program));
@@ -93,7 +92,7 @@ refusal(
   "rawTracepointOpen: ENOENT, before Linux 5.13: the program was attached to its function before",
   { needs: ["trampolines"], before: "5.13" },
   (own) => {
-    const program = fentry(own);
+    const program = load.fentry(own);
     close(rawTracepointOpen(undefined, program));
     return rawTracepointOpen(undefined, program);
   },
@@ -102,7 +101,7 @@ refusal(
   "rawTracepointOpen: EBUSY, the program is attached to its function already",
   { needs: ["trampolines"], since: "5.13" },
   (own) => {
-    const program = fentry(own);
+    const program = load.fentry(own);
     own.fd(rawTracepointOpen(undefined, program));
     return rawTracepointOpen(undefined, program);
   },
@@ -118,8 +117,8 @@ refusal(
 );
 /** One program more than the function takes. */
 const overfill = (own: Own, most: number) => {
-  for (let i = 0; i < most; i++) own.fd(rawTracepointOpen(undefined, fentry(own)));
-  return rawTracepointOpen(undefined, fentry(own));
+  for (let i = 0; i < most; i++) own.fd(rawTracepointOpen(undefined, load.fentry(own)));
+  return rawTracepointOpen(undefined, load.fentry(own));
 };
 refusal(
   "rawTracepointOpen: E2BIG, the function has 38 programs",
