@@ -9,7 +9,7 @@ interface Try {
 }
 
 /** How long a try may take, and the pause before the next one. */
-const PATIENCE_MS = 200, PAUSE_MS = 20;
+const PATIENCE_MS = 500, PAUSE_MS = 20;
 
 /** Starts the process, and reads its reports; the end of the scope ends it. */
 export class Client implements AsyncDisposable {
