@@ -376,7 +376,11 @@ const HINTS: Readonly<Record<string, Table>> = {
       "the program was attached to its function before",
       "load it again, or name the place with replace: before Linux 5.13 a program is attached to its function once",
     ],
-    E2BIG: ["limit", "the function has its 38 programs already", "detach one of them first"],
+    E2BIG: [
+      "limit",
+      "the function has all programs that it can take (38; 40 before Linux 5.12)",
+      "detach one of them first",
+    ],
     EFAULT: ["invalid", "the program is for a raw tracepoint by name", 'use the target { type: "raw_tracepoint" }'],
   },
   LINK_UPDATE: {

@@ -16,8 +16,8 @@ import type { LinkInfoBase } from "./info.ts";
  * (type `ext`). Which function, and as what, it was loaded for: see `attachTo` of `ProgramLoadOptions`.
  *
  * Since Linux 5.7; `ext` 5.10, `cookie` 5.19, `trace_fsession` 7.0. Such links can neither be updated nor detached by
- * force: they end when the last fd and pin are gone. A function takes 38 programs; a program can be attached to its
- * function once.
+ * force: they end when the last fd and pin are gone. A function takes 38 programs, 40 before Linux 5.12; a program can
+ * be attached to its function once.
  */
 export interface TracingTarget {
   /** The kind of target. */
