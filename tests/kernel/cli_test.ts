@@ -389,21 +389,27 @@ hostTest("on a terminal: within its width, bold headings, a question", {
   assertEquals(link.attached(), false);
 });
 
-/** What the command shows on a terminal, and what is typed there; `$0` in the shell's `script` stands for the command. */
+/**
+ * What the command shows on a terminal, and what is typed there; `$0` in the shell's `script` stands for the command.
+ * The shell waits at the end until all was read: what a terminal has not yet shown when its shell ends may get lost.
+ */
 async function onTerminal(shell: string, args: readonly string[], typed = ""): Promise<string> {
-  const command = shell.replace("$0", commandLine(args).join(" "));
+  const command = `${shell.replace("$0", commandLine(args).join(" "))}; echo the end; read _`;
   const child = new Deno.Command("script", {
     args: ["-qec", command, "/dev/null"],
     stdin: "piped",
     stdout: "piped",
   }).spawn();
   const writer = child.stdin.getWriter();
-  let shown = "", hasTyped = false;
+  const answers = new Map([["[y/N]", typed], ["the end\r\n", "\n"]]);
+  let shown = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
     shown += text;
-    if (typed === "" || hasTyped || !shown.includes("[y/N]")) continue;
-    hasTyped = true;
-    await writer.write(new TextEncoder().encode(typed));
+    for (const [question, answer] of answers) {
+      if (!shown.includes(question)) continue;
+      answers.delete(question);
+      await writer.write(new TextEncoder().encode(answer));
+    }
   }
   await writer.close();
   await child.status;

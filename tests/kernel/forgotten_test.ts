@@ -18,7 +18,7 @@ async function run(body: string): Promise<Outcome> {
     const target = { type: "netns", attachType: "sk_lookup" };
     const attach = () => Link.attach(program, target);
     async function collect() {
-      for (let i = 0; i < 3; i++) {
+      for (let i = 0; i < 10; i++) {
         await new Promise((resolve) => setTimeout(resolve));
         globalThis.gc();
       }
