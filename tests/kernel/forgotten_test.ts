@@ -14,20 +14,14 @@ async function run(body: string): Promise<Outcome> {
   return await runScript(
     `
     import { Link, openHandles, Program } from "${MOD}";
+    import { collectGarbage } from "${new URL("../fixture/memory.ts", import.meta.url)}";
     const program = Program.open(${program.id});
     const target = { type: "netns", attachType: "sk_lookup" };
     const attach = () => Link.attach(program, target);
-    async function collect() {
-      for (let i = 0; i < 10; i++) {
-        await new Promise((resolve) => setTimeout(resolve));
-        globalThis.gc();
-      }
-      await new Promise((resolve) => setTimeout(resolve));
-    }
     ${body}
     program.close();
   `,
-    ["--allow-ffi", "--v8-flags=--expose-gc"],
+    ["--allow-ffi"],
   );
 }
 
@@ -38,7 +32,7 @@ kernelTest("traceLeaks: a forgotten link is reported with where it was made, and
     Link.traceLeaks = true;
     function careless() { return attach().id; }
     const id = careless();
-    await collect();
+    await collectGarbage();
     using found = Link.open(id);
     const [handle] = openHandles().filter(({ origin }) => origin !== undefined);
     console.log(id, found.attached(), handle.kind, handle.origin.includes("careless"));
@@ -63,7 +57,7 @@ kernelTest("traceLeaks: what was closed, released, or is still held is not repor
     (() => { Link.attach(program, target, { signal: controller.signal }); })();
     (() => { using group = Link.attachAll([[program, target], [program, target]]); })();
     controller.abort();
-    await collect();
+    await collectGarbage();
     console.log(openHandles().filter(({ kind }) => kind === "link").length, held.closed, fd >= 3);
     held.close();
   `);
@@ -73,7 +67,7 @@ kernelTest("traceLeaks: what was closed, released, or is still held is not repor
 kernelTest("without traceLeaks nothing is said", NETNS, async () => {
   const { code, output, errors } = await run(`
     (() => { attach(); })();
-    await collect();
+    await collectGarbage();
     console.log(openHandles().filter(({ kind }) => kind === "link").map(({ origin }) => origin));
   `);
   assertEquals([code, errors, output], [0, "", "[ undefined ]\n"]);

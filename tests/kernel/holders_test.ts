@@ -105,7 +105,7 @@ holdersTest("fds that a process has duplicated or inherited", async (scene) => {
   const child = new Deno.Command(Deno.execPath(), { args: ["eval", "--no-lock", script], stdin: "null" }).spawn();
   try {
     const isAsleep = () => Deno.readTextFileSync(`/proc/${child.pid}/comm`) === "sleep\n";
-    await until(isAsleep, "the child has become another program", 20_000);
+    await until(isAsleep, "the child has become another program");
     const { holders } = link.holders();
     assertEquals(holders, [0, 77].map((fd) => ({ kind: "process", pid: child.pid, command: "sleep", fd })));
   } finally {

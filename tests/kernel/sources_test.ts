@@ -178,7 +178,7 @@ sourceTest("our own iterator is in no listing", {}, async () => {
 
 kernelTest("an idle iterator is unloaded, and loaded again when it is asked for", { since: SINCE }, async () => {
   await Array.fromAsync(Link.infos({ source: "iterator" }));
-  await until(() => loadedIterator() === undefined, () => "the iterator stays loaded", 20_000);
+  await until(() => loadedIterator() === undefined, "the iterator is unloaded");
   await Array.fromAsync(Link.infos({ source: "iterator" }));
   closeIterator();
 });
