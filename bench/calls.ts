@@ -1,9 +1,9 @@
 /** Calls against the same in C, in rounds of about a millisecond that take turns. */
+import { unlink } from "../lib/os/files.ts";
 import { close, linkGetFdById, linkGetInfoByFd, linkGetNextId, linkUpdate, objPin, open } from "../lib/sys/mod.ts";
-import { unlink } from "../lib/sys/system.ts";
 import { Link, type Program } from "../mod.ts";
-import { PinDirectory } from "../tests/fixture/bpffs.ts";
-import { cgroupEgress, taskIterator } from "../tests/fixture/programs.ts";
+import { PinDirectory } from "../tests/fixture/place/bpffs.ts";
+import { cgroupEgress, taskIterator } from "../tests/fixture/program/programs.ts";
 import { median, type Row, type Rows, type Surroundings } from "./table.ts";
 import { Twin } from "./twin.ts";
 

@@ -1,9 +1,9 @@
 /** What is left after very many links. */
 import { close, open } from "../lib/sys/mod.ts";
 import { BpfError, Link, openHandles, Program } from "../mod.ts";
-import { liveBytes } from "../tests/fixture/memory.ts";
-import { cgroupEgress } from "../tests/fixture/programs.ts";
-import { delay } from "../tests/fixture/wait.ts";
+import { cgroupEgress } from "../tests/fixture/program/programs.ts";
+import { liveBytes } from "../tests/fixture/run/memory.ts";
+import { delay } from "../tests/fixture/run/wait.ts";
 import type { Row, Rows } from "./table.ts";
 
 const CYCLES = 100_000;

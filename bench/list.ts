@@ -1,10 +1,10 @@
 /** Listing and watching many links. */
 import { Link, type Program } from "../mod.ts";
-import { PinDirectory } from "../tests/fixture/bpffs.ts";
-import { taskIterator } from "../tests/fixture/programs.ts";
-import { delay } from "../tests/fixture/wait.ts";
-import { median, type Row, type Rows, type Surroundings } from "./table.ts";
+import { PinDirectory } from "../tests/fixture/place/bpffs.ts";
+import { taskIterator } from "../tests/fixture/program/programs.ts";
+import { delay } from "../tests/fixture/run/wait.ts";
 import { time } from "./start.ts";
+import { median, type Row, type Rows, type Surroundings } from "./table.ts";
 import { Twin } from "./twin.ts";
 
 const LINKS = 10_000, ROUNDS = 31;

@@ -1,9 +1,9 @@
 /** How long the event loop stands still while links are made and ended that wait for the kernel. */
 import { type AttachTargets, Link, type Program } from "../mod.ts";
-import { inOwnNetns } from "../tests/fixture/own.ts";
-import { tcx, xdp } from "../tests/fixture/programs.ts";
-import { addPair, deleteInterface } from "../tests/fixture/rtnetlink.ts";
-import { delay } from "../tests/fixture/wait.ts";
+import { addPair, deleteInterface } from "../tests/fixture/place/rtnetlink.ts";
+import { tcx, xdp } from "../tests/fixture/program/programs.ts";
+import { inOwnNetns } from "../tests/fixture/run/own.ts";
+import { delay } from "../tests/fixture/run/wait.ts";
 import { median, type Row, type Rows } from "./table.ts";
 
 const LINKS = 8, RUNS = 9;

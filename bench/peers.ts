@@ -1,9 +1,9 @@
 /** What the same work takes with other libraries, with C as the measure: programs of `peers/`, in rounds by turns. */
 import { objPin } from "../lib/sys/mod.ts";
 import { Link } from "../mod.ts";
-import { PinDirectory } from "../tests/fixture/bpffs.ts";
-import { Cgroup } from "../tests/fixture/cgroup.ts";
-import { cgroupEgress } from "../tests/fixture/programs.ts";
+import { PinDirectory } from "../tests/fixture/place/bpffs.ts";
+import { Cgroup } from "../tests/fixture/place/cgroup.ts";
+import { cgroupEgress } from "../tests/fixture/program/programs.ts";
 import { median, type Row, type Rows } from "./table.ts";
 import { Twin } from "./twin.ts";
 

@@ -5,9 +5,9 @@
  * The rows run in a network namespace, a bpf file system and a cgroup made here, which are gone with the run, however it
  * ends. What is out of bounds is said and is no failure, for a busy machine does that too.
  */
-import { Cgroup } from "../tests/fixture/cgroup.ts";
-import { inNamespaces, netns, OWN } from "../tests/fixture/own.ts";
-import { missingCapabilities } from "../tests/fixture/privileges.ts";
+import { Cgroup } from "../tests/fixture/place/cgroup.ts";
+import { missingCapabilities } from "../tests/fixture/process/privileges.ts";
+import { inNamespaces, netns, OWN } from "../tests/fixture/run/own.ts";
 import { buildPeers } from "./peers/build.ts";
 import { compared, pinned, ROWS, urgent } from "./rows.ts";
 import { printHeading } from "./table.ts";

@@ -1,6 +1,6 @@
 /** `deno bench -A bench/`, as root: calls of `@bpf/link/sys`, on iterators' links, for they touch nothing of the machine. */
 import { close, linkCreate, linkGetFdById, linkGetInfoByFd, linkGetNextId, linkUpdate } from "../lib/sys/mod.ts";
-import { taskIterator } from "../tests/fixture/programs.ts";
+import { taskIterator } from "../tests/fixture/program/programs.ts";
 
 const [first, second] = [taskIterator("1"), taskIterator("2")];
 const link = linkCreate(first.fd, 0, "trace_iter"), { id } = linkGetInfoByFd(link);

@@ -1,7 +1,7 @@
 /** Links that come and go together. */
+import { kindOf } from "./check.ts";
 import type { AttachTargets, SourceOf, TargetType } from "./kind/mod.ts";
 import type { AnyLink, AttachOptions, Link } from "./link.ts";
-import { kindOf } from "./sys/check.ts";
 
 /** What the functions here need of the class, which imports them. */
 type LinkClass = Pick<typeof Link, "attach" | "attachAsync">;

@@ -1,23 +1,22 @@
 /** What is attached at one place, in order. */
+import { checkFlag, checkKeys, checkOneOf, kindOf } from "./check.ts";
 import { BpfError } from "./error.ts";
-import { mapFd, type Netns, openNetns, openTarget } from "./kind/attachment.ts";
 import { type CgroupTarget, isCgroupAttachType } from "./kind/cgroup.ts";
-import { type Device, interfaceTarget } from "./kind/device.ts";
 import type { NetkitTarget } from "./kind/netkit.ts";
 import type { NetnsTarget } from "./kind/netns.ts";
 import type { Position } from "./kind/position.ts";
 import { SOCKMAP_ATTACH_TYPES, type SockmapTarget } from "./kind/sockmap.ts";
+import { type Device, interfaceTarget, mapFd, type Netns, openNetns, openTarget } from "./kind/target.ts";
 import type { TcxTarget } from "./kind/tcx.ts";
 import type { XdpTarget } from "./kind/xdp.ts";
 import { type AnyLink, type AttachOptions, Link } from "./link.ts";
+import { close, inode, open } from "./os/files.ts";
+import { xdpQuery } from "./os/interfaces.ts";
 import { Program } from "./program.ts";
-import { checkFlag, checkKeys, checkOneOf, kindOf } from "./sys/check.ts";
 import { linkGetFdById, linkGetNextId } from "./sys/link.ts";
 import { type BpfLinkInfo, linkWalk } from "./sys/link_info.ts";
 import { type ProgQuery, progQuery } from "./sys/prog_query.ts";
 import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
-import { xdpQuery } from "./sys/rtnetlink.ts";
-import { close, inode, open } from "./sys/system.ts";
 import { BPF_F_QUERY_EFFECTIVE } from "./uapi/constants.ts";
 import { EBADF, EOPNOTSUPP } from "./uapi/errno.ts";
 import { attachTypeNumber } from "./uapi/types.ts";

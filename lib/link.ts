@@ -1,12 +1,14 @@
 /** The class that this package is about. */
-import { attachLater, type AttachmentPlan, attachNow, fdOf, planAttachment } from "./attach.ts";
+import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./check.ts";
 import { placeOf } from "./describe.ts";
 import { type EnsuredLink, ensurePinned } from "./ensure_pinned.ts";
 import { BpfError, rename } from "./error.ts";
 import { attachAll, attachAllAsync, type AttachEntry, type LinkGroup } from "./group.ts";
-import { closeForgotten, remembered, reportForgotten, track, untrack } from "./handles.ts";
+import { closeForgotten, remembered, reportForgotten, track, untrack } from "./handle/open_handles.ts";
+import { pin, unpin } from "./handle/pin.ts";
 import { findHolders, type LinkHolders } from "./holders.ts";
 import { showAs } from "./inspect.ts";
+import { attachLater, type AttachmentPlan, attachNow, fdOf, planAttachment } from "./kind/attach.ts";
 import {
   type AttachTargets,
   kindFor,
@@ -18,17 +20,15 @@ import {
   toJson,
 } from "./kind/mod.ts";
 import { checkListOptions, type LinkListing, Listing, type ListOptions } from "./links.ts";
+import { loadedIterator } from "./listing/shared.ts";
 import type { BpfMap } from "./map.ts";
-import { pin, unpin } from "./pin.ts";
+import { close, closeAsync, closeIfOpen, duplicateFd, readAsync } from "./os/files.ts";
 import type { Program } from "./program.ts";
-import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./sys/check.ts";
-import { isLink } from "./sys/is_link.ts";
 import { iterCreate, iterRead } from "./sys/iter.ts";
 import { detachError, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync } from "./sys/link.ts";
 import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
-import { loadedIterator } from "./sys/shared_iterator.ts";
-import { close, closeAsync, closeIfOpen, duplicateFd, readAsync } from "./sys/system.ts";
+import { isLink } from "./sys/object_type.ts";
 import { EINVAL, EOPNOTSUPP } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/types.ts";
 import { updateLink } from "./update.ts";

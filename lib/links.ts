@@ -1,15 +1,15 @@
 /** Every link of the machine, as infos: through an iterator program, by a walk over ids, or from `/proc`. */
+import { checkKeys, checkOneOf, checkSignal, kindOf } from "./check.ts";
 import { BpfError } from "./error.ts";
+import { linkFds } from "./ffi/holders.ts";
 import { type LinkInfo, readInfo } from "./kind/mod.ts";
-import { checkKeys, checkOneOf, checkSignal, kindOf } from "./sys/check.ts";
+import { parseFdinfo } from "./listing/fdinfo.ts";
+import { unlessGone, visibly, visitPins, withPinnedLink } from "./listing/pins.ts";
+import type { LinkRecords } from "./listing/records.ts";
+import { loadedIterator, useIterator } from "./listing/shared.ts";
+import { readTextFile } from "./os/files.ts";
 import { linkGetNextId } from "./sys/link.ts";
-import { parseFdinfo } from "./sys/link_fdinfo.ts";
 import { type BpfLinkInfo, linkGetInfoByFd, linkWalk } from "./sys/link_info.ts";
-import type { LinkRecords } from "./sys/link_records.ts";
-import { unlessGone, visibly, visitPins, withPinnedLink } from "./sys/pins.ts";
-import { linkFds } from "./sys/proc.ts";
-import { loadedIterator, useIterator } from "./sys/shared_iterator.ts";
-import { readTextFile } from "./sys/system.ts";
 import { LINK_TYPES } from "./uapi/constants.ts";
 import type { LinkType } from "./uapi/types.ts";
 

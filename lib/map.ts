@@ -1,13 +1,14 @@
 /** Maps, as far as links and their programs need them. */
+import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32, kindOf } from "./check.ts";
 import { BpfError } from "./error.ts";
+import { btfFind, btfStructSize } from "./ffi/btf.ts";
+import { OwnedFd } from "./handle/owned.ts";
 import { showAs } from "./inspect.ts";
-import { OwnedFd } from "./owned.ts";
-import { btfFind, btfStructSize } from "./sys/btf.ts";
-import { btfLoad } from "./sys/btf_object.ts";
-import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32, kindOf } from "./sys/check.ts";
+import { close, duplicateFd } from "./os/files.ts";
+import { RingReader } from "./ring.ts";
+import { btfLoad } from "./sys/btf.ts";
 import {
   Elements,
-  isMap,
   type MapBatch,
   mapCreate,
   type MapCreateOpts,
@@ -16,8 +17,7 @@ import {
   type MapInfo,
 } from "./sys/map.ts";
 import { objGet } from "./sys/object.ts";
-import { RingReader } from "./sys/ring.ts";
-import { close, duplicateFd } from "./sys/system.ts";
+import { isMap } from "./sys/object_type.ts";
 import { BPF_F_LINK } from "./uapi/constants.ts";
 import { EINVAL, ENOENT } from "./uapi/errno.ts";
 import type { MapType } from "./uapi/types.ts";

@@ -1,13 +1,13 @@
 /** What this kernel and this process can do with links, found out without touching anything that exists. */
 import { BpfError } from "./error.ts";
+import { btfFind } from "./ffi/btf.ts";
 import type { TargetType } from "./kind/mod.ts";
+import { close } from "./os/files.ts";
+import { readTracefs } from "./os/tracefs.ts";
 import { Program, type ProgramLoadOptions } from "./program.ts";
-import { btfFind } from "./sys/btf.ts";
 import { linkCreate, type LinkCreateOptions } from "./sys/link_create.ts";
 import { openEvent, perfEventOpen, probeType } from "./sys/perf_event.ts";
 import { rawTracepointOpen } from "./sys/raw_tracepoint.ts";
-import { close } from "./sys/system.ts";
-import { readTracefs } from "./sys/tracefs.ts";
 import { BPF_F_BEFORE } from "./uapi/constants.ts";
 import type { AttachType } from "./uapi/types.ts";
 

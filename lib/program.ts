@@ -1,12 +1,14 @@
 /** Programs, as far as links need them. */
-import { findPlace } from "./attach_to.ts";
-import { showAs } from "./inspect.ts";
-import { OwnedFd } from "./owned.ts";
-import { checkFd, checkFlag, checkKeys, checkPath, checkU32 } from "./sys/check.ts";
+import { findPlace } from "./btf/load_target.ts";
+import { checkFd, checkFlag, checkKeys, checkPath, checkU32 } from "./check.ts";
 import { BpfError } from "./error.ts";
+import { OwnedFd } from "./handle/owned.ts";
+import { showAs } from "./inspect.ts";
+import { close, duplicateFd } from "./os/files.ts";
+import { deviceIndex } from "./os/interfaces.ts";
 import { objGet } from "./sys/object.ts";
-import { isProgram, progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
-import { close, deviceIndex, duplicateFd } from "./sys/system.ts";
+import { isProgram } from "./sys/object_type.ts";
+import { progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
 import { EINVAL } from "./uapi/errno.ts";
 import type { AttachType, ProgramType } from "./uapi/types.ts";
 

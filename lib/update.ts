@@ -1,10 +1,10 @@
 /** The update of a link, and what the kernel does not check about it. */
-import { fdOf } from "./attach.ts";
+import { checkKeys } from "./check.ts";
 import { BpfError, rename } from "./error.ts";
+import { fdOf } from "./kind/attach.ts";
 import { updateStructOps } from "./kind/struct_ops.ts";
 import type { BpfMap } from "./map.ts";
 import { expectedAttachTypeOf, type Program } from "./program.ts";
-import { checkKeys } from "./sys/check.ts";
 import { linkUpdate } from "./sys/link.ts";
 import { programFits } from "./sys/link_create.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";

@@ -1,5 +1,5 @@
 /** Waiting for what the kernel does not announce. */
-import { checkInteger, checkKeys, checkSignal } from "./sys/check.ts";
+import { checkInteger, checkKeys, checkSignal } from "./check.ts";
 
 /** How to wait. */
 export interface WaitOptions {

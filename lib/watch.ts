@@ -1,9 +1,9 @@
 /** The changes of the machine's links, as a stream: looks that are compared. */
+import { checkInteger } from "./check.ts";
 import { type LinkInfo, readInfo } from "./kind/mod.ts";
 import { checkListOptions, chooseSource, type ListOptions, readAll, type Source } from "./links.ts";
-import { checkInteger } from "./sys/check.ts";
-import type { LinkRecords } from "./sys/link_records.ts";
-import { holdIterator, useIterator } from "./sys/shared_iterator.ts";
+import type { LinkRecords } from "./listing/records.ts";
+import { holdIterator, useIterator } from "./listing/shared.ts";
 
 /**
  * What happened to a link: it was there at the first look (`present`), was made (`added`), is gone (`removed`, with

@@ -4,8 +4,8 @@
  * An argument that is part of the path of a tested file picks that file, any other picks tests by name. As root, tests
  * run in a network namespace and with a bpffs of their own, made here and gone with the run.
  */
-import { inNamespaces, netns, OWN } from "./fixture/own.ts";
-import { missingCapabilities } from "./fixture/privileges.ts";
+import { missingCapabilities } from "./fixture/process/privileges.ts";
+import { inNamespaces, netns, OWN } from "./fixture/run/own.ts";
 
 Deno.chdir(new URL("..", import.meta.url));
 
@@ -33,7 +33,7 @@ try {
   const enter = await ownNamespaces();
   await run(enter, tests.filter(isPicked));
   const examples = documents.filter(isPicked);
-  if (enter.length > 0) await run(enter, examples, "--doc", "--preload=tests/fixture/examples.ts");
+  if (enter.length > 0) await run(enter, examples, "--doc", "--preload=tests/doc/examples.ts");
   else await check(examples);
 } finally {
   Deno.removeSync(temporary, { recursive: true });

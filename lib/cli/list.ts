@@ -1,9 +1,11 @@
 /** `list` and `show`. */
 import { BpfError } from "../error.ts";
+import { linkFds } from "../ffi/holders.ts";
 import type { LinkInfo } from "../kind/mod.ts";
 import type { Source } from "../links.ts";
-import { linkFds, mounts } from "../sys/proc.ts";
-import { deviceIndex, statPath } from "../sys/system.ts";
+import { statPath } from "../os/files.ts";
+import { deviceIndex } from "../os/interfaces.ts";
+import { mounts } from "../os/proc.ts";
 import {
   type Arguments,
   type Command,

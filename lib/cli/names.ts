@@ -3,10 +3,11 @@ import { BpfError } from "../error.ts";
 import { Hook } from "../hook.ts";
 import { isCgroupAttachType } from "../kind/cgroup.ts";
 import type { LinkInfo } from "../kind/mod.ts";
+import { unlessGone, visibly } from "../listing/pins.ts";
+import { readDirectory, readTextFile, statPath } from "../os/files.ts";
+import { interfaceName } from "../os/interfaces.ts";
+import { mounts } from "../os/proc.ts";
 import { Program } from "../program.ts";
-import { unlessGone, visibly } from "../sys/pins.ts";
-import { mounts } from "../sys/proc.ts";
-import { interfaceName, readDirectory, readTextFile, statPath } from "../sys/system.ts";
 import { ATTACH_TYPES } from "../uapi/constants.ts";
 import type { AttachType } from "../uapi/types.ts";
 

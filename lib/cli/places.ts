@@ -1,8 +1,8 @@
 /** The places that the kernel can be asked about: what is attached there, with or without links. */
 import { BpfError } from "../error.ts";
+import { close, open } from "../os/files.ts";
+import { deviceIndex, xdpQuery } from "../os/interfaces.ts";
 import { progQuery, type QueriedProgram } from "../sys/prog_query.ts";
-import { xdpQuery } from "../sys/rtnetlink.ts";
-import { close, deviceIndex, open } from "../sys/system.ts";
 import type { AttachType } from "../uapi/types.ts";
 import { CGROUP_ATTACH_TYPES, cgroups, interfaces, ownNetns, unlessRefused } from "./names.ts";
 import type { HookRecord } from "./schema.ts";

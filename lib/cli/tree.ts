@@ -1,7 +1,7 @@
 /** `tree`: every place, what is attached there in the kernel's order, and who holds it. */
+import { visitPins } from "../listing/pins.ts";
 import { BpfMap } from "../map.ts";
 import { Program } from "../program.ts";
-import { visitPins } from "../sys/pins.ts";
 import { type Command, listOptions, SOURCE_HELP, Status } from "./command.ts";
 import { holderText, type Item, items, placeText, programText, targetOf, titleOf, toRecord } from "./item.ts";
 import { Names, unlessRefused } from "./names.ts";

@@ -1,16 +1,16 @@
 /** Links to a cgroup. */
+import { checkFlag, checkKeys } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { close } from "../os/files.ts";
 import type { Program } from "../program.ts";
-import { checkFlag, checkKeys } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { progQuery } from "../sys/prog_query.ts";
-import { close } from "../sys/system.ts";
 import { BPF_F_PREORDER } from "../uapi/constants.ts";
 import { EOPNOTSUPP } from "../uapi/errno.ts";
 import type { AttachType, CgroupAttachType } from "../uapi/types.ts";
-import { type Attachment, attachTypeOf, openTarget } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
 import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
+import { type Attachment, attachTypeOf, openTarget } from "./target.ts";
 
 /**
  * The programs of a cgroup run for its processes and sockets, and those of its descendants.

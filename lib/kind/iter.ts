@@ -1,11 +1,11 @@
 /** Links that make an iterator readable. */
+import { checkInteger, checkKeys, checkOneOf, checkU64, kindOf } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
-import { checkInteger, checkKeys, checkOneOf, checkU64, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { CGROUP_ITER_ORDERS } from "../uapi/constants.ts";
-import { type Attachment, mapFd, openTarget } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, mapFd, openTarget } from "./target.ts";
 
 /** In which order a cgroup iterator walks: the cgroup alone, it and its descendants (parents first or last), it and its ancestors. */
 export type CgroupOrder = "self_only" | "descendants_pre" | "descendants_post" | "ancestors_up";

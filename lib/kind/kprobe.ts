@@ -1,11 +1,10 @@
 /** Links to a place in the kernel's code. */
+import { checkFlag, checkInteger, checkKeys, checkString, checkU64 } from "../check.ts";
 import type { Program } from "../program.ts";
-import { checkFlag, checkInteger, checkKeys, checkString, checkU64 } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
-import type { Attachment } from "./attachment.ts";
-import { toEvent } from "./event.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, toEvent } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel comes to an instruction, or returns from a function; on every CPU

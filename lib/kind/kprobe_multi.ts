@@ -1,14 +1,13 @@
 /** Links to many functions of the kernel. */
+import { checkKeys, checkString, checkU64 } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { globMatches } from "../os/elf.ts";
+import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
-import { checkKeys, checkString, checkU64 } from "../sys/check.ts";
-import { globMatches } from "../sys/glob.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import { readTracefs } from "../sys/tracefs.ts";
-import type { Attachment } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
-import { checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./multi.ts";
 import { ENOENT } from "../uapi/errno.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel enters one of many functions, or returns from one; on every CPU and

@@ -1,14 +1,12 @@
 /** The table of all kinds: what can be attached to, what it makes, and how its info is read. */
+import { kindOf } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
-import { kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import type { LinkType } from "../uapi/types.ts";
-import type { Attachment } from "./attachment.ts";
 import { type CgroupInfo, type CgroupTarget, describeCgroup, prepareCgroup, readCgroup } from "./cgroup.ts";
-import { describeInterface } from "./device.ts";
-import type { LinkInfoBase } from "./info.ts";
 import { describeIter, type IterInfo, type IterTarget, prepareIter, readIter } from "./iter.ts";
+import type { LinkInfoBase } from "./kind.ts";
 import { describeKprobe, type KprobeInfo, type KprobeTarget, prepareKprobe } from "./kprobe.ts";
 import {
   describeKprobeMulti,
@@ -49,6 +47,7 @@ import {
   type StructOpsInfo,
   type StructOpsTarget,
 } from "./struct_ops.ts";
+import { type Attachment, describeInterface } from "./target.ts";
 import { prepareTcx, readTcx, type TcxInfo, type TcxTarget } from "./tcx.ts";
 import { describeTpBtf, prepareTpBtf, type TpBtfTarget } from "./tp_btf.ts";
 import { describeTracepoint, prepareTracepoint, type TracepointInfo, type TracepointTarget } from "./tracepoint.ts";

@@ -1,9 +1,9 @@
 /** Links to the netfilter hooks of a network namespace. */
+import { checkFlag, checkInteger, checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import { checkFlag, checkInteger, checkKeys, checkOneOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import { type Attachment, type Netns, openNetns } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, type Netns, openNetns } from "./target.ts";
 
 /**
  * The program judges the packets of a network namespace beside nftables and iptables: it returns NF_ACCEPT (1) or

@@ -1,11 +1,10 @@
 /** Links to the hooks of a netkit pair, the interfaces of containers. */
+import { checkFlag, checkKeys } from "../check.ts";
 import type { Program } from "../program.ts";
-import { checkFlag, checkKeys } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import type { Attachment, Netns } from "./attachment.ts";
-import { type Device, interfaceTarget } from "./device.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
 import { encodePosition, type Position } from "./position.ts";
+import { type Attachment, type Device, interfaceTarget, type Netns } from "./target.ts";
 
 /**
  * Programs of type sched_cls see the packets that leave one side of a netkit pair, one after the other, as long as they

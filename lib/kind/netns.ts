@@ -1,10 +1,10 @@
 /** Links to a network namespace. */
+import { checkKeys } from "../check.ts";
 import type { Program } from "../program.ts";
-import { checkKeys } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
-import { type Attachment, attachTypeOf, type Netns, openNetns } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, attachTypeOf, type Netns, openNetns } from "./target.ts";
 
 /**
  * The programs of a network namespace choose the socket for a new connection (`sk_lookup`) or take packets apart

@@ -1,13 +1,12 @@
 /** Links to perf events. */
+import { checkFd, checkFlag, checkInteger, checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import { checkFd, checkFlag, checkInteger, checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, type PerfEventAttr, perfEventEnable } from "../sys/perf_event.ts";
 import { cacheEvent, HARDWARE_EVENTS, SOFTWARE_EVENTS } from "../uapi/perf_event.ts";
-import type { Attachment } from "./attachment.ts";
-import { toEvent } from "./event.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
 import { type KprobeInfo, readKprobe } from "./kprobe.ts";
+import { type Attachment, toEvent } from "./target.ts";
 import { readTracepoint, type TracepointInfo } from "./tracepoint.ts";
 import { readUprobe, type UprobeInfo } from "./uprobe.ts";
 

@@ -1,7 +1,7 @@
 /** Where among the programs of a hook a link goes, as a value. */
+import { checkFd, checkKeys, checkU32, checkU64, kindOf } from "../check.ts";
 import type { AnyLink, Link } from "../link.ts";
 import type { Program } from "../program.ts";
-import { checkFd, checkKeys, checkU32, checkU64, kindOf } from "../sys/check.ts";
 import type { RelativeOptions } from "../sys/link_create.ts";
 import { BPF_F_AFTER, BPF_F_BEFORE, BPF_F_ID, BPF_F_LINK } from "../uapi/constants.ts";
 

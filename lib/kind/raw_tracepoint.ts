@@ -1,9 +1,9 @@
 /** Links to a raw tracepoint. */
+import { checkKeys, checkString } from "../check.ts";
 import type { Program } from "../program.ts";
-import { checkKeys, checkString } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import type { Attachment } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import type { Attachment } from "./target.ts";
 
 /**
  * The program runs at a tracepoint and sees the arguments as the kernel's code passes them.

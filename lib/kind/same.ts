@@ -1,11 +1,11 @@
 /** Whether a link is attached where a target says: the question of those who find a link that an earlier run left. */
+import { inode } from "../os/files.ts";
+import { xdpQuery } from "../os/interfaces.ts";
 import { mapGetInfoByFd } from "../sys/map.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { progQuery } from "../sys/prog_query.ts";
-import { xdpQuery } from "../sys/rtnetlink.ts";
-import { inode } from "../sys/system.ts";
-import type { Attachment } from "./attachment.ts";
 import { type LinkInfo, toJson } from "./mod.ts";
+import type { Attachment } from "./target.ts";
 
 /**
  * Whether a live link is attached to what an attachment of its type names; `undefined` where that is not seen before

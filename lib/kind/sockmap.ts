@@ -1,11 +1,11 @@
 /** Links to a map of sockets. */
+import { checkKeys } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
-import { checkKeys } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
-import { type Attachment, attachTypeOf, mapFd } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, attachTypeOf, mapFd } from "./target.ts";
 
 /**
  * The programs of a map of sockets see what is sent through its sockets (`sk_msg_verdict`) or received by them (the

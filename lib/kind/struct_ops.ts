@@ -1,15 +1,15 @@
 /** Links that register a set of programs as one implementation of something in the kernel. */
+import { checkKeys } from "../check.ts";
 import { BpfError } from "../error.ts";
 import type { BpfMap } from "../map.ts";
-import { checkKeys } from "../sys/check.ts";
+import { close } from "../os/files.ts";
 import { linkUpdate } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { mapGetFdById } from "../sys/map.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import { close } from "../sys/system.ts";
-import { type Attachment, mapFd } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
 import { EEXIST } from "../uapi/errno.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, mapFd } from "./target.ts";
 
 /**
  * The programs implement a struct of functions of the kernel, such as a TCP congestion control. What is attached is a

@@ -1,11 +1,10 @@
 /** Links to the traffic control hooks of a network interface. */
+import { checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import { checkKeys, checkOneOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import type { Attachment, Netns } from "./attachment.ts";
-import { type Device, interfaceTarget } from "./device.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
 import { encodePosition, type Position } from "./position.ts";
+import { type Attachment, type Device, interfaceTarget, type Netns } from "./target.ts";
 
 /**
  * Programs of type sched_cls see the packets that an interface receives or sends, one after the other, as long as they

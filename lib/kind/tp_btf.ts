@@ -1,12 +1,12 @@
 /** Links of programs that know a tracepoint's arguments by their types. */
+import { checkKeys, checkU64 } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { btfFind } from "../ffi/btf.ts";
+import { close } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
-import { btfFind } from "../sys/btf.ts";
-import { checkKeys, checkU64 } from "../sys/check.ts";
 import { progLoad } from "../sys/program.ts";
-import { close } from "../sys/system.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { Attachment } from "./attachment.ts";
+import type { Attachment } from "./target.ts";
 
 /**
  * The program runs at the tracepoint that it was loaded for (`attachTo: "sched_switch"` with the attach type

@@ -1,14 +1,13 @@
 /** Links to a tracepoint. */
+import { checkKeys, checkString, checkU64 } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
-import { checkKeys, checkString, checkU64 } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent } from "../sys/perf_event.ts";
-import { readTracefs } from "../sys/tracefs.ts";
 import { ENOENT } from "../uapi/errno.ts";
-import type { Attachment } from "./attachment.ts";
-import { toEvent } from "./event.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, toEvent } from "./target.ts";
 
 /**
  * A program of type tracepoint runs at a tracepoint, on every CPU and for every process, and sees its record as the

@@ -1,14 +1,14 @@
 /** Links to functions: of the kernel, of its security hooks, of other programs. */
+import { btfFindInProgram } from "../btf/lookup.ts";
+import { checkKeys, checkU32, checkU64, kindOf } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { btfFind } from "../ffi/btf.ts";
 import { expectedAttachTypeOf, Program } from "../program.ts";
-import { btfFind } from "../sys/btf.ts";
-import { checkKeys, checkU32, checkU64, kindOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import { btfFindInProgram } from "../sys/program_btf.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { AttachType } from "../uapi/types.ts";
-import type { Attachment } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import type { Attachment } from "./target.ts";
 
 /**
  * The program runs when a function is entered or left (`trace_fentry`, `trace_fexit`, `trace_fsession`), may change

@@ -1,7 +1,7 @@
 /** Links to many functions of the kernel at once. They are only read here: linkCreate() of `sys` makes them. */
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
 
 /** Info of a link to many functions. */
 export interface TracingMultiInfo extends LinkInfoBase {

@@ -1,12 +1,11 @@
 /** Links to a place in an executable or a library. */
+import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64 } from "../check.ts";
+import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
-import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64 } from "../sys/check.ts";
-import { elfFunctionOffsets } from "../sys/elf.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
-import type { Attachment } from "./attachment.ts";
-import { toEvent } from "./event.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, toEvent } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to an instruction of a file, or returns from a function.

@@ -1,11 +1,10 @@
 /** Links to many places in an executable or a library. */
+import { checkInteger, checkKeys, checkPath, checkString, checkU64 } from "../check.ts";
+import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
-import { checkInteger, checkKeys, checkPath, checkString, checkU64 } from "../sys/check.ts";
-import { elfFunctionOffsets } from "../sys/elf.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
-import type { Attachment } from "./attachment.ts";
-import type { LinkInfoBase } from "./info.ts";
-import { checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./multi.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to one of many instructions of a file, or returns from one of

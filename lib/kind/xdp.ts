@@ -1,11 +1,10 @@
 /** Links to a network interface, before the kernel's network stack. */
+import { checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import { checkKeys, checkOneOf } from "../sys/check.ts";
 import type { BpfLinkInfo } from "../sys/mod.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
-import type { Attachment, Netns } from "./attachment.ts";
-import { type Device, interfaceTarget } from "./device.ts";
-import type { LinkInfoBase } from "./info.ts";
+import type { LinkInfoBase } from "./kind.ts";
+import { type Attachment, type Device, interfaceTarget, type Netns } from "./target.ts";
 
 /**
  * The program sees each packet that an interface receives, before anything else does.

@@ -1,6 +1,10 @@
 /** Looks at the process and the kernel, after a refusal, to say what it was really for. */
 import type { Explanation } from "../error.ts";
-import { explain } from "../hint.ts";
+import { btfFind } from "../ffi/btf.ts";
+import { Request } from "../ffi/request.ts";
+import { type CAPABILITIES, isOlderThan, kernelRelease, missing } from "../os/capabilities.ts";
+import { close } from "../os/files.ts";
+import { explain } from "../refusal.ts";
 import { ATTACH_TYPES, Command } from "../uapi/constants.ts";
 import { EACCES, EPERM } from "../uapi/errno.ts";
 import { prog_load } from "../uapi/layout.ts";
@@ -11,11 +15,6 @@ import {
   type ProgramType,
   programTypeNumber,
 } from "../uapi/types.ts";
-import { btfFind } from "./btf.ts";
-import { Request } from "./request.ts";
-import { close, readTextFile } from "./system.ts";
-
-const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
 
 /** Since which kernel, from 5.11 on, links of a type are there, or of one attach type. */
 const SINCE: Readonly<Record<string, string>> = {
@@ -70,7 +69,7 @@ export function explainLinkCreate(
     return {
       reason: "unsupported",
       meaning: "LINK_CREATE of this kernel takes no tracing programs, and cookies go with it alone",
-      hint: `it does since Linux 5.19, this is ${release()}; without a cookie RAW_TRACEPOINT_OPEN attaches them`,
+      hint: `it does since Linux 5.19, this is ${kernelRelease()}; without a cookie RAW_TRACEPOINT_OPEN attaches them`,
     };
   }
   return tooOld(attachTypeName(attachType)) ?? known;
@@ -90,7 +89,7 @@ function tooOld(attachType: AttachType): Explanation | undefined {
   return {
     reason: "unsupported",
     meaning: `this kernel has no ${SINCE[attachType] === undefined ? type : attachType} links`,
-    hint: `they came with Linux ${since}; this is ${release()}`,
+    hint: `they came with Linux ${since}; this is ${kernelRelease()}`,
   };
 }
 
@@ -175,51 +174,4 @@ export function explainMapCreate(errno: number, type: string, log: string): Expl
   if (log !== "") return { ...known, hint: `the kernel says: ${log}` };
   if (known.reason !== "policy") return known;
   return missing(NETWORK_MAPS.includes(type) ? ["CAP_BPF", "CAP_NET_ADMIN"] : ["CAP_BPF"]) ?? known;
-}
-
-/** The explanation, if the process lacks one of `needed`; CAP_SYS_ADMIN stands in for the others. */
-function missing(needed: readonly (keyof typeof CAPABILITIES)[]): Explanation | undefined {
-  const held = BigInt("0x" + (/^CapEff:\s*([0-9a-f]+)/m.exec(statusFile())?.[1] ?? "0"));
-  const has = (name: keyof typeof CAPABILITIES) => (held >> BigInt(CAPABILITIES[name]) & 1n) === 1n;
-  const lacking = has("CAP_SYS_ADMIN") ? [] : needed.filter((name) => !has(name));
-  if (lacking.length === 0) {
-    return inInitialUserNamespace() ? undefined : {
-      reason: "capability",
-      meaning: "its capabilities count only in its own user namespace",
-      hint: "run it outside of the container's user namespace, or load with a token",
-    };
-  }
-  return {
-    reason: "capability",
-    meaning: `the process lacks ${lacking.join(" and ")}`,
-    hint: "run as root, or give the process these capabilities",
-  };
-}
-
-/** The initial user namespace maps every id to itself. */
-function inInitialUserNamespace(): boolean {
-  return /^\s*0\s+0\s+4294967295\s*$/.test(orEmpty("/proc/self/uid_map"));
-}
-
-function statusFile(): string {
-  return orEmpty("/proc/self/status");
-}
-
-function release(): string {
-  return orEmpty("/proc/sys/kernel/osrelease").trim();
-}
-
-/** Kernels carry backports, so a version explains a refusal, but never decides what is tried. */
-export function isOlderThan(version: string): boolean {
-  const [major = 0, minor = 0] = release().split(".").map(Number);
-  const [wantedMajor = 0, wantedMinor = 0] = version.split(".").map(Number);
-  return major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
-}
-
-function orEmpty(path: string): string {
-  try {
-    return readTextFile(path);
-  } catch {
-    return ""; // /proc may be hidden; the errno still says what it says
-  }
 }

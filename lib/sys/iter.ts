@@ -1,10 +1,10 @@
 /** The command that starts an iterator. */
-import { refusal } from "../hint.ts";
+import { checkFd } from "../check.ts";
+import { Request } from "../ffi/request.ts";
+import { close, readToEnd } from "../os/files.ts";
+import { refusal } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { iter_create } from "../uapi/layout.ts";
-import { checkFd } from "./check.ts";
-import { Request } from "./request.ts";
-import { close, readToEnd } from "./system.ts";
 
 const iterCreation = new Request(iter_create.sizeof);
 

@@ -1,14 +1,14 @@
 /** The commands of bpf(2) on links that exist. */
+import { checkFd, checkKeys, checkU32 } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
-import { explain, refusal } from "../hint.ts";
+import { Request } from "../ffi/request.ts";
+import { explain, refusal } from "../refusal.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOENT } from "../uapi/errno.ts";
 import { get_id, link_detach, link_update } from "../uapi/layout.ts";
-import { checkFd, checkKeys, checkU32 } from "./check.ts";
 import type { LinkType } from "../uapi/types.ts";
-import { isLink } from "./is_link.ts";
 import { linkGetInfoByFd } from "./link_info.ts";
-import { Request } from "./request.ts";
+import { isLink } from "./object_type.ts";
 
 const detach = new Request(link_detach.sizeof);
 const update = new Request(link_update.sizeof);

@@ -1,12 +1,12 @@
 /** LINK_CREATE: every type of link, with libbpf's options. */
+import { checkFd, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { Request } from "../ffi/request.ts";
 import { Command } from "../uapi/constants.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import { bpf_iter_link_info, link_create } from "../uapi/layout.ts";
 import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
-import { checkFd, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "./check.ts";
 import { explainLinkCreate, linkTypeOf } from "./diagnose.ts";
-import { Request } from "./request.ts";
 
 /** Where among the programs of a hook a link goes; see the flags of {@linkcode LinkCreateOptions}. */
 export interface RelativeOptions {

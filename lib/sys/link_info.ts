@@ -1,15 +1,15 @@
 /** OBJ_GET_INFO_BY_FD of links: the only reader of `struct bpf_link_info`. */
+import { checkFd } from "../check.ts";
 import type { BpfError } from "../error.ts";
 import { native } from "../ffi/library.ts";
-import { refusal } from "../hint.ts";
+import { Request } from "../ffi/request.ts";
+import { isOlderThan } from "../os/capabilities.ts";
+import { refusal } from "../refusal.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
 import { E2BIG, EINVAL } from "../uapi/errno.ts";
 import { bpf_link_info, info_by_fd } from "../uapi/layout.ts";
 import { type AttachType, attachTypeName, type LinkType } from "../uapi/types.ts";
-import { checkFd } from "./check.ts";
-import { isOlderThan } from "./diagnose.ts";
-import { isLink } from "./is_link.ts";
-import { Request } from "./request.ts";
+import { isLink } from "./object_type.ts";
 
 /** What the info of every link has. */
 export interface LinkInfoHead<T extends LinkType> {

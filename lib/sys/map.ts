@@ -1,15 +1,16 @@
 /** The commands of bpf(2) on maps. */
+import { checkBytes, checkFd, checkInteger, checkKeys, checkU32, checkU64 } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { refusal } from "../hint.ts";
+import { align, MAX_SIZE, Request } from "../ffi/request.ts";
+import { readTextFile } from "../os/files.ts";
+import { refusal } from "../refusal.ts";
 import { BPF_F_TOKEN_FD, Command, type CommandName } from "../uapi/constants.ts";
-import { EBADF, EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
+import { EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
 import { batch, bpf_map_info, get_id, info_by_fd, map_create, map_elem } from "../uapi/layout.ts";
 import { type MapType, mapTypeName, mapTypeNumber } from "../uapi/types.ts";
-import { checkBytes, checkFd, checkInteger, checkKeys, checkU32, checkU64 } from "./check.ts";
 import { explainMapCreate } from "./diagnose.ts";
+import { isMap } from "./object_type.ts";
 import { nameBytes } from "./program.ts";
-import { align, MAX_SIZE, Request } from "./request.ts";
-import { readTextFile } from "./system.ts";
 
 /** Options of {@linkcode mapCreate}, named as in `struct bpf_map_create_opts`. */
 export interface MapCreateOpts {
@@ -541,12 +542,6 @@ function possibleCpus(): number {
   return cpus ??= readTextFile("/sys/devices/system/cpu/possible").trim().split(",")
     .map((range) => range.split("-").map(Number))
     .reduce((sum, [first, last]) => sum + (last ?? first!) - first! + 1, 0);
-}
-
-/** Whether an open fd is a map: a batch of no elements finds that out and nothing else. */
-export function isMap(fd: number): boolean {
-  const result = new Request(batch.sizeof).u32(batch.map_fd, fd).bpf(Command.MAP_LOOKUP_BATCH);
-  return result !== -EINVAL && result !== -EBADF;
 }
 
 function settle(result: number, command: CommandName, action: string): number {

@@ -24,14 +24,7 @@
  *
  * @module
  */
-export {
-  btfGetFdById,
-  btfGetInfoByFd,
-  btfGetNextId,
-  type BtfInfo,
-  btfLoad,
-  type BtfLoadOptions,
-} from "./btf_object.ts";
+export { btfGetFdById, btfGetInfoByFd, btfGetNextId, type BtfInfo, btfLoad, type BtfLoadOptions } from "./btf.ts";
 export { iterCreate } from "./iter.ts";
 export {
   type GetFdByIdOptions,
@@ -72,7 +65,7 @@ export { progGetFdById, progGetInfoByFd, type ProgInfo, progLoad, type ProgLoadO
 export { type ProgQuery, progQuery, type ProgQueryOptions, type QueriedProgram } from "./prog_query.ts";
 export { rawTracepointOpen, rawTracepointOpenAsync } from "./raw_tracepoint.ts";
 export { enableStats } from "./stats.ts";
-export { close, closeAsync, open } from "./system.ts";
+export { close, closeAsync, open } from "../os/files.ts";
 export { tokenCreate } from "./token.ts";
 export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "../error.ts";
 export { ATTACH_TYPES, LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from "../uapi/constants.ts";

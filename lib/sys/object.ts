@@ -1,10 +1,10 @@
 /** Pins: names of links, programs and maps on a bpf file system. */
+import { checkFd, checkString, checkU32 } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { PATH_SIZE, Request } from "../ffi/request.ts";
 import { Command } from "../uapi/constants.ts";
 import { obj_pin } from "../uapi/layout.ts";
-import { checkFd, checkString, checkU32 } from "./check.ts";
 import { explainFree } from "./diagnose.ts";
-import { PATH_SIZE, Request } from "./request.ts";
 
 const pinning = new Request(obj_pin.sizeof, obj_pin.sizeof + 8 + PATH_SIZE);
 const PATH = pinning.room(obj_pin.pathname, PATH_SIZE);

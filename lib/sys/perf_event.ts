@@ -1,11 +1,11 @@
 /** The call that opens perf events, to which perf_event links attach. */
+import { checkFd, checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
-import { explain, refusal } from "../hint.ts";
+import { Request } from "../ffi/request.ts";
+import { readTextFile } from "../os/files.ts";
+import { explain, refusal } from "../refusal.ts";
 import { perf_event_attr } from "../uapi/layout.ts";
-import { checkFd, checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "./check.ts";
-import { Request } from "./request.ts";
-import { readTextFile } from "./system.ts";
 
 /** What {@linkcode perfEventOpen} opens: fields of `struct perf_event_attr`, named as there. */
 export interface PerfEventAttr {

@@ -1,12 +1,12 @@
 /** The command that tells what is attached at one place. */
-import { refusal } from "../hint.ts";
+import { checkFd, checkInteger, checkKeys, checkU32 } from "../check.ts";
+import { Request } from "../ffi/request.ts";
+import { refusal } from "../refusal.ts";
 import { BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOSPC } from "../uapi/errno.ts";
 import { query } from "../uapi/layout.ts";
 import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
-import { checkFd, checkInteger, checkKeys, checkU32 } from "./check.ts";
 import { linkTypeOf } from "./diagnose.ts";
-import { Request } from "./request.ts";
 
 /** Options of {@linkcode progQuery}. */
 export interface ProgQueryOptions {

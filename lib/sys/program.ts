@@ -1,9 +1,11 @@
 /** The commands of bpf(2) on programs that links need. */
+import { checkFd, checkInteger, checkKeys, checkString, checkU32, kindOf } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { refusal } from "../hint.ts";
+import { Request } from "../ffi/request.ts";
+import { refusal } from "../refusal.ts";
 import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
-import { EAGAIN, EBADF, EPERM } from "../uapi/errno.ts";
-import { bpf_prog_info, get_id, info_by_fd, prog_bind_map, prog_load } from "../uapi/layout.ts";
+import { EAGAIN } from "../uapi/errno.ts";
+import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
 import {
   type AttachType,
   attachTypeNumber,
@@ -11,9 +13,7 @@ import {
   programTypeName,
   programTypeNumber,
 } from "../uapi/types.ts";
-import { checkFd, checkInteger, checkKeys, checkString, checkU32, kindOf } from "./check.ts";
 import { explainProgLoad } from "./diagnose.ts";
-import { Request } from "./request.ts";
 
 /** Options of {@linkcode progLoad}, named as in `struct bpf_prog_load_opts`. */
 export interface ProgLoadOptions {
@@ -308,14 +308,4 @@ export function progGetInfoByFd(progFd: number): ProgInfo {
       btfId: request.getU32(info + at.btf_id),
     };
   }
-}
-
-/**
- * Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing.
- * True as well for who may call nothing at all: the next call tells them so.
- */
-export function isProgram(fd: number): boolean {
-  const result = new Request(prog_bind_map.sizeof).u32(prog_bind_map.prog_fd, fd).u32(prog_bind_map.map_fd, -1)
-    .bpf(Command.PROG_BIND_MAP);
-  return result === -EBADF || result === -EPERM;
 }

@@ -1,9 +1,9 @@
 /** The command that makes links of raw tracepoints. */
-import { refusal } from "../hint.ts";
+import { checkFd, checkString, checkU64 } from "../check.ts";
+import { Request } from "../ffi/request.ts";
+import { refusal } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { raw_tracepoint } from "../uapi/layout.ts";
-import { checkFd, checkString, checkU64 } from "./check.ts";
-import { Request } from "./request.ts";
 
 /**
  * Attaches a program to a raw tracepoint, or a program loaded for a BTF-typed function to that function.

@@ -1,9 +1,9 @@
 /** The command that makes the kernel count what programs do. */
-import { refusal } from "../hint.ts";
+import { checkU32 } from "../check.ts";
+import { Request } from "../ffi/request.ts";
+import { refusal } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { enable_stats } from "../uapi/layout.ts";
-import { checkU32 } from "./check.ts";
-import { Request } from "./request.ts";
 
 /**
  * Makes the kernel count how often and how long each program runs, as long as the fd is open.

@@ -1,9 +1,9 @@
 /** The command that makes BPF tokens. */
-import { refusal } from "../hint.ts";
+import { checkFd } from "../check.ts";
+import { Request } from "../ffi/request.ts";
+import { refusal } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { token_create } from "../uapi/layout.ts";
-import { checkFd } from "./check.ts";
-import { Request } from "./request.ts";
 
 /**
  * Makes a token: an fd that stands in for capabilities when programs, maps and BTF are loaded.

@@ -1,5 +1,8 @@
 /** Numbers and names of `linux/bpf.h`. Names are libbpf's (`libbpf_bpf_link_type_str` and its sisters). */
 
+/** Flag of openat(2) and of others that open an fd. */
+export const O_CLOEXEC = 0o2000000;
+
 /** Commands of bpf(2). */
 export const Command = {
   MAP_CREATE: 0,

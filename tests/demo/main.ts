@@ -6,9 +6,9 @@
  * reports; what becomes of the link is what the kernel says. Exits with 1 if either is not as it should be.
  */
 import { BpfError, Link, Program } from "@bpf/link";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { mountPoints } from "../fixture/own.ts";
-import { until } from "../fixture/wait.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { mountPoints } from "../fixture/run/own.ts";
+import { until } from "../fixture/run/wait.ts";
 import { Client } from "./client.ts";
 
 const NEEDS = `The demo needs

@@ -1,8 +1,8 @@
 /** Finding out for real what can be done with a kind of link. */
 import { type AnyLink, type AttachTarget, Link, type Program } from "../../mod.ts";
-import type { Need } from "../fixture/kernel.ts";
+import type { Operation } from "../fixture/run/expectations.ts";
+import type { Need } from "../fixture/run/kernel.ts";
 import type { Row } from "./conformance.ts";
-import type { Operation } from "./expectations.ts";
 
 /** What the target has besides, and what is done with the link. */
 interface Attempt {

@@ -1,6 +1,6 @@
 /** BTF: loading it, finding it, and what programs are loaded for by it. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { btfFindInProgram } from "../../lib/sys/program_btf.ts";
+import { btfFindInProgram } from "../../lib/btf/lookup.ts";
 import {
   btfGetFdById,
   btfGetInfoByFd,
@@ -11,11 +11,11 @@ import {
   progGetInfoByFd,
 } from "../../lib/sys/mod.ts";
 import { BpfError, Program } from "../../mod.ts";
-import { assemble, exit, set } from "../fixture/assembler.ts";
-import { functionBtf } from "../fixture/btf.ts";
-import { JUDGE, JUDGE_ID, replaceable } from "../fixture/functions.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { xdp } from "../fixture/programs.ts";
+import { assemble, exit, set } from "../fixture/program/assembler.ts";
+import { functionBtf } from "../fixture/program/btf.ts";
+import { JUDGE, JUDGE_ID, replaceable } from "../fixture/program/functions.ts";
+import { xdp } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
 
 function refusal(fn: () => unknown): BpfError {
   return assertThrows(fn, BpfError);

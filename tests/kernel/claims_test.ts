@@ -3,14 +3,22 @@
  * the kernel answers.
  */
 import { assert, assertEquals } from "@std/assert";
-import { type AttachTarget, BpfError, Link, type Program } from "../../mod.ts";
-import { Request } from "../../lib/sys/request.ts";
+import { Request } from "../../lib/ffi/request.ts";
 import { close, linkDetach, linkGetFdById, linkGetFdByIdOpts, linkGetNextId, linkUpdate } from "../../lib/sys/mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { without } from "../fixture/privileges.ts";
-import { answering, cgroupEgress, rawTracepoint, skLookup, taskIterator, tcx, xdp } from "../fixture/programs.ts";
-import { runScript } from "../fixture/script.ts";
+import { type AttachTarget, BpfError, Link, type Program } from "../../mod.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { without } from "../fixture/process/privileges.ts";
+import { runScript } from "../fixture/process/script.ts";
+import {
+  answering,
+  cgroupEgress,
+  rawTracepoint,
+  skLookup,
+  taskIterator,
+  tcx,
+  xdp,
+} from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
 
 const LINK_UPDATE = 29, BPF_F_REPLACE = 4;
 const EPERM = -1, EBADF = -9, EINVAL = -22;

@@ -1,18 +1,26 @@
 /** The command `bpflink`, in a process that may do nothing but load the library. */
 import { assert, assertEquals } from "@std/assert";
-import { ATTACH_TYPES, type AttachType, BpfMap, Hook, Link, probe, type Program, toJson } from "../../mod.ts";
 import type { EntryRecord, HookRecord, LinkRecord } from "../../lib/cli/mod.ts";
+import { Request } from "../../lib/ffi/request.ts";
 import { close, open } from "../../lib/sys/mod.ts";
-import { Request } from "../../lib/sys/request.ts";
-import { answerOf, bpflink, commandLine, startBpflink } from "../fixture/bpflink.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { isOlder, kernelTest } from "../fixture/kernel.ts";
-import { OtherNetns, VethPair } from "../fixture/netns.ts";
-import { inOwnVm, netnsIno } from "../fixture/own.ts";
-import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
-import { answering, flowDissector, rawTracepoint, skLookup, skMsg, taskIterator, xdp } from "../fixture/programs.ts";
-import { firstWith } from "./expectations.ts";
+import { ATTACH_TYPES, type AttachType, BpfMap, Hook, Link, probe, type Program, toJson } from "../../mod.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { OtherNetns, VethPair } from "../fixture/place/netns.ts";
+import { answerOf, bpflink, commandLine, startBpflink } from "../fixture/process/bpflink.ts";
+import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/process/privileges.ts";
+import {
+  answering,
+  flowDissector,
+  rawTracepoint,
+  skLookup,
+  skMsg,
+  taskIterator,
+  xdp,
+} from "../fixture/program/programs.ts";
+import { firstWith } from "../fixture/run/expectations.ts";
+import { isOlder, kernelTest } from "../fixture/run/kernel.ts";
+import { inOwnVm, netnsIno } from "../fixture/run/own.ts";
 
 const EGRESS = "cgroup_inet_egress", INGRESS = "cgroup_inet_ingress";
 

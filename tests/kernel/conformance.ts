@@ -1,5 +1,5 @@
 /** The table of the conformance run: one row a kind of link. What is special about a kind beyond this has a test file of its own. */
-import { btfFind } from "../../lib/sys/btf.ts";
+import { btfFind } from "../../lib/ffi/btf.ts";
 import {
   type AnyLink,
   type AttachTarget,
@@ -10,14 +10,15 @@ import {
   type Program,
   type ProgramLoadOptions,
 } from "../../mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { extension, JUDGE, JUDGE_ID, linkGuard, replaceable, sendGuard, tracer } from "../fixture/functions.ts";
-import { HardLinks } from "../fixture/hard_links.ts";
-import { isOlder, type Need } from "../fixture/kernel.ts";
-import { AT_EXEC, kernelAddress } from "../fixture/kernel_functions.ts";
-import { Loopback } from "../fixture/loopback.ts";
-import { NetkitPair } from "../fixture/netkit.ts";
-import { netnsIno } from "../fixture/own.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { HardLinks } from "../fixture/place/hard_links.ts";
+import { Loopback } from "../fixture/place/loopback.ts";
+import { NetkitPair } from "../fixture/place/netkit.ts";
+import { Resident } from "../fixture/place/resident.ts";
+import { SocketPair } from "../fixture/place/socket_pair.ts";
+import { Victim } from "../fixture/place/victim.ts";
+import { extension, JUDGE, JUDGE_ID, linkGuard, replaceable, sendGuard, tracer } from "../fixture/program/functions.ts";
+import { AT_EXEC, kernelAddress } from "../fixture/program/kernel_functions.ts";
 import {
   answering,
   cgroupEgress,
@@ -30,11 +31,10 @@ import {
   tcx,
   VERDICT,
   xdp,
-} from "../fixture/programs.ts";
-import { Resident } from "../fixture/resident.ts";
-import { countRuns, runsWhileBusy } from "../fixture/runs.ts";
-import { SocketPair } from "../fixture/socket_pair.ts";
-import { Victim } from "../fixture/victim.ts";
+} from "../fixture/program/programs.ts";
+import { isOlder, type Need } from "../fixture/run/kernel.ts";
+import { netnsIno } from "../fixture/run/own.ts";
+import { countRuns, runsWhileBusy } from "../fixture/run/runs.ts";
 
 /** A kind of link, as the conformance run sees it. */
 export interface Row {

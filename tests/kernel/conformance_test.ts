@@ -9,14 +9,14 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type AnyLink, BpfError, Link, type Program } from "../../mod.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest, type Need } from "../fixture/kernel.ts";
-import { answering } from "../fixture/programs.ts";
-import { assertGone, isLinkFd } from "../fixture/state.ts";
-import { MOD, runScript } from "../fixture/script.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { answering } from "../fixture/program/programs.ts";
+import { SINCE } from "../fixture/run/expectations.ts";
+import { kernelTest, type Need } from "../fixture/run/kernel.ts";
+import { assertGone, isLinkFd } from "../fixture/run/state.ts";
 import { type Place, type Row, ROWS } from "./conformance.ts";
-import { SINCE } from "./expectations.ts";
 
 /** A program attached to a place of its own, and what it takes to check it. */
 interface Scene {
@@ -321,7 +321,7 @@ kernelTest("J enumerate during churn", {}, async () => {
   const maker = runScript(
     `
     import { Link } from "${MOD}";
-    import { taskIterator } from "${new URL("../fixture/programs.ts", import.meta.url)}";
+    import { taskIterator } from "${new URL("../fixture/program/programs.ts", import.meta.url)}";
     using program = taskIterator("x");
     for (const end = performance.now() + 300; performance.now() < end;) Link.attach(program, { type: "iter" }).close();`,
     ["--allow-ffi"],

@@ -1,12 +1,10 @@
 /** `Link.ensurePinned`: who comes first makes the link, who comes later takes it over, and the place is never empty. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type AttachTarget, BpfError, Hook, Link, type LinkType, type Program } from "../../mod.ts";
-import { assemble, exit, set } from "../fixture/assembler.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { Ensurer } from "../fixture/ensurer.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { OtherNetns } from "../fixture/netns.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { OtherNetns } from "../fixture/place/netns.ts";
+import { assemble, exit, set } from "../fixture/program/assembler.ts";
 import {
   answering,
   cgroupEgress,
@@ -16,11 +14,13 @@ import {
   taskIterator,
   tcx,
   xdp,
-} from "../fixture/programs.ts";
-import { assertGone } from "../fixture/state.ts";
-import { delay, until } from "../fixture/wait.ts";
+} from "../fixture/program/programs.ts";
+import { SINCE } from "../fixture/run/expectations.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { assertGone } from "../fixture/run/state.ts";
+import { delay, until } from "../fixture/run/wait.ts";
 import { type Place, ROWS } from "./conformance.ts";
-import { SINCE } from "./expectations.ts";
+import { Ensurer } from "./ensurer.ts";
 
 const RACES = Number(Deno.env.get("BPF_LINK_TEST_RACES") ?? 500);
 const NEEDS = { needs: ["cgroup2", "bpffs", "netns"] } as const;

@@ -1,11 +1,11 @@
 /** The table of expectations against this kernel, both ways: what should work does, and what should not does not. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { probe, type ProbeAnswer, type TargetType } from "../../mod.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { inOwnVm } from "../fixture/own.ts";
+import { isExpected, type Operation, OPERATIONS, shouldHave, SINCE } from "../fixture/run/expectations.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { inOwnVm } from "../fixture/run/own.ts";
 import { attempt, SURROUNDINGS } from "./attempt.ts";
 import { type Row, ROWS } from "./conformance.ts";
-import { isExpected, type Operation, OPERATIONS, shouldHave, SINCE } from "./expectations.ts";
 
 /** Why a kernel that is not Debian's may lack something, as `probe` says it. */
 const EXCUSES = /CONFIG_|by policy/;

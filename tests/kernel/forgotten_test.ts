@@ -1,12 +1,12 @@
 /** Handles whose variable is lost: who made a link is told, who only looked at one lets go. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Link, openHandles } from "../../mod.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { collectGarbage } from "../fixture/memory.ts";
-import { skLookup } from "../fixture/programs.ts";
-import { MOD, type Outcome, runScript } from "../fixture/script.ts";
-import { assertGone, isLinkFd } from "../fixture/state.ts";
-import { until } from "../fixture/wait.ts";
+import { MOD, type Outcome, runScript } from "../fixture/process/script.ts";
+import { skLookup } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { collectGarbage } from "../fixture/run/memory.ts";
+import { assertGone, isLinkFd } from "../fixture/run/state.ts";
+import { until } from "../fixture/run/wait.ts";
 
 /** Runs `body` in a process that can collect its garbage, with a program at hand. */
 async function run(body: string): Promise<Outcome> {
@@ -14,7 +14,7 @@ async function run(body: string): Promise<Outcome> {
   return await runScript(
     `
     import { Link, openHandles, Program } from "${MOD}";
-    import { collectGarbage } from "${new URL("../fixture/memory.ts", import.meta.url)}";
+    import { collectGarbage } from "${new URL("../fixture/run/memory.ts", import.meta.url)}";
     const program = Program.open(${program.id});
     const target = { type: "netns", attachType: "sk_lookup" };
     const attach = () => Link.attach(program, target);

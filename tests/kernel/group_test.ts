@@ -1,11 +1,11 @@
 /** `Link.attachAll`: all or none, and one end for all. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { close } from "../../lib/os/files.ts";
 import { type AnyLink, type AttachEntry, BpfError, Hook, Link, type LinkGroup, openHandles } from "../../mod.ts";
-import { close } from "../../lib/sys/system.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { cgroupEgress, skLookup, xdp } from "../fixture/programs.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { cgroupEgress, skLookup, xdp } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
 
 const EGRESS = "cgroup_inet_egress";
 

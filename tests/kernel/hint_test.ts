@@ -1,8 +1,6 @@
 /** What an errno is said to mean, where the kernel really says it: one row each, by the tables of commands and link types. */
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
-import { BpfError, BpfMap, Link, Program } from "../../mod.ts";
-import { ERRNO } from "../../lib/uapi/errno.ts";
-import { btfFind } from "../../lib/sys/btf.ts";
+import { btfFind } from "../../lib/ffi/btf.ts";
 import {
   close,
   enableStats,
@@ -24,15 +22,17 @@ import {
   rawTracepointOpen,
   tokenCreate,
 } from "../../lib/sys/mod.ts";
-import { assemble, exit, load, set } from "../fixture/assembler.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { extension, linkGuard, tracer } from "../fixture/functions.ts";
-import { kernelTest, type Requirements } from "../fixture/kernel.ts";
-import { NetkitPair } from "../fixture/netkit.ts";
-import { VethPair } from "../fixture/netns.ts";
-import { ownBpffs } from "../fixture/own.ts";
-import { progAttach } from "../fixture/prog_attach.ts";
+import { ERRNO } from "../../lib/uapi/errno.ts";
+import { BpfError, BpfMap, Link, Program } from "../../mod.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { NetkitPair } from "../fixture/place/netkit.ts";
+import { VethPair } from "../fixture/place/netns.ts";
+import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/process/privileges.ts";
+import { FEW_FILES, MOD, runScript } from "../fixture/process/script.ts";
+import { assemble, exit, load, set } from "../fixture/program/assembler.ts";
+import { extension, linkGuard, tracer } from "../fixture/program/functions.ts";
+import { progAttach } from "../fixture/program/prog_attach.ts";
 import {
   answering,
   cgroupEgress,
@@ -43,9 +43,9 @@ import {
   taskIterator,
   tcx,
   xdp,
-} from "../fixture/programs.ts";
-import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
-import { FEW_FILES, MOD, runScript } from "../fixture/script.ts";
+} from "../fixture/program/programs.ts";
+import { kernelTest, type Requirements } from "../fixture/run/kernel.ts";
+import { ownBpffs } from "../fixture/run/own.ts";
 
 /** Provokes an error; what it makes on the way is `own`'s to end. */
 type Provoke = (own: DisposableStack) => unknown;

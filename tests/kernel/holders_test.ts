@@ -1,11 +1,11 @@
 /** Who keeps a link attached: processes and pins, all that can be seen, and a word when that may not be all. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { Link, type LinkHolder, type Program } from "../../mod.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { skLookup } from "../fixture/programs.ts";
-import { MOD } from "../fixture/script.ts";
-import { until } from "../fixture/wait.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { MOD } from "../fixture/process/script.ts";
+import { skLookup } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { until } from "../fixture/run/wait.ts";
 
 /** A link and its program. */
 class Scene implements Disposable {

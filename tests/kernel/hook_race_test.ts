@@ -8,12 +8,12 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { Hook, Link, type Program } from "../../mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { VethPair } from "../fixture/netns.ts";
-import { connectDigit, tcxDigit } from "../fixture/programs.ts";
-import { RaceWriter, type WriterOptions } from "../fixture/race_writer.ts";
-import { firstWith } from "./expectations.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { VethPair } from "../fixture/place/netns.ts";
+import { connectDigit, tcxDigit } from "../fixture/program/programs.ts";
+import { firstWith } from "../fixture/run/expectations.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { RaceWriter, type WriterOptions } from "./race_writer.ts";
 
 const RACES = Number(Deno.env.get("BPF_LINK_TEST_RACES") ?? 200);
 const WRITERS = 3;

@@ -1,13 +1,13 @@
 /** `Hook`: what is attached at one place, in which order, by which link. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BpfError, BpfMap, Hook, type HookTarget, Link, type Program } from "../../mod.ts";
 import { close, open } from "../../lib/sys/mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { NetkitPair } from "../fixture/netkit.ts";
-import { OtherNetns, VethPair } from "../fixture/netns.ts";
-import { answering, flowDissector, skLookup, xdp } from "../fixture/programs.ts";
-import { firstWith } from "./expectations.ts";
+import { BpfError, BpfMap, Hook, type HookTarget, Link, type Program } from "../../mod.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { NetkitPair } from "../fixture/place/netkit.ts";
+import { OtherNetns, VethPair } from "../fixture/place/netns.ts";
+import { answering, flowDissector, skLookup, xdp } from "../fixture/program/programs.ts";
+import { firstWith } from "../fixture/run/expectations.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
 
 const ATTACH_TYPE = "cgroup_inet_egress" as const;
 const MULTI = 2;

@@ -2,8 +2,8 @@
 import { assertEquals } from "@std/assert";
 import * as constants from "../../lib/uapi/constants.ts";
 import * as layout from "../../lib/uapi/layout.ts";
-import { isOlder, kernelTest } from "../fixture/kernel.ts";
-import { enumeratorsOf, type Member, membersOf } from "../fixture/struct_layout.ts";
+import { enumeratorsOf, type Member, membersOf } from "../fixture/program/struct_layout.ts";
+import { isOlder, kernelTest } from "../fixture/run/kernel.ts";
 
 /** Since when members are there that came after 5.10, with all below them. */
 const SINCE: Readonly<Record<string, string>> = {

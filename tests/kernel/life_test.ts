@@ -8,17 +8,17 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { close } from "../../lib/os/files.ts";
 import { BpfError, libraryBytes, Link, openHandles, type Program } from "../../mod.ts";
-import { close } from "../../lib/sys/system.ts";
-import { assemble, exit, set } from "../fixture/assembler.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest, type Need } from "../fixture/kernel.ts";
-import { collectGarbage, liveBytes } from "../fixture/memory.ts";
-import { cgroupEgress } from "../fixture/programs.ts";
-import { assertGone, isLinkFd } from "../fixture/state.ts";
-import { MOD, runScript } from "../fixture/script.ts";
-import { until } from "../fixture/wait.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { assemble, exit, set } from "../fixture/program/assembler.ts";
+import { cgroupEgress } from "../fixture/program/programs.ts";
+import { kernelTest, type Need } from "../fixture/run/kernel.ts";
+import { collectGarbage, liveBytes } from "../fixture/run/memory.ts";
+import { assertGone, isLinkFd } from "../fixture/run/state.ts";
+import { until } from "../fixture/run/wait.ts";
 
 /** What most tests here need: a cgroup to attach to and a program. */
 class Scene implements Disposable {
@@ -181,7 +181,7 @@ lifeTest("unpin() leaves a pin alone that is not the link's any more", (scene) =
 
 lifeTest("a forgotten link stays attached until the process ends", async (scene) => {
   const script = `
-    import { collectGarbage } from "${new URL("../fixture/memory.ts", import.meta.url)}";
+    import { collectGarbage } from "${new URL("../fixture/run/memory.ts", import.meta.url)}";
     ${loading()}
     const { id } = Link.attach(program, ${JSON.stringify(scene.target)});
     await collectGarbage();
@@ -196,7 +196,7 @@ lifeTest("a forgotten link stays attached until the process ends", async (scene)
 
 lifeTest("traceLeaks tells where a forgotten link was made", async (scene) => {
   const script = `
-    import { collectGarbage } from "${new URL("../fixture/memory.ts", import.meta.url)}";
+    import { collectGarbage } from "${new URL("../fixture/run/memory.ts", import.meta.url)}";
     ${loading()}
     Link.traceLeaks = true;
     function forgetful() { Link.attach(program, ${JSON.stringify(scene.target)}); }
@@ -364,7 +364,7 @@ function loading(mod = MOD, before = ""): string {
 const ATTACHED = { code: 0, output: "cgroup true true true\n", errors: "" };
 
 lifeTest("a process without stdin: no fd of ours is 0", async (scene) => {
-  const before = `import { close } from "${new URL("../../lib/sys/system.ts", import.meta.url)}"; close(0);`;
+  const before = `import { close } from "${new URL("../../lib/os/files.ts", import.meta.url)}"; close(0);`;
   assertEquals(await runScript(attaching(scene, { before }), ["--allow-ffi"]), ATTACHED);
 });
 

@@ -1,16 +1,16 @@
 /** Maps: what each type does, iteration during change, ring buffers, pins. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { close, mapCreate, mapLookupBatch, mapLookupElem, mapUpdateElem, tokenCreate } from "../../lib/sys/mod.ts";
 import { ERRNO } from "../../lib/uapi/errno.ts";
 import { BpfError, BpfMap, Link, type MapCreateOptions, openHandles, Program } from "../../mod.ts";
-import { close, mapCreate, mapLookupBatch, mapLookupElem, mapUpdateElem, tokenCreate } from "../../lib/sys/mod.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { assemble, call, copy, exit, loadMap, set, storeByte } from "../fixture/assembler.ts";
-import { cookieProgram, countingProgram, recordingProgram, Tally, testRun } from "../fixture/counting.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { collectGarbage } from "../fixture/memory.ts";
-import { xdp } from "../fixture/programs.ts";
-import { SocketPair } from "../fixture/socket_pair.ts";
-import { delay, until } from "../fixture/wait.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { SocketPair } from "../fixture/place/socket_pair.ts";
+import { assemble, call, copy, exit, loadMap, set, storeByte } from "../fixture/program/assembler.ts";
+import { xdp } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { collectGarbage } from "../fixture/run/memory.ts";
+import { delay, until } from "../fixture/run/wait.ts";
+import { cookieProgram, countingProgram, recordingProgram, Tally, testRun } from "./counting.ts";
 
 const NOTHING = new Uint8Array();
 

@@ -1,15 +1,15 @@
 /** Where links go among others: every way to say it, checked by query and by what packets and calls meet. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { type Anchor, BpfError, Hook, Link, type LinkAnchor, type Position, type Program } from "../../mod.ts";
 import { close, linkCreate, type LinkCreateOptions, open } from "../../lib/sys/mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest, type Requirements } from "../fixture/kernel.ts";
-import { Loopback } from "../fixture/loopback.ts";
-import { NetkitPair } from "../fixture/netkit.ts";
-import { VethPair } from "../fixture/netns.ts";
-import { cgroupEgress, connectDigit, tcxDigit, tcxJudge, xdp } from "../fixture/programs.ts";
-import { Resident } from "../fixture/resident.ts";
-import { firstWith } from "./expectations.ts";
+import { type Anchor, BpfError, Hook, Link, type LinkAnchor, type Position, type Program } from "../../mod.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { Loopback } from "../fixture/place/loopback.ts";
+import { NetkitPair } from "../fixture/place/netkit.ts";
+import { VethPair } from "../fixture/place/netns.ts";
+import { Resident } from "../fixture/place/resident.ts";
+import { cgroupEgress, connectDigit, tcxDigit, tcxJudge, xdp } from "../fixture/program/programs.ts";
+import { firstWith } from "../fixture/run/expectations.ts";
+import { kernelTest, type Requirements } from "../fixture/run/kernel.ts";
 
 const BEFORE = 8, AFTER = 16, ID = 32, PREORDER = 64, LINK = 8192;
 const ATTACH_TYPE = "cgroup_inet4_connect" as const;

@@ -1,12 +1,12 @@
 /** The same calls with all capabilities, with those that the package asks for, and with none: what works, and what is said. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Link } from "../../mod.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { isOlder, kernelTest } from "../fixture/kernel.ts";
-import { withOnly } from "../fixture/privileges.ts";
-import { cgroupEgress, xdp } from "../fixture/programs.ts";
-import { MOD, runScript } from "../fixture/script.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { withOnly } from "../fixture/process/privileges.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { cgroupEgress, xdp } from "../fixture/program/programs.ts";
+import { isOlder, kernelTest } from "../fixture/run/kernel.ts";
 
 const LEVELS = {
   all: [],

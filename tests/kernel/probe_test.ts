@@ -1,13 +1,13 @@
 /** `probe()` against what the kernel then really does, both ways: a "yes" must work, and a "no" must not. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { Hook, Link, openHandles, probe, type TargetProbe, type TargetType } from "../../mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { mountPoints } from "../fixture/own.ts";
-import { WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
-import { cgroupEgress, skLookup, tcx, xdp } from "../fixture/programs.ts";
-import { MOD, runScript } from "../fixture/script.ts";
-import { until } from "../fixture/wait.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { WITHOUT_CAPABILITIES } from "../fixture/process/privileges.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { cgroupEgress, skLookup, tcx, xdp } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { mountPoints } from "../fixture/run/own.ts";
+import { until } from "../fixture/run/wait.ts";
 import { attempt, SURROUNDINGS } from "./attempt.ts";
 import { ROWS } from "./conformance.ts";
 

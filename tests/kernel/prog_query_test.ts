@@ -1,13 +1,13 @@
 /** PROG_QUERY: every field, growth, every refusal; and what a `Hook` tells without privileges, or without revisions. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BpfError, Hook, Link } from "../../mod.ts";
 import { type AttachType, close, open, progQuery, type ProgQueryOptions } from "../../lib/sys/mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { OtherNetns } from "../fixture/netns.ts";
-import { without } from "../fixture/privileges.ts";
-import { cgroupEgress, tcx, xdp } from "../fixture/programs.ts";
-import { MOD, runScript } from "../fixture/script.ts";
+import { BpfError, Hook, Link } from "../../mod.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { OtherNetns } from "../fixture/place/netns.ts";
+import { without } from "../fixture/process/privileges.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { cgroupEgress, tcx, xdp } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
 
 const ATTACH_TYPE = "cgroup_inet_egress" as const;
 const EFFECTIVE = 1, MULTI = 2;

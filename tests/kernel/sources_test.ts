@@ -1,20 +1,20 @@
 /** The sources of listings: they tell the same of the same links, whatever goes on, to those who may know it. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { readInfo } from "../../lib/kind/mod.ts";
+import { LinkIterator, linkLayout } from "../../lib/listing/iterator.ts";
+import { closeIterator, loadedIterator } from "../../lib/listing/shared.ts";
 import type { BpfLinkInfo } from "../../lib/sys/link_info.ts";
-import { LinkIterator, linkLayout } from "../../lib/sys/link_iterator.ts";
-import { closeIterator, loadedIterator } from "../../lib/sys/shared_iterator.ts";
 import { type AnyLink, Link, type LinkInfo, type Source } from "../../mod.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { isOlder, kernelTest } from "../fixture/kernel.ts";
-import { netnsIno } from "../fixture/own.ts";
-import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/privileges.ts";
-import { cgroupEgress, taskIterator } from "../fixture/programs.ts";
-import { MOD, runScript } from "../fixture/script.ts";
-import { until } from "../fixture/wait.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/process/privileges.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { cgroupEgress, taskIterator } from "../fixture/program/programs.ts";
+import { SINCE as ROWS_SINCE } from "../fixture/run/expectations.ts";
+import { isOlder, kernelTest } from "../fixture/run/kernel.ts";
+import { netnsIno } from "../fixture/run/own.ts";
+import { until } from "../fixture/run/wait.ts";
 import { ROWS } from "./conformance.ts";
-import { SINCE as ROWS_SINCE } from "./expectations.ts";
 
 const SINCE = "5.19"; // the iterator
 const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
@@ -217,7 +217,7 @@ sourceTest("a planted offset is seen where nothing can be compared", { needs: ["
   using program = cgroupEgress();
   using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path });
   const source = (shift: number) => `
-    import { LinkIterator, linkLayout } from "${new URL("../../lib/sys/link_iterator.ts", import.meta.url)}";
+    import { LinkIterator, linkLayout } from "${new URL("../../lib/listing/iterator.ts", import.meta.url)}";
     const layout = linkLayout();
     const { offsets } = layout.get("bpf_cgroup_link").members.get("cgroup.kn.id");
     offsets[offsets.length - 1] += ${shift};

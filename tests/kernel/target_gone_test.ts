@@ -1,14 +1,14 @@
 /** What becomes of links whose target dies or moves, and of links that several hold or change at once. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { interfaceName } from "../../lib/sys/system.ts";
+import { interfaceName } from "../../lib/os/interfaces.ts";
 import { type AnyLink, type AttachTarget, BpfError, Link, type Program } from "../../mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { OtherNetns, VethPair } from "../fixture/netns.ts";
-import { answering, cgroupEgress, skLookup, tcx, xdp } from "../fixture/programs.ts";
-import { addPair, deleteInterface, indexOf, move } from "../fixture/rtnetlink.ts";
-import { MOD, runScript } from "../fixture/script.ts";
-import { until } from "../fixture/wait.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { OtherNetns, VethPair } from "../fixture/place/netns.ts";
+import { addPair, deleteInterface, indexOf, move } from "../fixture/place/rtnetlink.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { answering, cgroupEgress, skLookup, tcx, xdp } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { until } from "../fixture/run/wait.ts";
 
 function attach(program: Program, target: AttachTarget): AnyLink {
   return Link.attach(program, target) as AnyLink;

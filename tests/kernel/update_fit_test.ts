@@ -1,11 +1,11 @@
 /** A program that does not fit the attach type of a cgroup link: the kernel would take it, `Link.update` does not. */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { BpfError, Link, type Program } from "../../mod.ts";
 import { native } from "../../lib/ffi/library.ts";
 import { linkUpdate } from "../../lib/sys/mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { answering, flowDissector, skLookup, taskIterator, tcx, xdp } from "../fixture/programs.ts";
+import { BpfError, Link, type Program } from "../../mod.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { answering, flowDissector, skLookup, taskIterator, tcx, xdp } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
 
 /** A program of one type for another attach type, which the kernel's update does not compare. */
 const MISFITS: readonly [type: string, right: string, wrong: string][] = [

@@ -1,14 +1,14 @@
 /** `untilDetached()` and `Link.untilGone()`: they end when the link does or they are told to, and leave nothing. */
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { close } from "../../lib/os/files.ts";
 import { BpfError, Link, type Program } from "../../mod.ts";
-import { close } from "../../lib/sys/system.ts";
-import { PinDirectory } from "../fixture/bpffs.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { VethPair } from "../fixture/netns.ts";
-import { cgroupEgress, netfilter, rawTracepoint, taskIterator, xdp } from "../fixture/programs.ts";
-import { MOD, runScript } from "../fixture/script.ts";
-import { delay } from "../fixture/wait.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { VethPair } from "../fixture/place/netns.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { cgroupEgress, netfilter, rawTracepoint, taskIterator, xdp } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { delay } from "../fixture/run/wait.ts";
 
 const SOON = { intervalMs: 2 };
 const LATE = { intervalMs: 0x7fffffff };

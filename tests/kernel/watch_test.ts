@@ -1,12 +1,12 @@
 /** `Link.watch()`: every change that lasts, once, and nothing left of it. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { closeIterator, loadedIterator } from "../../lib/sys/shared_iterator.ts";
+import { closeIterator, loadedIterator } from "../../lib/listing/shared.ts";
 import { Link, type LinkEvent, type LinkWatcher, type Source } from "../../mod.ts";
-import { Cgroup } from "../fixture/cgroup.ts";
-import { watchChurn } from "../fixture/churn.ts";
-import { kernelTest } from "../fixture/kernel.ts";
-import { cgroupEgress, taskIterator } from "../fixture/programs.ts";
-import { delay } from "../fixture/wait.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { watchChurn } from "../fixture/process/churn.ts";
+import { cgroupEgress, taskIterator } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { delay } from "../fixture/run/wait.ts";
 
 const SINCE = "5.19"; // the iterator
 const NEVER = 0x7fffffff;

@@ -3,9 +3,9 @@
  * privileges), so that a check which comes too late fails with `NotCapable`.
  */
 import { assertInstanceOf, assertStringIncludes } from "@std/assert";
-import { type AttachTarget, Hook, Link, Program, setLibraryPath } from "../../mod.ts";
+import { Request } from "../../lib/ffi/request.ts";
 import { perfEventOpen } from "../../lib/sys/mod.ts";
-import { Request } from "../../lib/sys/request.ts";
+import { type AttachTarget, Hook, Link, Program, setLibraryPath } from "../../mod.ts";
 
 type Refusal = typeof TypeError | typeof RangeError;
 

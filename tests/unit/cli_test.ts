@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { main } from "../../lib/cli/mod.ts";
 import { columns, jsonLine, printable, shorten, treeLines } from "../../lib/cli/table.ts";
-import { bpflink, startBpflink } from "../fixture/bpflink.ts";
-import type { Outcome } from "../fixture/script.ts";
+import { bpflink, startBpflink } from "../fixture/process/bpflink.ts";
+import type { Outcome } from "../fixture/process/script.ts";
 
 Deno.test("control and formatting characters are escaped, and nothing else", () => {
   assertEquals(printable("a\x1b[31m\n\u009b\u202e\u{e0001}"), "a\\x1b[31m\\x0a\\x9b\\u{202e}\\u{e0001}");

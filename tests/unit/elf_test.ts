@@ -1,9 +1,8 @@
 /** Looking functions up in ELF files, whoever made them. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { ElfFile, globMatches, type ReadAt, type WantedFunctions } from "../../lib/os/elf.ts";
 import { BpfError } from "../../mod.ts";
-import { ElfFile, type ReadAt, type WantedFunctions } from "../../lib/sys/elf.ts";
-import { globMatches } from "../../lib/sys/glob.ts";
-import { CODE_OF, executable, type ExecutableOptions } from "../fixture/elf.ts";
+import { CODE_OF, executable, type ExecutableOptions } from "../fixture/place/elf.ts";
 
 const { start, work } = CODE_OF;
 const functions = [{ name: "_start", code: start }, { name: "work", code: work }, { name: "worker", code: work }];

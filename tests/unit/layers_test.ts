@@ -5,11 +5,15 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** From the bottom up; a file belongs to the first row that matches. */
 const LAYERS: readonly RegExp[] = [
-  /^lib\/uapi\//,
-  /^lib\/(error|hint)\.ts$/,
+  /^lib\/(uapi\/.*|check)\.ts$/,
+  /^lib\/(error|refusal)\.ts$/,
+  /^lib\/wait\.ts$/,
   /^lib\/ffi\//,
+  /^lib\/os\//,
+  /^lib\/sys\/type\//,
   /^lib\/sys\//,
-  /^lib\/(attach_to|handles|inspect|map|owned|pin|program)\.ts$/,
+  /^lib\/(handle|btf|listing|inspect)\b/,
+  /^lib\/(ring|program|map)\.ts$/,
   /^lib\/kind\//,
   /^lib\/links\.ts$/,
   /^lib\/[a-z_]+\.ts$/,

@@ -1,11 +1,11 @@
 /** How the native library is found and refused, each case in a process of its own with just the permissions it names. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { libraryBytes } from "../../mod.ts";
-import { MOD, runScript } from "../fixture/script.ts";
 import { aarch64 } from "../../lib/ffi/aarch64.ts";
-import { x86_64 } from "../../lib/ffi/x86_64.ts";
 import { sha256 } from "../../lib/ffi/sha256.ts";
-import { exportedSymbols } from "../fixture/exported_symbols.ts";
+import { x86_64 } from "../../lib/ffi/x86_64.ts";
+import { libraryBytes } from "../../mod.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
+import { exportedSymbols } from "./exported_symbols.ts";
 
 const SYS = MOD.replace("mod.ts", "lib/sys/mod.ts");
 /** The first call of a script: it needs the library, but no privilege. */

@@ -1,6 +1,6 @@
 /** The records of the iterator's program, as it might write them on kernels to come. */
 import { assertEquals } from "@std/assert";
-import { LinkRecords, type Told, Trust } from "../../lib/sys/link_records.ts";
+import { LinkRecords, type Told, Trust } from "../../lib/listing/records.ts";
 
 const NAME = 40;
 const TOLD: Told = new Map([["iter", new Set()], ["xdp", new Set()]]);

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { aarch64 } from "../../lib/ffi/aarch64.ts";
 import { symbols } from "../../lib/ffi/symbols.ts";
 import { x86_64 } from "../../lib/ffi/x86_64.ts";
-import { exportedSymbols } from "../fixture/exported_symbols.ts";
+import { exportedSymbols } from "./exported_symbols.ts";
 
 const EM_X86_64 = 62, EM_AARCH64 = 183;
 

@@ -1,4 +1,6 @@
 // The same work as twin.c with the calls of `./sys`.
+import { BpfError } from "../../../lib/error.ts";
+import { unlink } from "../../../lib/os/files.ts";
 import {
   close,
   linkCreate,
@@ -12,8 +14,6 @@ import {
   open,
   progLoad,
 } from "../../../lib/sys/mod.ts";
-import { unlink } from "../../../lib/sys/system.ts";
-import { BpfError } from "../../../lib/error.ts";
 import { LINKS, main, type Operations, PASS } from "./peer.ts";
 
 await main(

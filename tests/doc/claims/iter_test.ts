@@ -1,8 +1,10 @@
 /** What the doc comments of lib/sys/iter.ts say. */
 import { assert, assertEquals } from "@std/assert";
+import { read } from "../../../lib/os/files.ts";
 import { close, iterCreate, linkCreate, linkUpdate, objPin } from "../../../lib/sys/mod.ts";
-import { read } from "../../../lib/sys/system.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { taskIterator } from "../../fixture/program/programs.ts";
+import { link, load } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   exhausted,
@@ -12,9 +14,7 @@ import {
   type Own,
   refusal,
   unprivileged,
-} from "../../fixture/claims.ts";
-import { taskIterator } from "../../fixture/programs.ts";
-import { link, load } from "../../fixture/sys_objects.ts";
+} from "../../fixture/run/claims.ts";
 
 /** A link of an iterator that writes a letter for each task. */
 const writing = (own: Own, letter: string) => own.fd(linkCreate(own.use(taskIterator(letter)).fd, 0, "trace_iter"));

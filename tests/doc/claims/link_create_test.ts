@@ -1,5 +1,7 @@
 /** What the doc comments of lib/sys/link_create.ts say. */
 import { assert, assertEquals } from "@std/assert";
+import { btfFind } from "../../../lib/ffi/btf.ts";
+import { readTracefs } from "../../../lib/os/tracefs.ts";
 import {
   close,
   linkCreate,
@@ -14,12 +16,16 @@ import {
   progQuery,
   rawTracepointOpen,
 } from "../../../lib/sys/mod.ts";
-import { btfFind } from "../../../lib/sys/btf.ts";
 import type { Program } from "../../../mod.ts";
-import { readTracefs } from "../../../lib/sys/tracefs.ts";
-import { assemble, exit, load as read, set } from "../../fixture/assembler.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
-import { Cgroup } from "../../fixture/cgroup.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { Cgroup } from "../../fixture/place/cgroup.ts";
+import { NetkitPair } from "../../fixture/place/netkit.ts";
+import { OtherNetns, VethPair } from "../../fixture/place/netns.ts";
+import { assemble, exit, load as read, set } from "../../fixture/program/assembler.ts";
+import { extension, JUDGE, JUDGE_ID, replaceable, sendGuard, tracer } from "../../fixture/program/functions.ts";
+import { progAttach } from "../../fixture/program/prog_attach.ts";
+import { implementation } from "../../fixture/program/struct_ops.ts";
+import { atUnprobeable, clock, link, load, map, netns, program } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   exhausted,
@@ -33,14 +39,8 @@ import {
   refusal,
   unprivileged,
   withOnly,
-} from "../../fixture/claims.ts";
-import { extension, JUDGE, JUDGE_ID, replaceable, sendGuard, tracer } from "../../fixture/functions.ts";
-import type { Requirements } from "../../fixture/kernel.ts";
-import { NetkitPair } from "../../fixture/netkit.ts";
-import { OtherNetns, VethPair } from "../../fixture/netns.ts";
-import { progAttach } from "../../fixture/prog_attach.ts";
-import { implementation } from "../../fixture/struct_ops.ts";
-import { atUnprobeable, clock, link, load, map, netns, program } from "../../fixture/sys_objects.ts";
+} from "../../fixture/run/claims.ts";
+import type { Requirements } from "../../fixture/run/kernel.ts";
 
 const typeOf = (fd: number) => linkGetInfoByFd(fd).type;
 const EGRESS = "cgroup_inet_egress";

@@ -10,9 +10,9 @@ import {
   progGetInfoByFd,
 } from "../../../lib/sys/mod.ts";
 import { probeType } from "../../../lib/sys/perf_event.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
-import { claim, inChild, misuse, NO_FD, type Own, refusal, WITHOUT_CAPABILITIES } from "../../fixture/claims.ts";
-import { link, load, map, program } from "../../fixture/sys_objects.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { link, load, map, program } from "../../fixture/program/sys_objects.ts";
+import { claim, inChild, misuse, NO_FD, type Own, refusal, WITHOUT_CAPABILITIES } from "../../fixture/run/claims.ts";
 
 claim("linkGetInfoByFd: returns its info", {}, (own) => {
   const program = load.tracepoint(own), { id, ...info } = linkGetInfoByFd(link.tracepoint(own, program));

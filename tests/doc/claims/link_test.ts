@@ -15,9 +15,13 @@ import {
   progQuery,
   rawTracepointOpenAsync,
 } from "../../../lib/sys/mod.ts";
-import { inOwnVm } from "../../fixture/own.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
-import { Cgroup } from "../../fixture/cgroup.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { Cgroup } from "../../fixture/place/cgroup.ts";
+import { NetkitPair } from "../../fixture/place/netkit.ts";
+import { OtherNetns, VethPair } from "../../fixture/place/netns.ts";
+import { Resident } from "../../fixture/place/resident.ts";
+import { implementation } from "../../fixture/program/struct_ops.ts";
+import { link, load, netns, program, programId } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   exhausted,
@@ -35,14 +39,10 @@ import {
   unprivileged,
   unprivilegedRefusal,
   withOnly,
-} from "../../fixture/claims.ts";
-import type { Requirements } from "../../fixture/kernel.ts";
-import { NetkitPair } from "../../fixture/netkit.ts";
-import { OtherNetns, VethPair } from "../../fixture/netns.ts";
-import { Resident } from "../../fixture/resident.ts";
-import { assertGone } from "../../fixture/state.ts";
-import { implementation } from "../../fixture/struct_ops.ts";
-import { link, load, netns, program, programId } from "../../fixture/sys_objects.ts";
+} from "../../fixture/run/claims.ts";
+import type { Requirements } from "../../fixture/run/kernel.ts";
+import { inOwnVm } from "../../fixture/run/own.ts";
+import { assertGone } from "../../fixture/run/state.ts";
 
 /** How long a race may take until it has gone every way. */
 const PATIENCE_MS = 60_000;

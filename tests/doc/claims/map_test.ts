@@ -1,5 +1,7 @@
 /** What the doc comments of lib/sys/map.ts say. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Request } from "../../../lib/ffi/request.ts";
+import { openSocket } from "../../../lib/os/interfaces.ts";
 import {
   BpfError,
   close,
@@ -16,11 +18,11 @@ import {
   objPin,
   progLoad,
 } from "../../../lib/sys/mod.ts";
-import { Request } from "../../../lib/sys/request.ts";
-import { openSocket } from "../../../lib/sys/system.ts";
-import { assemble, exit, loadMap, set } from "../../fixture/assembler.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
-import { Cgroup } from "../../fixture/cgroup.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { Cgroup } from "../../fixture/place/cgroup.ts";
+import { assemble, exit, loadMap, set } from "../../fixture/program/assembler.ts";
+import { implementation } from "../../fixture/program/struct_ops.ts";
+import { load, map, programId } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   exhausted,
@@ -36,10 +38,8 @@ import {
   unprivileged,
   unprivilegedRefusal,
   withOnly,
-} from "../../fixture/claims.ts";
-import { implementation } from "../../fixture/struct_ops.ts";
-import { load, map, programId } from "../../fixture/sys_objects.ts";
-import { until } from "../../fixture/wait.ts";
+} from "../../fixture/run/claims.ts";
+import { until } from "../../fixture/run/wait.ts";
 
 const NOEXIST = 1, EXIST = 2, LOCK = 4, READ_ONLY = 8, WRITE_ONLY = 16, NO_PREALLOC = 1;
 const NONE = new Uint8Array(), KEY = key(0), VALUE = value(7);

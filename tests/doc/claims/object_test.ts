@@ -11,7 +11,8 @@ import {
   objPin,
   progGetInfoByFd,
 } from "../../../lib/sys/mod.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { link, load, map } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   exhausted,
@@ -22,10 +23,9 @@ import {
   type Own,
   refusal,
   unprivileged,
-} from "../../fixture/claims.ts";
-import { ownBpffs } from "../../fixture/own.ts";
-import { assertGone } from "../../fixture/state.ts";
-import { link, load, map } from "../../fixture/sys_objects.ts";
+} from "../../fixture/run/claims.ts";
+import { ownBpffs } from "../../fixture/run/own.ts";
+import { assertGone } from "../../fixture/run/state.ts";
 
 const bpffs = { needs: ["bpffs"] } as const;
 const unprivilegedBpffs = { needs: ["bpffs", "setpriv"], since: "5.19" } as const;

@@ -1,5 +1,6 @@
 /** What the doc comments of lib/sys/perf_event.ts say. */
 import { assert, assertEquals } from "@std/assert";
+import { readTracefs } from "../../../lib/os/tracefs.ts";
 import {
   close,
   enableStats,
@@ -10,7 +11,7 @@ import {
   progGetInfoByFd,
 } from "../../../lib/sys/mod.ts";
 import { probeType } from "../../../lib/sys/perf_event.ts";
-import { readTracefs } from "../../../lib/sys/tracefs.ts";
+import { atUnprobeable, clock, load, program } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   exhausted,
@@ -24,9 +25,8 @@ import {
   unprivileged,
   unprivilegedRefusal,
   withOnly,
-} from "../../fixture/claims.ts";
-import { atUnprobeable, clock, load, program } from "../../fixture/sys_objects.ts";
-import { until } from "../../fixture/wait.ts";
+} from "../../fixture/run/claims.ts";
+import { until } from "../../fixture/run/wait.ts";
 
 const SOFTWARE = 1, TRACEPOINT = 2, BREAKPOINT = 5;
 const CLOCK: PerfEventAttr = { type: SOFTWARE, config: 0n, samplePeriod: 1_000_000n };

@@ -1,7 +1,10 @@
 /** What the doc comments of lib/sys/prog_query.ts say. */
 import { assertEquals } from "@std/assert";
 import { close, linkCreate, linkGetInfoByFd, progQuery } from "../../../lib/sys/mod.ts";
-import { Cgroup } from "../../fixture/cgroup.ts";
+import { Cgroup } from "../../fixture/place/cgroup.ts";
+import { NetkitPair } from "../../fixture/place/netkit.ts";
+import { OtherNetns } from "../../fixture/place/netns.ts";
+import { link, load, map, netns, programId } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   LO,
@@ -13,10 +16,7 @@ import {
   unprivileged,
   unprivilegedRefusal,
   withOnly,
-} from "../../fixture/claims.ts";
-import { NetkitPair } from "../../fixture/netkit.ts";
-import { OtherNetns } from "../../fixture/netns.ts";
-import { link, load, map, netns, programId } from "../../fixture/sys_objects.ts";
+} from "../../fixture/run/claims.ts";
 
 const EGRESS = "cgroup_inet_egress", BEFORE = 8, AFTER = 16, PREORDER = 64, EFFECTIVE = 1, MULTI = 2;
 const ids = ({ progs }: ReturnType<typeof progQuery>) => progs.map(({ progId }) => progId);

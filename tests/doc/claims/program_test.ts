@@ -1,5 +1,6 @@
 /** What the doc comments of lib/sys/program.ts say. */
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
+import { btfFind } from "../../../lib/ffi/btf.ts";
 import {
   BpfError,
   close,
@@ -11,9 +12,9 @@ import {
   progLoad,
   rawTracepointOpen,
 } from "../../../lib/sys/mod.ts";
-import { btfFind } from "../../../lib/sys/btf.ts";
-import { assemble, exit, load as read, loadMap, set } from "../../fixture/assembler.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { assemble, exit, load as read, loadMap, set } from "../../fixture/program/assembler.ts";
+import { hitTracepoint, load, map, netns, program } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   exhausted,
@@ -29,9 +30,8 @@ import {
   unprivilegedRefusal,
   withOnly,
   WITHOUT_CAPABILITIES,
-} from "../../fixture/claims.ts";
-import { until } from "../../fixture/wait.ts";
-import { hitTracepoint, load, map, netns, program } from "../../fixture/sys_objects.ts";
+} from "../../fixture/run/claims.ts";
+import { until } from "../../fixture/run/wait.ts";
 
 const PASS = assemble(set(0, 2), exit);
 const unprivilegedLoad = { needs: ["setpriv"] } as const;

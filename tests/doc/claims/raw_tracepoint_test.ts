@@ -10,8 +10,10 @@ import {
   rawTracepointOpen,
   rawTracepointOpenAsync,
 } from "../../../lib/sys/mod.ts";
-import { assemble, exit, set } from "../../fixture/assembler.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { assemble, exit, set } from "../../fixture/program/assembler.ts";
+import { linkGuard, tracer } from "../../fixture/program/functions.ts";
+import { load } from "../../fixture/program/sys_objects.ts";
 import {
   claim,
   exhausted,
@@ -21,9 +23,7 @@ import {
   type Own,
   refusal,
   unprivileged,
-} from "../../fixture/claims.ts";
-import { linkGuard, tracer } from "../../fixture/functions.ts";
-import { load } from "../../fixture/sys_objects.ts";
+} from "../../fixture/run/claims.ts";
 
 const NAME = "oom_score_adj_update";
 

@@ -1,8 +1,8 @@
 /** What the doc comments of lib/sys/stats.ts say. */
 import { assert, assertEquals } from "@std/assert";
 import { close, enableStats, progGetInfoByFd, rawTracepointOpen } from "../../../lib/sys/mod.ts";
-import { claim, exhausted, isCloseOnExec, misuse, refusal, unprivilegedRefusal } from "../../fixture/claims.ts";
-import { hitTracepoint, load } from "../../fixture/sys_objects.ts";
+import { hitTracepoint, load } from "../../fixture/program/sys_objects.ts";
+import { claim, exhausted, isCloseOnExec, misuse, refusal, unprivilegedRefusal } from "../../fixture/run/claims.ts";
 
 claim(
   "enableStats: makes the kernel count how often and how long each program runs, as long as the fd is open",

@@ -1,10 +1,10 @@
 /** What the doc comments of lib/sys/token.ts say. */
 import { assertEquals } from "@std/assert";
 import { tokenCreate } from "../../../lib/sys/mod.ts";
-import { claim, IN_USER_NAMESPACE, misuse, NO_FD, refusal, unprivileged, withOnly } from "../../fixture/claims.ts";
-import { ownBpffs } from "../../fixture/own.ts";
-import { inTokenNamespace } from "../../fixture/token_mount.ts";
-import { PinDirectory } from "../../fixture/bpffs.ts";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { claim, IN_USER_NAMESPACE, misuse, NO_FD, refusal, unprivileged, withOnly } from "../../fixture/run/claims.ts";
+import { ownBpffs } from "../../fixture/run/own.ts";
+import { inTokenNamespace } from "./token_mount.ts";
 
 const since = "6.9";
 

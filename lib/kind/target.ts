@@ -1,0 +1,154 @@
+/** What a kind makes of a target: the arguments of one call that creates the link. */
+import { checkFd, checkFlag, checkPath, kindOf } from "../check.ts";
+import { BpfMap } from "../map.ts";
+import { close, open } from "../os/files.ts";
+import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
+import { expectedAttachTypeOf, type Program } from "../program.ts";
+import type { LinkCreateOptions } from "../sys/link_create.ts";
+import { type AttachType, attachTypeNumber, type MapType } from "../uapi/types.ts";
+
+/** The arguments of LINK_CREATE, or of RAW_TRACEPOINT_OPEN, beside the program. */
+export type Attachment =
+  & (
+    | { readonly attachType: AttachType; readonly targetFd: number; readonly options?: LinkCreateOptions | undefined }
+    | { readonly rawTracepoint: string | undefined; readonly cookie?: bigint | undefined }
+  )
+  & {
+    /** fds that were opened for the call, to be closed after it. */
+    readonly temporary?: readonly number[];
+  };
+
+/** Closes what {@linkcode Attachment.temporary} lists. */
+export function closeTemporary({ temporary }: Attachment): void {
+  if (temporary !== undefined) { for (const fd of temporary) close(fd); }
+}
+
+/** A network namespace: its file, or an fd of it. */
+export type Netns = string | URL | number;
+
+/** An fd of a namespace or directory that the user gives as path or fd, and what to close after the call. */
+export function openTarget(value: unknown, name: string): { fd: number; temporary: number[] } {
+  if (typeof value === "number") return { fd: checkFd(value, name), temporary: [] };
+  if (typeof value !== "string" && !(value instanceof URL)) {
+    throw new TypeError(`${name} must be a path, a file: URL or an fd, not ${kindOf(value)}`);
+  }
+  const fd = open(checkPath(value, name));
+  return { fd, temporary: [fd] };
+}
+
+/** The same for a network namespace, which is checked to be one. */
+export function openNetns(value: unknown, name: string): { fd: number; temporary: number[] } {
+  const target = openTarget(value, name);
+  try {
+    checkNetns(target.fd, typeof value === "number" ? `fd ${value}` : `"${value}"`);
+    return target;
+  } catch (error) {
+    target.temporary.forEach(close);
+    throw error;
+  }
+}
+
+/** The fd of a map that is of one of `types`. */
+export function mapFd(value: unknown, name: string, types?: readonly MapType[]): number {
+  if (!(value instanceof BpfMap)) throw new TypeError(`${name} must be a BpfMap, not ${kindOf(value)}`);
+  if (types !== undefined && !types.includes(value.type)) {
+    throw new TypeError(`${name} must be a map of type ${types.join(" or ")}, not ${value.type}`);
+  }
+  return value.fd;
+}
+
+/** The attach type of a target: as given, or as the program was loaded for. */
+export function attachTypeOf<T extends AttachType>(
+  given: T | undefined,
+  program: Program,
+  fits: (attachType: AttachType) => boolean,
+  among: string,
+): T {
+  const attachType = given ?? expectedAttachTypeOf(program);
+  if (attachType === undefined) {
+    throw new TypeError(
+      `target.attachType is required: the kernel does not tell for which attach type program ${program.id} was loaded; it may be ${among}`,
+    );
+  }
+  attachTypeNumber(attachType, "target.attachType"); // throws if there is no such type
+  if (!fits(attachType)) throw new TypeError(`target.attachType must be ${among}, not "${attachType}"`);
+  return attachType as T;
+}
+
+/** A network interface, by name or number. */
+export type Device = string | number;
+
+/** The arguments for a target that is an interface, in this or another network namespace. */
+export function interfaceTarget<O extends object>(
+  target: { device: Device; netns?: Netns | undefined },
+  options: O,
+): { targetFd: number; options: O & { netns?: number }; temporary: readonly number[] } {
+  checkDevice(target.device);
+  if (target.netns === undefined) return { targetFd: deviceIndex(target.device), options, temporary: [] };
+  const { fd, temporary } = openNetns(target.netns, "target.netns");
+  try {
+    return { targetFd: deviceIndex(target.device, fd), options: { ...options, netns: fd }, temporary };
+  } catch (error) {
+    temporary.forEach(close);
+    throw error;
+  }
+}
+
+export function describeInterface(target: { device: Device; netns?: Netns | undefined }): string {
+  const device = typeof target.device === "string" ? `"${target.device}"` : `interface ${target.device}`;
+  return target.netns === undefined ? device : `${device} in network namespace ${target.netns}`;
+}
+
+/** The arguments for a perf event that was opened for the call: the link keeps it. */
+export function toEvent(fd: number, cookie: bigint | undefined): Attachment {
+  const options = cookie === undefined ? undefined : { perfEvent: { bpfCookie: cookie } };
+  return { attachType: "perf_event", targetFd: fd, options, temporary: [fd] };
+}
+
+/** A link takes no more places than this. */
+const MAX_PLACES = 1 << 20;
+
+type Check<T> = (element: unknown, name: string) => T;
+
+/** Refuses a target that has not exactly one of `fields`. */
+export function checkOnlyOne(target: object, fields: readonly string[]): void {
+  const given = fields.filter((field) => (target as Record<string, unknown>)[field] !== undefined);
+  if (given.length === 0) throw new TypeError(`target must have one of ${fields.join(", ")}`);
+  if (given.length > 1) throw new TypeError(`target may have ${given.join(" or ")}, not both`);
+}
+
+/** The array `value`, its elements checked. */
+export function checkArray<T>(value: unknown, name: string, check: Check<T>): readonly T[] {
+  if (!Array.isArray(value)) throw new TypeError(`${name} must be an array, not ${kindOf(value)}`);
+  if (value.length === 0 || value.length > MAX_PLACES) {
+    throw new RangeError(`${name} must have 1 to ${MAX_PLACES} elements, not ${value.length}`);
+  }
+  return value.map((element, i) => check(element, `${name}[${i}]`));
+}
+
+/** A field of one value for each place, if it is given. With a pattern there is no telling which place is whose. */
+export function checkPerPlace<T>(
+  target: object,
+  field: string,
+  check: Check<T>,
+  places: number | undefined,
+): readonly T[] | undefined {
+  const value = (target as Record<string, unknown>)[field];
+  if (value === undefined) return undefined;
+  if (places === undefined) throw new TypeError(`target may have ${field} or pattern, not both`);
+  if (Array.isArray(value) && value.length !== places) {
+    throw new TypeError(`target.${field} must have ${places} elements, one for each place, not ${value.length}`);
+  }
+  return checkArray(value, `target.${field}`, check);
+}
+
+/** When the program of a multi link runs: at entry, at return, or both. */
+export function checkRun(target: { retprobe?: boolean | undefined; session?: boolean | undefined }): {
+  retprobe: boolean;
+  session: boolean;
+} {
+  const retprobe = checkFlag(target.retprobe, "target.retprobe");
+  const session = checkFlag(target.session, "target.session");
+  if (retprobe && session) throw new TypeError("target may have retprobe or session, not both");
+  return { retprobe, session };
+}

@@ -1,0 +1,275 @@
+/** What the iterator's program writes: a record a link, read as infos once it was found to tell the truth. */
+import { BpfError } from "../error.ts";
+import { close } from "../os/files.ts";
+import { linkGetFdById } from "../sys/link.ts";
+import { type BpfLinkInfo, linkGetInfoByFd } from "../sys/link_info.ts";
+import { LINK_TYPES } from "../uapi/constants.ts";
+import { attachTypeName, type LinkType } from "../uapi/types.ts";
+
+// A record: type u16 and length u16, id, program's id, and what the type has, then perhaps a name. Every byte of it is
+// written, for what lay on the stack would look like a change.
+/** The places of what types have, in words. */
+export const A = 3, B = 4, C = 6, D = 8;
+/** Where the name begins, and the longest record, in bytes. */
+export const NAME = 40, END = 160;
+
+/** The types that a program writes more of than the head, and which of the optional places it fills. */
+export type Told = ReadonlyMap<LinkType, ReadonlySet<number>>;
+
+/** The records of one run, in the order of ids. They are named by where they lie. */
+export class LinkRecords {
+  readonly #words: Uint32Array<ArrayBuffer>;
+  readonly #longs: BigUint64Array;
+  readonly #told: Told;
+  readonly #trust: Trust;
+  readonly #ownId: number;
+  readonly #types: readonly LinkType[] | undefined;
+  /** The first record. */
+  readonly first: number;
+  /** Behind the last one. */
+  readonly end: number;
+
+  /** @param ownId The link that is left out. @param types The others that are. */
+  constructor(
+    bytes: Uint8Array<ArrayBuffer>,
+    told: Told,
+    trust: Trust,
+    ownId: number,
+    types: readonly LinkType[] | undefined,
+  ) {
+    this.#words = new Uint32Array(bytes.buffer);
+    this.#longs = new BigUint64Array(bytes.buffer);
+    this.#told = told;
+    this.#trust = trust;
+    this.#ownId = ownId;
+    this.#types = types;
+    this.end = this.#words.length;
+    this.first = this.#skip(0);
+  }
+
+  /** The record behind another. */
+  next(at: number): number {
+    return this.#skip(at + (this.#words[at]! >>> 18));
+  }
+
+  #skip(at: number): number {
+    const words = this.#words, types = this.#types;
+    while (at < this.end && (words[at + 1] === this.#ownId || types !== undefined && !types.includes(this.#type(at)))) {
+      at += words[at]! >>> 18;
+    }
+    return at;
+  }
+
+  #type(at: number): LinkType {
+    return LINK_TYPES[this.#words[at]! & 0xffff] ?? "unknown";
+  }
+
+  /** The id of a link. */
+  id(at: number): number {
+    return this.#words[at + 1]!;
+  }
+
+  /** Whether the record of a link is that of another run. */
+  isSame(at: number, other: LinkRecords, otherAt: number): boolean {
+    const a = this.#words, b = other.#words, length = a[at]! >>> 18;
+    for (let i = 0; i < length; i++) if (a[at + i] !== b[otherAt + i]) return false;
+    return true;
+  }
+
+  /** The info of a link, if need be from the link itself; undefined if that is gone. */
+  info(at: number): BpfLinkInfo | undefined {
+    const told = this.told(at);
+    return this.#trust.isSettled(told) ? told : this.#trust.settle(told, this.#type(at), this.#told);
+  }
+
+  /** What the record alone says. */
+  told(at: number): BpfLinkInfo {
+    const words = this.#words, longs = this.#longs, long = at >> 1; // no closures: it runs for each link
+    const type = this.#type(at), id = words[at + 1]!, progId = words[at + 2]!;
+    const tells = this.#told.get(type);
+    if (tells === undefined) {
+      return type === "perf_event"
+        ? { type, id, progId, perfType: "unspec" }
+        : { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
+    }
+    switch (type) {
+      case "cgroup":
+        return { type, id, progId, cgroupId: longs[long + (B >> 1)]!, attachType: attachTypeName(words[at + A]!) };
+      case "xdp": {
+        const ifindex = words[at + B]!, netnsIno = words[at + C]!;
+        return netnsIno === 0 ? { type, id, progId, ifindex } : { type, id, progId, ifindex, netnsIno };
+      }
+      case "tcx":
+      case "netkit": {
+        const ifindex = words[at + B]!, netnsIno = words[at + C]!, attachType = attachTypeName(words[at + A]!);
+        return netnsIno === 0
+          ? { type, id, progId, ifindex, attachType }
+          : { type, id, progId, ifindex, attachType, netnsIno };
+      }
+      case "netns":
+        return { type, id, progId, netnsIno: words[at + B]!, attachType: attachTypeName(words[at + A]!) };
+      case "sockmap":
+        return { type, id, progId, mapId: words[at + B]!, attachType: attachTypeName(words[at + A]!) };
+      case "struct_ops":
+        return { type, id, progId, mapId: words[at + B]! };
+      case "netfilter": {
+        const flags = longs[long + (C >> 1)]! === 0n ? 0 : 1; // whether there is a hook that puts fragments together
+        return {
+          type,
+          id,
+          progId,
+          pf: words[at + A]!,
+          hooknum: words[at + B]!,
+          priority: words[at + B + 1]! | 0,
+          flags,
+        };
+      }
+      case "raw_tracepoint": {
+        const cookie = tells.has(C) ? { cookie: longs[long + (C >> 1)]! } : {};
+        return { type, id, progId, tpName: this.#name(at), ...cookie };
+      }
+      case "tracing": {
+        const cookie = tells.has(C) ? { cookie: longs[long + (C >> 1)]! } : {};
+        // its highest bit tells programs from the kernel
+        const targetBtfId = words[at + B]! & 0x7fffffff, targetObjId = words[at + B + 1]!;
+        return { type, id, progId, attachType: attachTypeName(words[at + A]!), targetObjId, targetBtfId, ...cookie };
+      }
+      case "iter": {
+        const targetName = this.#name(at);
+        const ofCgroups = targetName === "cgroup";
+        const taskType = words[at + C] !== 0 && targetName.startsWith("task") ? words[at + C]! : 0;
+        return {
+          type,
+          id,
+          progId,
+          targetName,
+          mapId: words[at + D]!,
+          cgroupId: ofCgroups ? longs[long + (B >> 1)]! : 0n,
+          order: ofCgroups ? words[at + A]! : 0,
+          tid: taskType === TASK_TID ? words[at + C + 1]! : 0,
+          pid: taskType === TASK_TGID ? words[at + C + 1]! : 0,
+        };
+      }
+      case "kprobe_multi":
+        return { type, id, progId, count: words[at + A]!, flags: words[at + B]!, functions: [] };
+      case "uprobe_multi":
+        return {
+          type,
+          id,
+          progId,
+          path: "",
+          count: words[at + A]!,
+          flags: words[at + B]!,
+          pid: words[at + C]!,
+          places: [],
+        };
+      default:
+        return { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
+    }
+  }
+
+  #name(at: number): string {
+    return nameOf(this.#words, at + NAME / 4, at + (this.#words[at]! >>> 18));
+  }
+}
+
+const TASK_TID = 1, TASK_TGID = 2; // BPF_TASK_ITER_*
+
+const decoder = new TextDecoder();
+type Name = readonly [words: Uint32Array, text: string];
+/** Names by a hash of their words: there are few, and a million links have them. */
+const names = new Map<number, Name>();
+/** Many links in a row have the same. */
+let last: Name = [new Uint32Array(), ""];
+
+function nameOf(words: Uint32Array<ArrayBuffer>, from: number, end: number): string {
+  if (isAt(last[0], words, from, end)) return last[1];
+  let hash = 0;
+  for (let i = from; i < end; i++) hash = Math.imul(hash ^ words[i]!, 0x9e3779b1) ^ hash >>> 15;
+  const known = names.get(hash);
+  if (known !== undefined && isAt(known[0], words, from, end)) {
+    last = known;
+  } else {
+    const own = words.slice(from, end);
+    const bytes = new Uint8Array(own.buffer), zero = bytes.indexOf(0);
+    last = [own, decoder.decode(zero < 0 ? bytes : bytes.subarray(0, zero))];
+    if (names.size > 4096) names.clear();
+    names.set(hash, last);
+  }
+  return last[1];
+}
+
+function isAt(expected: Uint32Array, words: Uint32Array, from: number, end: number): boolean {
+  if (expected.length !== end - from) return false;
+  for (let i = 0; i < expected.length; i++) if (expected[i] !== words[from + i]) return false;
+  return true;
+}
+
+/** Where a detached link of these types has nothing, and so proves nothing. */
+const TARGETED: readonly LinkType[] = ["cgroup", "netns", "xdp", "struct_ops", "tcx", "netkit", "sockmap", "tracing"];
+/** Where the record does not tell all. */
+const INCOMPLETE: readonly LinkType[] = ["perf_event", "kprobe_multi", "uprobe_multi", "tracing_multi", "unknown"];
+const ATTEMPTS = 3; // a link may change between the two looks
+
+/**
+ * Whether records say what info says: the first of each type are compared, and until one agrees, or for good if none
+ * does, infos come from the links themselves. So a member that kept its name and changed its meaning does no harm.
+ */
+export class Trust {
+  readonly #agreed = new Set<string>();
+  readonly #differed = new Map<string, number>();
+  #maySee = true;
+
+  /** Whether such records were found to say what info says, or nothing can be compared. */
+  isSettled(told: BpfLinkInfo): boolean {
+    return !this.#maySee || this.#agreed.has(keyOf(told));
+  }
+
+  /** The info to be believed; undefined if the link is gone. */
+  settle(told: BpfLinkInfo, type: LinkType, written: Told): BpfLinkInfo | undefined {
+    const complete = written.has(type) && !INCOMPLETE.includes(type);
+    const key = keyOf(told);
+    const info = this.#ask(told.id);
+    if (info === undefined || !complete) return this.#maySee ? info : told;
+    const differed = this.#differed.get(key) ?? 0;
+    if (differed >= ATTEMPTS) return info;
+    if (!agree(told, info)) this.#differed.set(key, differed + 1);
+    else if (provesSomething(info)) this.#agreed.add(key);
+    return this.#agreed.has(key) ? told : info; // which may tell more, such as the network namespace
+  }
+
+  #ask(id: number): BpfLinkInfo | undefined {
+    try {
+      const fd = linkGetFdById(id);
+      try {
+        return linkGetInfoByFd(fd);
+      } finally {
+        close(fd);
+      }
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+      if (error.reason === "gone" || error.reason === "unsettled") return undefined;
+      if (error.code !== "EPERM") throw error;
+      this.#maySee = false; // no CAP_SYS_ADMIN: there is nothing to compare with
+      return undefined;
+    }
+  }
+}
+
+/** What is compared once: each kind of iterator has members of its own. */
+function keyOf(told: BpfLinkInfo): string {
+  return told.type === "iter" ? told.targetName : told.type;
+}
+
+/** Whether what both tell is the same; counters go on between the two looks. */
+function agree(told: BpfLinkInfo, info: BpfLinkInfo): boolean {
+  const other = info as unknown as Record<string, unknown>;
+  return Object.entries(told).every(([key, value]) => !(key in other) || other[key] === value);
+}
+
+function provesSomething(info: BpfLinkInfo): boolean {
+  if (!TARGETED.includes(info.type)) return true;
+  return Object.entries(info).some(([key, value]) =>
+    ["cgroupId", "netnsIno", "ifindex", "mapId", "targetBtfId"].includes(key) && Number(value) !== 0
+  );
+}

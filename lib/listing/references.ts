@@ -1,0 +1,64 @@
+/** How many references each link has: the one thing that the kernel tells to BPF programs only. */
+import { BpfError } from "../error.ts";
+import { btfFind, btfFindMember } from "../ffi/btf.ts";
+import { close } from "../os/files.ts";
+import { iterRead } from "../sys/iter.ts";
+import { linkCreate } from "../sys/link_create.ts";
+import { progLoad } from "../sys/program.ts";
+import { add, assemble, call, copy, exit, load, set, skipIf, store } from "./assembler.ts";
+
+const SEQ_WRITE = 127; // the helper bpf_seq_write
+
+/** For each link: writes its reference count and its id, 8 bytes each. */
+const PROGRAM = assemble(
+  load(6, 1, 8), // the link
+  skipIf(6, 0, 10), // none: the end
+  load(1, 1, 0), // what the iterator knows,
+  load(1, 1, 0), // and in it the file
+  load(2, 6, 0),
+  store(10, -16, 2),
+  load(2, 6, 8, 4),
+  store(10, -8, 2),
+  copy(2, 10),
+  add(2, -16),
+  set(3, 16),
+  call(SEQ_WRITE),
+  set(0, 0),
+  exit,
+);
+
+/**
+ * The number of references of each link by its id: open files, pins, and calls under way. `undefined` without CAP_BPF
+ * and CAP_PERFMON, and before Linux 5.19.
+ */
+export function linkReferences(): Map<number, number> | undefined {
+  try {
+    target ??= findTarget();
+    return target === 0 ? undefined : collect(target);
+  } catch (error) {
+    if (error instanceof BpfError) return undefined;
+    throw error;
+  }
+}
+
+/** The id of what the iterator is, 0 without one; looked up once. */
+let target: number | undefined;
+
+function findTarget(): number {
+  // the first two members, 8 bytes apart
+  const isAsExpected = btfFindMember("bpf_link", "refcnt") === 0 && btfFindMember("bpf_link", "id") === 1;
+  return isAsExpected ? btfFind("function", "bpf_iter_bpf_link") ?? 0 : 0;
+}
+
+function collect(attachBtfId: number): Map<number, number> {
+  using fds = new DisposableStack();
+  const own = (fd: number) => fds.adopt(fd, close);
+  const options = { name: "references", license: "GPL", expectedAttachType: "trace_iter", attachBtfId, logLevel: 0 };
+  const bytes = iterRead(own(linkCreate(own(progLoad("tracing", PROGRAM, options)), 0, "trace_iter")));
+  const records = new DataView(bytes.buffer);
+  const references = new Map<number, number>();
+  for (let at = 0; at < bytes.length; at += 16) {
+    references.set(records.getUint32(at + 8, true), records.getUint32(at, true) - 1); // one is the iterator's own
+  }
+  return references;
+}

@@ -1,0 +1,285 @@
+/** Files, directories and fds. */
+import { checkFd, checkString, checkU32 } from "../check.ts";
+import { Call } from "../ffi/calls.ts";
+import { native } from "../ffi/library.ts";
+import { duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
+import { refusal } from "../refusal.ts";
+import { O_CLOEXEC } from "../uapi/constants.ts";
+import { EAGAIN, EINTR } from "../uapi/errno.ts";
+
+const AT_FDCWD = 0xffffff9cn; // -100, as the kernel reads it: an int
+
+/**
+ * Opens a file for what other calls want an fd for: the directory of a cgroup, a network namespace.
+ *
+ * (Deno's own files do not tell their fds.) Needs no capability, only permission on the file.
+ *
+ * @param path The file or directory.
+ * @param flags Flags of open(2); O_RDONLY by default, O_CLOEXEC always.
+ * @returns An fd; close it with {@linkcode close}.
+ * @throws {TypeError} If `path` is empty or has a NUL.
+ * @throws {RangeError} If `flags` is no unsigned 32-bit number.
+ * @throws {BpfError}
+ * - `ENOENT`: there is no such file
+ * - `EACCES`: it may not be read
+ * - `EMFILE`: the process has too many open files
+ *
+ * @example
+ * ```ts
+ * import { close, open } from "@bpf/link/sys";
+ *
+ * const netns = open("/proc/self/ns/net");
+ * close(netns);
+ * ```
+ */
+export function open(path: string, flags = 0): number {
+  checkString(path, "path");
+  const fd = system(Call.openat, [AT_FDCWD, 0, checkU32(flags, "flags") | O_CLOEXEC, 0], (r) => r.string(8, path));
+  if (fd < 0) throw refusal(fd, "openat", `Cannot open "${path}"`);
+  return fd;
+}
+
+const PIECE = 64 * 1024;
+
+let reader: Request | undefined; // kept, for making it takes longer than most reads
+
+/**
+ * Reads up to 64 KiB; an empty array is the end. The result is the caller's. An iterator says EAGAIN after a million
+ * objects of which its program wrote nothing, and then goes on.
+ */
+export function read(fd: number): Uint8Array<ArrayBuffer> {
+  reader ??= reading();
+  reader.u64(0, BigInt(fd));
+  let count;
+  do count = reader.system(Call.read); while (count === -EAGAIN);
+  return piece(reader, count);
+}
+
+/** The same on another thread. The fd must stay open until the promise is settled. */
+export async function readAsync(fd: number): Promise<Uint8Array<ArrayBuffer>> {
+  const request = reading().u64(0, BigInt(fd));
+  let count;
+  do count = await request.systemAsync(Call.read); while (count === -EAGAIN);
+  return piece(request, count);
+}
+
+/** All that is left to be read. */
+export function readToEnd(fd: number): Uint8Array<ArrayBuffer> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for (let bytes; (bytes = read(fd)).length > 0; size += bytes.length) pieces.push(bytes);
+  const all = new Uint8Array(size);
+  size = 0;
+  for (const bytes of pieces) {
+    all.set(bytes, size);
+    size += bytes.length;
+  }
+  return all;
+}
+
+function reading(): Request {
+  const request = new Request(48, 48 + PIECE + 8).u64(16, BigInt(PIECE));
+  request.room(8, PIECE);
+  return request;
+}
+
+function piece(request: Request, count: number): Uint8Array<ArrayBuffer> {
+  if (count < 0) throw refusal(count, "read", "Cannot read");
+  return request.bytes(48, count).slice();
+}
+
+/** Reads up to `length` bytes of the file `path`, open as `fd`, from `offset`; fewer where it ends. */
+export function readAt(fd: number, path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
+  const request = new Request(48, 56 + length).u64(0, BigInt(fd)).u64(16, BigInt(length)).u64(24, BigInt(offset));
+  const at = request.room(8, length);
+  const count = request.system(Call.pread64);
+  if (count < 0) throw refusal(count, "pread64", `Cannot read "${path}"`);
+  return request.bytes(at, count);
+}
+
+/** Writes all of `bytes` in one call. */
+export function write(fd: number, bytes: Uint8Array): void {
+  const request = new Request(48, 48 + bytes.length).u64(0, BigInt(fd)).u64(16, BigInt(bytes.length));
+  request.data(8, bytes);
+  const result = request.system(Call.write);
+  if (result < 0) throw refusal(result, "write", "Cannot write");
+}
+
+const STAT_SIZE = 144;
+
+/** The number of an open file: for the directory of a cgroup its id, for a network namespace what infos call `netnsIno`. */
+export function inode(fd: number): bigint {
+  return stat(fd).inode;
+}
+
+/** The number of an open file, and that of the file system it is on. */
+export function stat(fd: number): { device: bigint; inode: bigint } {
+  const request = new Request(48, 48 + STAT_SIZE).u64(0, BigInt(fd));
+  const at = request.room(8, STAT_SIZE);
+  const result = request.system(Call.fstat);
+  if (result < 0) throw refusal(result, "fstat", `Cannot look at fd ${fd}`);
+  return { device: request.getU64(at), inode: request.getU64(at + 8) };
+}
+
+/** {@linkcode stat} of a path. */
+export function statPath(path: string): { device: bigint; inode: bigint } {
+  const fd = open(path);
+  try {
+    return stat(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** The whole of a small file as text, as those of /proc and /sys are. */
+export function readTextFile(path: string): string {
+  return readText(open(path));
+}
+
+/** The text of an open file, which is closed. */
+export function readText(fd: number): string {
+  try {
+    const decoder = new TextDecoder();
+    let text = "";
+    for (let bytes; (bytes = read(fd)).length > 0;) text += decoder.decode(bytes, { stream: true });
+    return text + decoder.decode();
+  } finally {
+    close(fd);
+  }
+}
+
+/** A second fd for the same object. */
+export function duplicateFd(fd: number): number {
+  const copy = duplicate(fd);
+  if (copy < 0) throw refusal(copy, "fcntl", `Cannot duplicate fd ${fd}`);
+  return copy;
+}
+
+const removal = new Request(48, 48 + 8 + PATH_SIZE).u64(0, AT_FDCWD); // kept, for making it takes a microsecond
+const REMOVED = removal.room(8, PATH_SIZE);
+
+/** Removes a file, such as a pin. */
+export function unlink(path: string): void {
+  const result = removal.text(REMOVED, PATH_SIZE, path).system(Call.unlinkat);
+  if (result < 0) throw refusal(result, "unlinkat", `Cannot remove "${path}"`);
+}
+
+/** Gives a file another path, in place of what is there: whoever opens that path finds the one or the other. */
+export function rename(from: string, to: string): void {
+  const result = system(Call.renameat2, [AT_FDCWD, 0, AT_FDCWD, 0, 0], (r) => {
+    r.string(8, from);
+    r.string(24, to);
+  });
+  if (result < 0) throw refusal(result, "renameat2", `Cannot rename "${from}" to "${to}"`);
+}
+
+const LOCK_EX = 2n;
+
+/** Waits for the lock of an open file or directory. Closing the fd, or the end of the process, gives it back. */
+export function lock(fd: number): void {
+  const request = new Request(48).u64(0, BigInt(fd)).u64(8, LOCK_EX);
+  let result;
+  do result = request.system(Call.flock); while (result === -EINTR);
+  if (result < 0) throw refusal(result, "flock", `Cannot lock fd ${fd}`);
+}
+
+const KCMP_FILE = 0;
+
+/**
+ * Compares what two fds are of, in an order that the kernel chooses: 0 if they are of the same open file, duplicated or
+ * inherited. Negative if that cannot be seen.
+ */
+export function compareFiles(pid: number, fd: number, otherPid: number, otherFd: number): number {
+  return system(Call.kcmp, [pid, otherPid, KCMP_FILE, fd, otherFd]);
+}
+
+const DT_DIR = 4, DT_REG = 8;
+
+/** The names in a directory, without `.` and `..`, and what they are of. */
+export function readDirectory(path: string): { name: string; isDirectory: boolean; isFile: boolean; inode: bigint }[] {
+  const fd = open(path);
+  try {
+    const request = new Request(48, 48 + PIECE).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
+    const room = request.room(8, PIECE);
+    const entries = [];
+    for (let size; (size = request.system(Call.getdents64)) !== 0;) {
+      if (size < 0) throw refusal(size, "getdents64", `Cannot read directory "${path}"`);
+      // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
+      const view = new DataView(request.bytes(room, size).slice().buffer);
+      for (let at = 0; at < size;) {
+        const length = view.getUint16(at + 16, true);
+        const name = request.getString(room + at + 19, length - 19);
+        const type = view.getUint8(at + 18);
+        if (name !== "." && name !== "..") {
+          const inode = view.getBigUint64(at, true);
+          entries.push({ name, isDirectory: type === DT_DIR, isFile: type === DT_REG, inode });
+        }
+        at += length;
+      }
+    }
+    return entries;
+  } finally {
+    close(fd);
+  }
+}
+
+const BPF_FS_MAGIC = 0xcafe4a11;
+
+/** Whether a directory lies on a bpf file system; false if it cannot be opened. */
+export function isOnBpffs(directory: string): boolean {
+  const fd = system(Call.openat, [AT_FDCWD, 0, O_CLOEXEC, 0], (r) => r.string(8, directory));
+  if (fd < 0) return false;
+  const request = new Request(48, 256).u64(0, BigInt(fd)).own(fd);
+  const at = request.room(8, 120);
+  return request.system(Call.fstatfs) === 0 && request.getU32(at) === BPF_FS_MAGIC;
+}
+
+/**
+ * Closes an fd of the kernel.
+ *
+ * Closing the last reference to a link that is not pinned detaches it before the call returns; duplicates, forks, pins
+ * and calls still under way each hold a reference. Since Linux 2.6 and before; needs no privilege.
+ *
+ * @param fd The fd. It must not be used again, for the number is given to the next that is opened.
+ * @throws {RangeError} If `fd` is no fd.
+ * @throws {BpfError} `EBADF`: `fd` is not open.
+ *
+ * @example
+ * ```ts ignore
+ * import { close, linkGetFdById } from "@bpf/link/sys";
+ *
+ * const fd = linkGetFdById(7);
+ * close(fd);
+ * ```
+ */
+export function close(fd: number): void {
+  settleClose(fd, native().bpf_link_close(checkFd(fd, "fd")));
+}
+
+/**
+ * {@linkcode close} on another thread: closing the last reference to an xdp, tcx or netkit link waits milliseconds for
+ * the kernel.
+ *
+ * @param fd The fd. It must not be used again, not even before the promise is settled.
+ * @returns A promise that is settled when the fd is closed.
+ * @throws {BpfError} As {@linkcode close}.
+ *
+ * @example
+ * ```ts ignore
+ * import { closeAsync, linkGetFdById } from "@bpf/link/sys";
+ *
+ * await closeAsync(linkGetFdById(7));
+ * ```
+ */
+export async function closeAsync(fd: number): Promise<void> {
+  settleClose(fd, await new Request(48).u64(0, BigInt(checkFd(fd, "fd"))).systemAsync(Call.close));
+}
+
+/** Closes an fd that may have been closed behind our back, where another error is on its way already. */
+export function closeIfOpen(fd: number): void {
+  native().bpf_link_close(fd);
+}
+
+function settleClose(fd: number, result: number): void {
+  if (result < 0) throw refusal(result, "close", `Cannot close fd ${fd}`);
+}

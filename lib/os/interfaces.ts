@@ -1,0 +1,136 @@
+/** Network interfaces and namespaces: names, numbers, and which XDP programs an interface runs. */
+import { checkInteger, checkString, kindOf } from "../check.ts";
+import { BpfError } from "../error.ts";
+import { Call } from "../ffi/calls.ts";
+import { Request, system } from "../ffi/request.ts";
+import { explain, refusal } from "../refusal.ts";
+import { O_CLOEXEC, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
+import { EINVAL } from "../uapi/errno.ts";
+import { ifinfomsg, nlattr, nlmsgerr, nlmsghdr } from "../uapi/layout.ts";
+import { close, read, write } from "./files.ts";
+
+/** An XDP program of an interface. */
+export interface QueriedXdp {
+  /** Its id. */
+  readonly progId: number;
+  /** Who runs it: XDP_FLAGS_SKB_MODE (2), DRV_MODE (4) or HW_MODE (8). */
+  readonly mode: number;
+}
+
+const AF_NETLINK = 16, SOCK_RAW = 3;
+const NLMSG_ERROR = 2, RTM_GETLINK = 18, NLM_F_REQUEST = 1;
+const BODY = nlmsghdr.sizeof, HEADERS = BODY + ifinfomsg.sizeof;
+const IFLA_XDP = 43, NLA_TYPE_MASK = 0x3fff;
+
+/** Attributes in IFLA_XDP that have an id of a program, in the order in which a packet meets the programs. */
+const MODES: readonly (readonly [attribute: number, mode: number])[] = [
+  [7, XDP_FLAGS_HW_MODE],
+  [5, XDP_FLAGS_DRV_MODE],
+  [6, XDP_FLAGS_SKB_MODE],
+];
+
+/** The XDP programs of an interface in a network namespace (an fd; the caller's own if absent), one a mode at most. */
+export function xdpQuery(ifindex: number, netns?: number): QueriedXdp[] {
+  const question = new DataView(new ArrayBuffer(HEADERS));
+  question.setUint32(nlmsghdr.nlmsg_len, HEADERS, true);
+  question.setUint16(nlmsghdr.nlmsg_type, RTM_GETLINK, true);
+  question.setUint16(nlmsghdr.nlmsg_flags, NLM_F_REQUEST, true);
+  question.setInt32(BODY + ifinfomsg.ifi_index, ifindex, true);
+  const socket = openSocket(AF_NETLINK, SOCK_RAW, netns);
+  try {
+    write(socket, new Uint8Array(question.buffer));
+    const bytes = read(socket);
+    const answer = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (answer.getUint16(nlmsghdr.nlmsg_type, true) === NLMSG_ERROR) {
+      throw refusal(answer.getInt32(BODY + nlmsgerr.error, true), "RTM_GETLINK", `Cannot query interface ${ifindex}`);
+    }
+    const xdp = attributes(answer, HEADERS, answer.getUint32(nlmsghdr.nlmsg_len, true)).get(IFLA_XDP);
+    const inside = xdp === undefined ? undefined : attributes(xdp, 0, xdp.byteLength);
+    return MODES.flatMap(([attribute, mode]) => {
+      const progId = inside?.get(attribute)?.getUint32(0, true);
+      return progId === undefined ? [] : [{ progId, mode }];
+    });
+  } finally {
+    close(socket);
+  }
+}
+
+/** The attributes from `at` to `end`, by type: length and type, then the value, each padded to four bytes. */
+function attributes(view: DataView, at: number, end: number): Map<number, DataView> {
+  const found = new Map<number, DataView>();
+  while (at + nlattr.sizeof <= end) {
+    const length = view.getUint16(at + nlattr.nla_len, true);
+    if (length < nlattr.sizeof || at + length > end) break;
+    const type = view.getUint16(at + nlattr.nla_type, true) & NLA_TYPE_MASK;
+    found.set(type, new DataView(view.buffer, view.byteOffset + at + nlattr.sizeof, length - nlattr.sizeof));
+    at += (length + 3) & ~3;
+  }
+  return found;
+}
+
+const NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000;
+
+/** Refuses an fd that is no network namespace; calls that go there could not say what was wrong. */
+export function checkNetns(fd: number, name: string): void {
+  if (system(Call.ioctl, [fd, NS_GET_NSTYPE]) === CLONE_NEWNET) return;
+  throw refusal(-EINVAL, "setns", `Cannot enter ${name}`);
+}
+
+const encoder = new TextEncoder();
+const AF_UNIX = 1, SOCK_DGRAM = 2;
+const SIOCGIFNAME = 0x8910, SIOCGIFINDEX = 0x8933;
+const IFNAMSIZ = 16, IFREQ_SIZE = 40;
+
+/** The number of the interface called `name` in a network namespace (an fd; the caller's own if absent). */
+function interfaceIndex(name: string, netns?: number): number {
+  const bytes = encoder.encode(name);
+  const request = interfaceRequest(SIOCGIFINDEX, netns);
+  request.bytes(48, bytes.length).set(bytes);
+  const result = request.system(Call.ioctl);
+  if (result < 0) {
+    throw new BpfError(-result, {
+      action: `Cannot find interface "${name}"`,
+      command: "ioctl",
+      ...explain("SIOCGIFINDEX", -result),
+    });
+  }
+  return request.getU32(48 + IFNAMSIZ);
+}
+
+/** An interface's name or number, before anything is asked of the kernel. */
+export function checkDevice(device: unknown): string | number {
+  if (typeof device === "number") return checkInteger(device, "device", 1, 0x7fffffff);
+  if (typeof device !== "string") {
+    throw new TypeError(`device must be the name or number of an interface, not ${kindOf(device)}`);
+  }
+  if (encoder.encode(checkString(device, "device")).length < IFNAMSIZ) return device;
+  throw new RangeError(`device must be a name of at most ${IFNAMSIZ - 1} bytes, not "${device}"`);
+}
+
+/** The number of a device, which is looked up if it is a name. */
+export function deviceIndex(device: string | number, netns?: number): number {
+  const checked = checkDevice(device);
+  return typeof checked === "number" ? checked : interfaceIndex(checked, netns);
+}
+
+/** The name of the interface with this number in the caller's own network namespace, if there is one. */
+export function interfaceName(index: number): string | undefined {
+  const request = interfaceRequest(SIOCGIFNAME).u32(48 + IFNAMSIZ, index);
+  return request.system(Call.ioctl) < 0 ? undefined : request.getString(48, IFNAMSIZ);
+}
+
+/** A socket, which answers for the network namespace that it was made in. */
+export function openSocket(family: number, type: number, netns?: number): number {
+  const socket = system(Call.socket, [family, type | O_CLOEXEC, 0], (r) => netns === undefined || r.netns(netns));
+  if (socket >= 0) return socket;
+  const command = netns === undefined ? "socket" : "setns";
+  throw refusal(socket, command, "Cannot open a socket");
+}
+
+/** An ioctl on a fresh socket. */
+function interfaceRequest(command: number, netns?: number): Request {
+  const socket = openSocket(AF_UNIX, SOCK_DGRAM, netns);
+  const request = new Request(48, 128).u64(0, BigInt(socket)).u64(8, BigInt(command)).own(socket);
+  request.room(16, IFREQ_SIZE);
+  return request;
+}

@@ -1,0 +1,34 @@
+/** What `/proc` tells of processes and mounts. */
+import { readTextFile } from "./files.ts";
+
+/** A mounted file system. */
+export interface Mount {
+  /** Where it is mounted. */
+  readonly path: string;
+  /** Which of its directories is mounted there. */
+  readonly root: string;
+  /** Its number, as `stat` gives it. */
+  readonly device: bigint;
+}
+
+/** The file systems of a type in the mount namespace of a process. */
+export function mounts(pid: number | "self", type: "bpf" | "cgroup2"): Mount[] {
+  // 31 23 0:28 / /sys/fs/bpf rw,relatime shared:9 - bpf bpf rw,mode=700
+  return readTextFile(`/proc/${pid}/mountinfo`).split("\n").flatMap((line) => {
+    const [mount, system] = line.split(" - ");
+    if (!system?.startsWith(`${type} `)) return [];
+    const [, , numbers, root, path] = mount!.split(" ");
+    const [major, minor] = numbers!.split(":").map(BigInt) as [bigint, bigint];
+    const device = minor & 0xffn | major << 8n | (minor & ~0xffn) << 12n;
+    return [{ path: unescape(path!), root: unescape(root!), device }];
+  });
+}
+
+function unescape(path: string): string {
+  return path.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8)));
+}
+
+/** The number of this process in the `/proc` that it sees. */
+export function ownPid(): number {
+  return parseInt(readTextFile("/proc/self/stat"));
+}

@@ -1,0 +1,51 @@
+/** Files of tracefs, where the kernel lists what can be traced; also where nobody has mounted it. */
+import { BpfError } from "../error.ts";
+import { Call } from "../ffi/calls.ts";
+import { Request } from "../ffi/request.ts";
+import { refusal } from "../refusal.ts";
+import { O_CLOEXEC } from "../uapi/constants.ts";
+import { ENOENT } from "../uapi/errno.ts";
+import { close, open, readText } from "./files.ts";
+
+const MOUNTED = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+const FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1, FSCONFIG_CMD_CREATE = 6;
+
+/** The text of a file of tracefs; `undefined` if there is none of this name. */
+export function readTracefs(file: string): string | undefined {
+  const root = openRoot();
+  try {
+    const request = new Request(48, 256).u64(0, BigInt(root)).u64(16, BigInt(O_CLOEXEC));
+    request.string(8, file);
+    const fd = request.system(Call.openat);
+    if (fd >= 0) return readText(fd);
+    if (fd === -ENOENT) return undefined;
+    throw refusal(fd, "openat", `Cannot open "${file}" of tracefs`);
+  } finally {
+    close(root);
+  }
+}
+
+/** An fd of its root: where it is mounted, or of a mount that nobody else sees and that ends with the fd. */
+function openRoot(): number {
+  for (const path of MOUNTED) {
+    try {
+      close(open(`${path}/events`)); // without a mount the directory is empty
+      return open(path);
+    } catch (error) {
+      if (!(error instanceof BpfError && error.code === "ENOENT")) throw error;
+    }
+  }
+  const request = new Request(48, 64).u64(8, BigInt(FSOPEN_CLOEXEC));
+  request.string(0, "tracefs");
+  const context = request.system(Call.fsopen);
+  if (context < 0) throw refusal(context, "fsopen", "Cannot open tracefs");
+  try {
+    const created = new Request(48).u64(0, BigInt(context)).u64(8, BigInt(FSCONFIG_CMD_CREATE)).system(Call.fsconfig);
+    if (created < 0) throw refusal(created, "fsconfig", "Cannot open tracefs");
+    const root = new Request(48).u64(0, BigInt(context)).u64(8, BigInt(FSMOUNT_CLOEXEC)).system(Call.fsmount);
+    if (root < 0) throw refusal(root, "fsmount", "Cannot mount tracefs");
+    return root;
+  } finally {
+    close(context);
+  }
+}
