@@ -23,6 +23,7 @@ async function documented(): Promise<{ named: Codes; references: Map<string, str
 function tested(): Codes {
   const codes: Codes = new Map();
   for (const { name: file } of Deno.readDirSync(CLAIMS)) {
+    if (!file.endsWith("_test.ts")) continue;
     const text = Deno.readTextFileSync(new URL(file, CLAIMS));
     for (const [, , name, claim] of text.matchAll(/(["`])(\w+): ((?:(?!\1)[^\\\n]|\\.)+)\1/g)) {
       if (!codes.has(name!)) codes.set(name!, new Set());

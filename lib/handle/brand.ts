@@ -1,0 +1,39 @@
+/** How handles are known: by a private field of their class, which nothing else can have. */
+import { kindOf } from "../check.ts";
+
+/** The classes that hold an fd. */
+export type HandleKind = "link" | "program" | "map";
+
+const CLASSES = { link: "Link", program: "Program", map: "BpfMap" } as const;
+
+/** Each copy of this package marks its classes so. */
+const MARK = Symbol.for("@bpf/link handle");
+
+type Ask = (value: object) => boolean;
+const asks: { [K in HandleKind]?: Ask } = {};
+
+/** Makes a class known; `isOurs` asks for its private field. */
+export function brand(kind: HandleKind, prototype: object, isOurs: Ask): void {
+  asks[kind] = isOurs;
+  Object.defineProperty(prototype, MARK, { value: kind });
+}
+
+/** Whether a value is a handle of this kind. */
+export function isHandle(value: unknown, kind: HandleKind): boolean {
+  return typeof value === "object" && value !== null && asks[kind]?.(value) === true;
+}
+
+/** Refuses what is no handle of this kind. */
+export function checkHandle(value: unknown, kind: HandleKind, name: string): void {
+  if (!isHandle(value, kind)) throw new TypeError(`${name} must be a ${CLASSES[kind]}, not ${describe(value)}`);
+}
+
+/** A value in a message; a handle may come from another copy of this package. */
+export function describe(value: unknown): string {
+  if (typeof value !== "object" || value === null || !(MARK in value)) return kindOf(value);
+  const kind = value[MARK] as HandleKind;
+  if (isHandle(value, kind)) return `a ${CLASSES[kind]}`;
+  return `a ${
+    CLASSES[kind]
+  } of another copy of @bpf/link: import one version of the package, or pass its fd to fromFd()`;
+}
