@@ -1,7 +1,8 @@
 /** A link in an error's words. */
 import { interfaceName, xdpQuery } from "./os/interfaces.ts";
-import { type BpfLinkInfo, linkGetInfoByFd } from "./sys/link_info.ts";
+import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { progQuery } from "./sys/prog_query.ts";
+import type { BpfLinkInfo } from "./sys/type/mod.ts";
 
 /** Where a link is attached, in a message about another error. */
 export function placeOf(fd: number, madeHere: boolean): string {

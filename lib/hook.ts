@@ -10,13 +10,14 @@ import { type Device, interfaceTarget, mapFd, type Netns, openNetns, openTarget 
 import type { TcxTarget } from "./kind/tcx.ts";
 import type { XdpTarget } from "./kind/xdp.ts";
 import { type AnyLink, type AttachOptions, Link } from "./link.ts";
+import { linkWalk } from "./listing/walk.ts";
 import { close, inode, open } from "./os/files.ts";
 import { xdpQuery } from "./os/interfaces.ts";
 import { Program } from "./program.ts";
 import { linkGetFdById, linkGetNextId } from "./sys/link.ts";
-import { type BpfLinkInfo, linkWalk } from "./sys/link_info.ts";
 import { type ProgQuery, progQuery } from "./sys/prog_query.ts";
 import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
+import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { BPF_F_QUERY_EFFECTIVE } from "./uapi/constants.ts";
 import { EBADF, EOPNOTSUPP } from "./uapi/errno.ts";
 import { attachTypeNumber } from "./uapi/types.ts";

@@ -7,9 +7,11 @@ import { parseFdinfo } from "./listing/fdinfo.ts";
 import { unlessGone, visibly, visitPins, withPinnedLink } from "./listing/pins.ts";
 import type { LinkRecords } from "./listing/records.ts";
 import { loadedIterator, useIterator } from "./listing/shared.ts";
+import { linkWalk } from "./listing/walk.ts";
 import { readTextFile } from "./os/files.ts";
 import { linkGetNextId } from "./sys/link.ts";
-import { type BpfLinkInfo, linkGetInfoByFd, linkWalk } from "./sys/link_info.ts";
+import { linkGetInfoByFd } from "./sys/link_info.ts";
+import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { LINK_TYPES } from "./uapi/constants.ts";
 import type { LinkType } from "./uapi/types.ts";
 

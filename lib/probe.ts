@@ -5,9 +5,10 @@ import type { TargetType } from "./kind/mod.ts";
 import { close } from "./os/files.ts";
 import { readTracefs } from "./os/tracefs.ts";
 import { Program, type ProgramLoadOptions } from "./program.ts";
-import { linkCreate, type LinkCreateOptions } from "./sys/link_create.ts";
+import { linkCreate } from "./sys/link_create.ts";
 import { openEvent, perfEventOpen, probeType } from "./sys/perf_event.ts";
 import { rawTracepointOpen } from "./sys/raw_tracepoint.ts";
+import type { LinkCreateOptions } from "./sys/type/mod.ts";
 import { BPF_F_BEFORE } from "./uapi/constants.ts";
 import type { AttachType } from "./uapi/types.ts";
 

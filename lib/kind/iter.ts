@@ -2,7 +2,7 @@
 import { checkInteger, checkKeys, checkOneOf, checkU64, kindOf } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { CGROUP_ITER_ORDERS } from "../uapi/constants.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, mapFd, openTarget } from "./target.ts";

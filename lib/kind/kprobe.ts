@@ -1,8 +1,8 @@
 /** Links to a place in the kernel's code. */
 import { checkFlag, checkInteger, checkKeys, checkString, checkU64 } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, toEvent } from "./target.ts";
 

@@ -4,7 +4,7 @@ import { BpfError } from "../error.ts";
 import { globMatches } from "../os/elf.ts";
 import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";

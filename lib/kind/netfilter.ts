@@ -1,7 +1,7 @@
 /** Links to the netfilter hooks of a network namespace. */
 import { checkFlag, checkInteger, checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, type Netns, openNetns } from "./target.ts";
 

@@ -1,7 +1,7 @@
 /** Links to a network namespace. */
 import { checkKeys } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, attachTypeOf, type Netns, openNetns } from "./target.ts";

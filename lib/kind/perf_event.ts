@@ -1,8 +1,8 @@
 /** Links to perf events. */
 import { checkFd, checkFlag, checkInteger, checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, type PerfEventAttr, perfEventEnable } from "../sys/perf_event.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { cacheEvent, HARDWARE_EVENTS, SOFTWARE_EVENTS } from "../uapi/perf_event.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type KprobeInfo, readKprobe } from "./kprobe.ts";

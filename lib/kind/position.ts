@@ -2,7 +2,7 @@
 import { checkFd, checkKeys, checkU32, checkU64, kindOf } from "../check.ts";
 import type { AnyLink, Link } from "../link.ts";
 import type { Program } from "../program.ts";
-import type { RelativeOptions } from "../sys/link_create.ts";
+import type { RelativeOptions } from "../sys/type/mprog.ts";
 import { BPF_F_AFTER, BPF_F_BEFORE, BPF_F_ID, BPF_F_LINK } from "../uapi/constants.ts";
 
 /** A link to stand beside, by handle or by id. */

@@ -1,7 +1,7 @@
 /** Links to a raw tracepoint. */
 import { checkKeys, checkString } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import type { Attachment } from "./target.ts";
 

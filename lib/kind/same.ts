@@ -2,8 +2,8 @@
 import { inode } from "../os/files.ts";
 import { xdpQuery } from "../os/interfaces.ts";
 import { mapGetInfoByFd } from "../sys/map.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
 import { progQuery } from "../sys/prog_query.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { type LinkInfo, toJson } from "./mod.ts";
 import type { Attachment } from "./target.ts";
 

@@ -2,7 +2,7 @@
 import { checkKeys } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, attachTypeOf, mapFd } from "./target.ts";

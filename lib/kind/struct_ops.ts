@@ -6,7 +6,7 @@ import { close } from "../os/files.ts";
 import { linkUpdate } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { mapGetFdById } from "../sys/map.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { EEXIST } from "../uapi/errno.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, mapFd } from "./target.ts";

@@ -4,7 +4,7 @@ import { BpfMap } from "../map.ts";
 import { close, open } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
-import type { LinkCreateOptions } from "../sys/link_create.ts";
+import type { LinkCreateOptions } from "../sys/type/mod.ts";
 import { type AttachType, attachTypeNumber, type MapType } from "../uapi/types.ts";
 
 /** The arguments of LINK_CREATE, or of RAW_TRACEPOINT_OPEN, beside the program. */

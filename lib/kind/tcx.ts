@@ -1,7 +1,7 @@
 /** Links to the traffic control hooks of a network interface. */
 import { checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { encodePosition, type Position } from "./position.ts";
 import { type Attachment, type Device, interfaceTarget, type Netns } from "./target.ts";

@@ -4,7 +4,7 @@ import { checkKeys, checkU32, checkU64, kindOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { expectedAttachTypeOf, Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { AttachType } from "../uapi/types.ts";
 import type { LinkInfoBase } from "./kind.ts";

@@ -1,5 +1,5 @@
 /** Links to many functions of the kernel at once. They are only read here: linkCreate() of `sys` makes them. */
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
 import type { LinkInfoBase } from "./kind.ts";
 

@@ -2,8 +2,8 @@
 import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64 } from "../check.ts";
 import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, toEvent } from "./target.ts";
 

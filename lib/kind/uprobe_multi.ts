@@ -2,7 +2,7 @@
 import { checkInteger, checkKeys, checkPath, checkString, checkU64 } from "../check.ts";
 import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
 

@@ -1,7 +1,7 @@
 /** Links to a network interface, before the kernel's network stack. */
 import { checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, type Device, interfaceTarget, type Netns } from "./target.ts";

@@ -6,84 +6,27 @@ import { iterRead } from "../sys/iter.ts";
 import { linkCreate } from "../sys/link_create.ts";
 import { linkGetId } from "../sys/link_info.ts";
 import { progLoad } from "../sys/program.ts";
+import { rowOf } from "../sys/type/mod.ts";
+import type { LinkRecord, RecordField } from "../sys/type/row.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
 import { EOPNOTSUPP } from "../uapi/errno.ts";
 import type { LinkType } from "../uapi/types.ts";
-import {
-  add,
-  and,
-  assemble,
-  type Bytes,
-  call,
-  callKernel,
-  copy,
-  exit,
-  type Instruction,
-  load,
-  set,
-  skipIf,
-  skipUnless,
-  store,
-  storeValue,
-} from "./assembler.ts";
-import { A, B, C, D, END, LinkRecords, NAME, type Told, Trust } from "./records.ts";
+import { add, and, assemble, type Bytes, call, callKernel, copy, exit, type Instruction, load, set, skipIf, skipUnless, store, storeValue } from "./assembler.ts";
+import { END, LinkRecords, NAME, type Told, Trust } from "./records.ts";
 
 const SCRATCH = END + 8; // where the stack has room for one number
 const PROBE_READ_KERNEL = 113, PROBE_READ_KERNEL_STR = 115, SEQ_WRITE = 127;
 const NAME_MASK = 0x78; // a name takes whole words, and 120 bytes at most
 
-/** What is written of the links of a type. */
-interface Shape {
-  /** The kernel's struct; its member `link` is where the iterator's pointer points to. */
-  readonly struct: string;
-  /** Without one of them links of the type are left to info: paths from the struct, the first that there is. */
-  readonly fields: readonly Field[];
-  /** Those that a kernel may do without. */
-  readonly more?: readonly Field[];
-  /** The path of a string. */
-  readonly name?: string;
-}
-type Field = readonly [at: number, ...paths: string[]];
+type Shape = Pick<LinkRecord<unknown>, "struct" | "fields" | "more" | "name">;
 
-const interfaceFields = (ownType: string): Pick<Shape, "fields" | "more"> => ({
-  fields: [[A, "link.attach_type", ownType], [B, "dev.ifindex"]],
-  more: [[C, "dev.nd_net.net.ns.inum"]],
-});
-
-/** perf_event and the types with arrays are not among them: each of their links is asked. */
-const SHAPES: { readonly [T in LinkType]?: Shape } = {
-  raw_tracepoint: { struct: "bpf_raw_tp_link", fields: [], more: [[C, "cookie"]], name: "btp.tp.name" },
-  tracing: {
-    struct: "bpf_tracing_link",
-    fields: [[A, "link.link.attach_type", "link.attach_type", "attach_type"], [B, "trampoline.key"]],
-    more: [[C, "link.node.cookie", "link.cookie"]],
-  },
-  cgroup: { struct: "bpf_cgroup_link", fields: [[A, "link.attach_type", "type"], [B, "cgroup.kn.id"]] },
-  iter: {
-    struct: "bpf_iter_link",
-    fields: [[D, "aux.map.id"], [B, "aux.cgroup.start.kn.id"], [A, "aux.cgroup.order"], [C, "aux.task.type"], [
-      C + 1,
-      "aux.task.pid",
-    ]],
-    name: "tinfo.reg_info.target",
-  },
-  netns: { struct: "bpf_netns_link", fields: [[A, "link.attach_type", "type"], [B, "net.ns.inum"]] },
-  xdp: { struct: "bpf_xdp_link", fields: [[B, "dev.ifindex"]], more: [[C, "dev.nd_net.net.ns.inum"]] },
-  struct_ops: { struct: "bpf_struct_ops_link", fields: [[B, "map.id"]] },
-  netfilter: {
-    struct: "bpf_nf_link",
-    fields: [[A, "hook_ops.pf"], [B, "hook_ops.hooknum"], [B + 1, "hook_ops.priority"], [C, "defrag_hook"]],
-  },
-  tcx: { struct: "tcx_link", ...interfaceFields("location") },
-  netkit: { struct: "netkit_link", ...interfaceFields("location") },
-  sockmap: { struct: "sockmap_link", fields: [[A, "link.attach_type", "attach_type"], [B, "map.id"]] },
-  kprobe_multi: { struct: "bpf_kprobe_multi_link", fields: [[A, "cnt"], [B, "flags", "link.flags"]] },
-  uprobe_multi: {
-    struct: "bpf_uprobe_multi_link",
-    fields: [[A, "cnt"], [B, "flags", "link.flags"]],
-    more: [[C, "task.tgid"]],
-  },
-};
+/** What is written of the links of each type that has records. */
+const SHAPES: ReadonlyMap<LinkType, Shape> = new Map(
+  LINK_TYPES.flatMap((type) => {
+    const record = rowOf(type)?.record;
+    return record === undefined ? [] : [[type, record] as const];
+  }),
+);
 
 /** The structs and members that the program needs, found in the kernel's BTF. */
 type Layout = ReadonlyMap<string, StructLayout>;
@@ -96,7 +39,7 @@ export function linkLayout(): Layout {
     bpf_iter__bpf_link: ["link", "meta.seq"],
     bpf_link: ["id", "type", "prog.aux.id"],
   };
-  for (const { struct, fields, more = [], name } of Object.values(SHAPES)) {
+  for (const { struct, fields, more = [], name } of SHAPES.values()) {
     const paths = [...fields, ...more].flatMap(([, ...paths]) => paths);
     wanted[struct] = ["link", ...paths, ...name === undefined ? [] : [name]];
   }
@@ -177,7 +120,7 @@ function assembleFor(layout: Layout): { instructions: Uint8Array<ArrayBuffer>; t
 
   const blocks: Instruction[] = [];
   const told = new Map<LinkType, ReadonlySet<number>>();
-  for (const [linkType, shape] of Object.entries(SHAPES) as [LinkType, Shape][]) {
+  for (const [linkType, shape] of SHAPES) {
     const block = describe(layout.get(shape.struct), shape, access);
     if (block === undefined) continue;
     told.set(linkType, block.optional);
@@ -251,7 +194,7 @@ function describe(
   access: Access,
 ): Block | undefined {
   const link = struct?.members.get("link");
-  const find = ([, ...paths]: Field) =>
+  const find = ([, ...paths]: RecordField) =>
     paths.map((path) => struct?.members.get(path)).find((found) => found !== undefined && isNumber(found));
   const text = name === undefined ? undefined : struct?.members.get(name);
   if (!struct || !link || fields.some((field) => !find(field)) || name !== undefined && !text) return undefined;

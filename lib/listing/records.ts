@@ -2,14 +2,12 @@
 import { BpfError } from "../error.ts";
 import { close } from "../os/files.ts";
 import { linkGetFdById } from "../sys/link.ts";
-import { type BpfLinkInfo, linkGetInfoByFd } from "../sys/link_info.ts";
+import { linkGetInfoByFd } from "../sys/link_info.ts";
+import { type BpfLinkInfo, rowOf } from "../sys/type/mod.ts";
+import type { PlaceField } from "../sys/type/row.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
-import { attachTypeName, type LinkType } from "../uapi/types.ts";
+import type { LinkType } from "../uapi/types.ts";
 
-// A record: type u16 and length u16, id, program's id, and what the type has, then perhaps a name. Every byte of it is
-// written, for what lay on the stack would look like a change.
-/** The places of what types have, in words. */
-export const A = 3, B = 4, C = 6, D = 8;
 /** Where the name begins, and the longest record, in bytes. */
 export const NAME = 40, END = 160;
 
@@ -84,96 +82,19 @@ export class LinkRecords {
 
   /** What the record alone says. */
   told(at: number): BpfLinkInfo {
-    const words = this.#words, longs = this.#longs, long = at >> 1; // no closures: it runs for each link
-    const type = this.#type(at), id = words[at + 1]!, progId = words[at + 2]!;
-    const tells = this.#told.get(type);
-    if (tells === undefined) {
-      return type === "perf_event"
-        ? { type, id, progId, perfType: "unspec" }
-        : { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
+    const words = this.#words, type = this.#type(at), tells = this.#told.get(type); // no closures: it runs for each link
+    const record = type === "unknown" ? undefined : rowOf(type)!.record;
+    if (tells !== undefined && record !== undefined) {
+      return record.read(words, this.#longs, at, tells, record.name === undefined ? "" : this.#name(at));
     }
-    switch (type) {
-      case "cgroup":
-        return { type, id, progId, cgroupId: longs[long + (B >> 1)]!, attachType: attachTypeName(words[at + A]!) };
-      case "xdp": {
-        const ifindex = words[at + B]!, netnsIno = words[at + C]!;
-        return netnsIno === 0 ? { type, id, progId, ifindex } : { type, id, progId, ifindex, netnsIno };
-      }
-      case "tcx":
-      case "netkit": {
-        const ifindex = words[at + B]!, netnsIno = words[at + C]!, attachType = attachTypeName(words[at + A]!);
-        return netnsIno === 0
-          ? { type, id, progId, ifindex, attachType }
-          : { type, id, progId, ifindex, attachType, netnsIno };
-      }
-      case "netns":
-        return { type, id, progId, netnsIno: words[at + B]!, attachType: attachTypeName(words[at + A]!) };
-      case "sockmap":
-        return { type, id, progId, mapId: words[at + B]!, attachType: attachTypeName(words[at + A]!) };
-      case "struct_ops":
-        return { type, id, progId, mapId: words[at + B]! };
-      case "netfilter": {
-        const flags = longs[long + (C >> 1)]! === 0n ? 0 : 1; // whether there is a hook that puts fragments together
-        return {
-          type,
-          id,
-          progId,
-          pf: words[at + A]!,
-          hooknum: words[at + B]!,
-          priority: words[at + B + 1]! | 0,
-          flags,
-        };
-      }
-      case "raw_tracepoint": {
-        const cookie = tells.has(C) ? { cookie: longs[long + (C >> 1)]! } : {};
-        return { type, id, progId, tpName: this.#name(at), ...cookie };
-      }
-      case "tracing": {
-        const cookie = tells.has(C) ? { cookie: longs[long + (C >> 1)]! } : {};
-        // its highest bit tells programs from the kernel
-        const targetBtfId = words[at + B]! & 0x7fffffff, targetObjId = words[at + B + 1]!;
-        return { type, id, progId, attachType: attachTypeName(words[at + A]!), targetObjId, targetBtfId, ...cookie };
-      }
-      case "iter": {
-        const targetName = this.#name(at);
-        const ofCgroups = targetName === "cgroup";
-        const taskType = words[at + C] !== 0 && targetName.startsWith("task") ? words[at + C]! : 0;
-        return {
-          type,
-          id,
-          progId,
-          targetName,
-          mapId: words[at + D]!,
-          cgroupId: ofCgroups ? longs[long + (B >> 1)]! : 0n,
-          order: ofCgroups ? words[at + A]! : 0,
-          tid: taskType === TASK_TID ? words[at + C + 1]! : 0,
-          pid: taskType === TASK_TGID ? words[at + C + 1]! : 0,
-        };
-      }
-      case "kprobe_multi":
-        return { type, id, progId, count: words[at + A]!, flags: words[at + B]!, functions: [] };
-      case "uprobe_multi":
-        return {
-          type,
-          id,
-          progId,
-          path: "",
-          count: words[at + A]!,
-          flags: words[at + B]!,
-          pid: words[at + C]!,
-          places: [],
-        };
-      default:
-        return { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
-    }
+    const id = words[at + 1]!, progId = words[at + 2]!;
+    return rowOf(type)?.bare?.(id, progId) ?? { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
   }
 
   #name(at: number): string {
     return nameOf(this.#words, at + NAME / 4, at + (this.#words[at]! >>> 18));
   }
 }
-
-const TASK_TID = 1, TASK_TGID = 2; // BPF_TASK_ITER_*
 
 const decoder = new TextDecoder();
 type Name = readonly [words: Uint32Array, text: string];
@@ -205,10 +126,6 @@ function isAt(expected: Uint32Array, words: Uint32Array, from: number, end: numb
   return true;
 }
 
-/** Where a detached link of these types has nothing, and so proves nothing. */
-const TARGETED: readonly LinkType[] = ["cgroup", "netns", "xdp", "struct_ops", "tcx", "netkit", "sockmap", "tracing"];
-/** Where the record does not tell all. */
-const INCOMPLETE: readonly LinkType[] = ["perf_event", "kprobe_multi", "uprobe_multi", "tracing_multi", "unknown"];
 const ATTEMPTS = 3; // a link may change between the two looks
 
 /**
@@ -227,7 +144,7 @@ export class Trust {
 
   /** The info to be believed; undefined if the link is gone. */
   settle(told: BpfLinkInfo, type: LinkType, written: Told): BpfLinkInfo | undefined {
-    const complete = written.has(type) && !INCOMPLETE.includes(type);
+    const complete = written.has(type) && !rowOf(type)?.record?.isIncomplete;
     const key = keyOf(told);
     const info = this.#ask(told.id);
     if (info === undefined || !complete) return this.#maySee ? info : told;
@@ -256,9 +173,9 @@ export class Trust {
   }
 }
 
-/** What is compared once: each kind of iterator has members of its own. */
+/** What is compared once. */
 function keyOf(told: BpfLinkInfo): string {
-  return told.type === "iter" ? told.targetName : told.type;
+  return rowOf(told.type)?.record?.variant?.(told) ?? told.type;
 }
 
 /** Whether what both tell is the same; counters go on between the two looks. */
@@ -267,9 +184,8 @@ function agree(told: BpfLinkInfo, info: BpfLinkInfo): boolean {
   return Object.entries(told).every(([key, value]) => !(key in other) || other[key] === value);
 }
 
+/** A detached link has 0 where its place was, and so proves nothing. */
 function provesSomething(info: BpfLinkInfo): boolean {
-  if (!TARGETED.includes(info.type)) return true;
-  return Object.entries(info).some(([key, value]) =>
-    ["cgroupId", "netnsIno", "ifindex", "mapId", "targetBtfId"].includes(key) && Number(value) !== 0
-  );
+  const place = rowOf(info.type)?.place;
+  return place === undefined || Number((info as { [P in PlaceField]?: number | bigint })[place] ?? 0) !== 0;
 }

@@ -5,7 +5,7 @@ import { readTextFile } from "./files.ts";
 export const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
 
 /** The explanation, if the process lacks one of `needed`; CAP_SYS_ADMIN stands in for the others. */
-export function missing(needed: readonly (keyof typeof CAPABILITIES)[]): Explanation | undefined {
+export function missingCapabilities(needed: readonly (keyof typeof CAPABILITIES)[]): Explanation | undefined {
   const held = BigInt("0x" + (/^CapEff:\s*([0-9a-f]+)/m.exec(statusFile())?.[1] ?? "0"));
   const has = (name: keyof typeof CAPABILITIES) => (held >> BigInt(CAPABILITIES[name]) & 1n) === 1n;
   const lacking = has("CAP_SYS_ADMIN") ? [] : needed.filter((name) => !has(name));
@@ -32,6 +32,7 @@ function statusFile(): string {
   return orEmpty("/proc/self/status");
 }
 
+/** The running kernel's release, as `6.18.44`. */
 export function kernelRelease(): string {
   return orEmpty("/proc/sys/kernel/osrelease").trim();
 }

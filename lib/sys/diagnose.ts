@@ -2,95 +2,19 @@
 import type { Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { Request } from "../ffi/request.ts";
-import { type CAPABILITIES, isOlderThan, kernelRelease, missing } from "../os/capabilities.ts";
+import { type CAPABILITIES, isOlderThan, missingCapabilities } from "../os/capabilities.ts";
 import { close } from "../os/files.ts";
 import { explain } from "../refusal.ts";
-import { ATTACH_TYPES, Command } from "../uapi/constants.ts";
+import { Command } from "../uapi/constants.ts";
 import { EACCES, EPERM } from "../uapi/errno.ts";
 import { prog_load } from "../uapi/layout.ts";
-import {
-  type AttachType,
-  attachTypeName,
-  attachTypeNumber,
-  type ProgramType,
-  programTypeNumber,
-} from "../uapi/types.ts";
-
-/** Since which kernel, from 5.11 on, links of a type are there, or of one attach type. */
-const SINCE: Readonly<Record<string, string>> = {
-  perf_event: "5.15",
-  kprobe_multi: "5.18",
-  lsm_cgroup: "6.0",
-  netfilter: "6.4",
-  struct_ops: "6.4",
-  tcx: "6.6",
-  uprobe_multi: "6.6",
-  netkit: "6.7",
-  cgroup_unix_connect: "6.7",
-  cgroup_unix_sendmsg: "6.7",
-  cgroup_unix_recvmsg: "6.7",
-  cgroup_unix_getpeername: "6.7",
-  cgroup_unix_getsockname: "6.7",
-  sockmap: "6.10",
-  trace_kprobe_session: "6.10",
-  trace_uprobe_session: "6.13",
-  tracing_multi: "7.2",
-  trace_fsession: "7.0",
-};
-
-/** The type of the link that LINK_CREATE makes for an attach type. */
-export function linkTypeOf(attachType: number): string {
-  const name = ATTACH_TYPES[attachType] ?? "unknown";
-  if (name.startsWith("cgroup_") || name === "lsm_cgroup") return "cgroup";
-  if (name === "sk_lookup" || name === "flow_dissector") return "netns";
-  if (name === "trace_iter") return "iter";
-  if (name.startsWith("tcx_")) return "tcx";
-  if (name.startsWith("netkit_")) return "netkit";
-  if (name.startsWith("sk_")) return "sockmap";
-  if (name.startsWith("trace_kprobe_")) return "kprobe_multi";
-  if (name.startsWith("trace_uprobe_")) return "uprobe_multi";
-  if (/^trace_f.*_multi$/.test(name)) return "tracing_multi";
-  if (name.startsWith("trace_") || name === "modify_return" || name === "lsm_mac") return "tracing";
-  return name;
-}
-
-/** What a refused LINK_CREATE means. Extensions have no attach type of their own; entering a namespace takes its own. */
-export function explainLinkCreate(
-  errno: number,
-  attachType: number,
-  isExtension: boolean,
-  entersNetns: boolean,
-): Explanation {
-  const type = isExtension ? "tracing" : linkTypeOf(attachType);
-  const known = explain("LINK_CREATE", errno, type);
-  if (known.reason === "policy") return missing([entersNetns ? "CAP_SYS_ADMIN" : "CAP_NET_ADMIN"]) ?? known;
-  if (known.reason !== "invalid" && known.reason !== "unsupported") return known;
-  if (type === "tracing" && !isExtension && isOlderThan("5.19")) {
-    return {
-      reason: "unsupported",
-      meaning: "LINK_CREATE of this kernel takes no tracing programs, and cookies go with it alone",
-      hint: `it does since Linux 5.19, this is ${kernelRelease()}; without a cookie RAW_TRACEPOINT_OPEN attaches them`,
-    };
-  }
-  return tooOld(attachTypeName(attachType)) ?? known;
-}
+import { type AttachType, attachTypeNumber, type ProgramType, programTypeNumber } from "../uapi/types.ts";
+import { tooOld } from "./type/mod.ts";
 
 /** What the refusal of a command means that needs no capability; before Linux 5.19 each could need CAP_BPF. */
 export function explainFree(command: string, errno: number): Explanation {
-  const lacking = errno === EPERM && isOlderThan("5.19") ? missing(["CAP_BPF"]) : undefined;
+  const lacking = errno === EPERM && isOlderThan("5.19") ? missingCapabilities(["CAP_BPF"]) : undefined;
   return lacking ?? explain(command, errno);
-}
-
-/** The explanation, if links of an attach type came later than this kernel. */
-function tooOld(attachType: AttachType): Explanation | undefined {
-  const type = linkTypeOf(attachTypeNumber(attachType, "attachType"));
-  const since = SINCE[attachType] ?? SINCE[type];
-  if (since === undefined || !isOlderThan(since)) return undefined;
-  return {
-    reason: "unsupported",
-    meaning: `this kernel has no ${SINCE[attachType] === undefined ? type : attachType} links`,
-    hint: `they came with Linux ${since}; this is ${kernelRelease()}`,
-  };
 }
 
 /** What a refused PROG_LOAD means. `log` is the verifier's: empty if it never ran. */
@@ -102,7 +26,9 @@ export function explainProgLoad(
 ): Explanation {
   const known = explain("PROG_LOAD", errno);
   if (log !== "") return known.reason === "policy" ? explain("PROG_LOAD", EACCES) : known;
-  if (known.reason === "policy") return missing(capabilitiesFor(type)) ?? refusedKind(type, attachType) ?? known;
+  if (known.reason === "policy") {
+    return missingCapabilities(capabilitiesFor(type)) ?? refusedKind(type, attachType) ?? known;
+  }
   return known.reason === "invalid" && attachType !== undefined ? tooOld(attachType) ?? known : known;
 }
 
@@ -173,5 +99,5 @@ export function explainMapCreate(errno: number, type: string, log: string): Expl
   const known = explain("MAP_CREATE", errno);
   if (log !== "") return { ...known, hint: `the kernel says: ${log}` };
   if (known.reason !== "policy") return known;
-  return missing(NETWORK_MAPS.includes(type) ? ["CAP_BPF", "CAP_NET_ADMIN"] : ["CAP_BPF"]) ?? known;
+  return missingCapabilities(NETWORK_MAPS.includes(type) ? ["CAP_BPF", "CAP_NET_ADMIN"] : ["CAP_BPF"]) ?? known;
 }

@@ -36,16 +36,8 @@ export {
   linkUpdate,
   type LinkUpdateOptions,
 } from "./link.ts";
-export { linkCreate, linkCreateAsync, type LinkCreateOptions, type RelativeOptions } from "./link_create.ts";
-export {
-  type BpfLinkInfo,
-  linkGetInfoByFd,
-  type LinkInfoHead,
-  type PerfEventFields,
-  type ProbedFunction,
-  type ProbedOffset,
-  type TracedFunction,
-} from "./link_info.ts";
+export { linkCreate, linkCreateAsync } from "./link_create.ts";
+export { linkGetInfoByFd } from "./link_info.ts";
 export {
   type MapBatch,
   mapCreate,
@@ -67,6 +59,24 @@ export { rawTracepointOpen, rawTracepointOpenAsync } from "./raw_tracepoint.ts";
 export { enableStats } from "./stats.ts";
 export { close, closeAsync, open } from "../os/files.ts";
 export { tokenCreate } from "./token.ts";
+export type { CgroupCreateOptions, CgroupLinkInfo } from "./type/cgroup.ts";
+export type { IterCreateOptions, IterLinkInfo } from "./type/iter.ts";
+export type { KprobeMultiCreateOptions, KprobeMultiLinkInfo, ProbedFunction } from "./type/kprobe_multi.ts";
+export type { BpfLinkInfo, BpfLinkInfos, LinkCreateOptions, UnknownLinkInfo } from "./type/mod.ts";
+export type { RelativeOptions } from "./type/mprog.ts";
+export type { NetfilterCreateOptions, NetfilterLinkInfo } from "./type/netfilter.ts";
+export type { NetkitCreateOptions, NetkitLinkInfo } from "./type/netkit.ts";
+export type { NetnsLinkInfo } from "./type/netns.ts";
+export type { PerfEventCreateOptions, PerfEventFields, PerfEventLinkInfo } from "./type/perf_event.ts";
+export type { RawTracepointLinkInfo } from "./type/raw_tracepoint.ts";
+export type { LinkInfoHead } from "./type/row.ts";
+export type { SockmapLinkInfo } from "./type/sockmap.ts";
+export type { StructOpsLinkInfo } from "./type/struct_ops.ts";
+export type { TcxCreateOptions, TcxLinkInfo } from "./type/tcx.ts";
+export type { TracingCreateOptions, TracingLinkInfo } from "./type/tracing.ts";
+export type { TracedFunction, TracingMultiCreateOptions, TracingMultiLinkInfo } from "./type/tracing_multi.ts";
+export type { ProbedOffset, UprobeMultiCreateOptions, UprobeMultiLinkInfo } from "./type/uprobe_multi.ts";
+export type { XdpLinkInfo } from "./type/xdp.ts";
 export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "../error.ts";
 export { ATTACH_TYPES, LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from "../uapi/constants.ts";
 export type { AttachType, CgroupAttachType, LinkType, MapType, ProgramType } from "../uapi/types.ts";

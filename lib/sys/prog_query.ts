@@ -6,7 +6,7 @@ import { BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOSPC } from "../uapi/errno.ts";
 import { query } from "../uapi/layout.ts";
 import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
-import { linkTypeOf } from "./diagnose.ts";
+import { rowOfAttachType } from "./type/mod.ts";
 
 /** Options of {@linkcode progQuery}. */
 export interface ProgQueryOptions {
@@ -79,10 +79,11 @@ const CAPACITY = 64; // what a hook takes, so one call is enough but for the eff
  */
 export function progQuery(target: number, attachType: AttachType, options: ProgQueryOptions = {}): ProgQuery {
   checkKeys(options, "options", ["queryFlags", "netns"]);
-  const number = attachTypeNumber(attachType, "attachType"), type = linkTypeOf(number);
+  const number = attachTypeNumber(attachType, "attachType");
+  const reports = rowOfAttachType(number)?.query;
   const queryFlags = checkU32(options.queryFlags ?? 0, "options.queryFlags");
-  const hasLinks = type === "tcx" || type === "netkit";
-  let hasFlags = hasLinks || type === "cgroup" && (queryFlags & BPF_F_QUERY_EFFECTIVE) === 0;
+  const hasLinks = reports === "links";
+  let hasFlags = hasLinks || reports === "flags" && (queryFlags & BPF_F_QUERY_EFFECTIVE) === 0;
   for (let capacity = CAPACITY;;) {
     const request = new Request(query.sizeof, query.sizeof + capacity * 16)
       .u32(query.attach_type, number)

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, asse
 import { readInfo } from "../../lib/kind/mod.ts";
 import { LinkIterator, linkLayout } from "../../lib/listing/iterator.ts";
 import { closeIterator, loadedIterator } from "../../lib/listing/shared.ts";
-import type { BpfLinkInfo } from "../../lib/sys/link_info.ts";
+import type { BpfLinkInfo } from "../../lib/sys/type/mod.ts";
 import { type AnyLink, Link, type LinkInfo, type Source } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";

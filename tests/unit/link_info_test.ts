@@ -1,7 +1,8 @@
 /** How the infos of kernels are read that tell less than the newest. */
 import { assertEquals } from "@std/assert";
 import { native } from "../../lib/ffi/library.ts";
-import { type BpfLinkInfo, decode } from "../../lib/sys/link_info.ts";
+import { decode, LinkAsker } from "../../lib/sys/link_info.ts";
+import type { BpfLinkInfo } from "../../lib/sys/type/mod.ts";
 
 native(); // stays loaded, which is no test's leak
 
@@ -29,6 +30,6 @@ for (const [name, type, words, expected] of CASES) {
     const info = new DataView(new ArrayBuffer(64));
     [type, ID, PROGRAM, 0, ...words].forEach((word, i) => info.setUint32(i * 4, word, true));
     const answer = { u32: (at: number) => info.getUint32(at, true), u64: (at: number) => info.getBigUint64(at, true) };
-    assertEquals(decode(answer, NO_FD), expected);
+    assertEquals(decode(answer, new LinkAsker(NO_FD)), expected);
   });
 }

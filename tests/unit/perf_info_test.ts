@@ -1,7 +1,7 @@
 /** How infos of probes are read where the kernel hides something or tells nothing. */
 import { assertEquals } from "@std/assert";
 import { readInfo } from "../../lib/kind/mod.ts";
-import type { BpfLinkInfo } from "../../lib/sys/mod.ts";
+import type { BpfLinkInfo } from "../../lib/sys/type/mod.ts";
 
 const head = { id: 7, progId: 8 } as const, base = { id: 7, programId: 8 } as const;
 const CASES: [string, BpfLinkInfo, ReturnType<typeof readInfo>][] = [

@@ -1,7 +1,6 @@
 /** What the doc comments of lib/sys/link_info.ts say. */
 import { assert, assertEquals } from "@std/assert";
 import {
-  type BpfLinkInfo,
   linkCreate,
   linkDetach,
   linkGetInfoByFd,
@@ -10,6 +9,7 @@ import {
   progGetInfoByFd,
 } from "../../../lib/sys/mod.ts";
 import { probeType } from "../../../lib/sys/perf_event.ts";
+import type { BpfLinkInfo } from "../../../lib/sys/type/mod.ts";
 import { PinDirectory } from "../../fixture/place/bpffs.ts";
 import { link, load, map, program } from "../../fixture/program/sys_objects.ts";
 import { claim, inChild, misuse, NO_FD, type Own, refusal, WITHOUT_CAPABILITIES } from "../../fixture/run/claims.ts";

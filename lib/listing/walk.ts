@@ -1,0 +1,30 @@
+/** Every link by its id: the source that takes CAP_SYS_ADMIN. */
+import { LinkBatch } from "../ffi/walk.ts";
+import { closeIfOpen } from "../os/files.ts";
+import { refusal } from "../refusal.ts";
+import { ASKS_AGAIN, decode, LinkAsker } from "../sys/link_info.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
+
+/**
+ * The infos of the links with an id above `startId`, at most 64, in the order of their ids; none at the end. Links that
+ * end on the way are left out; none is left open.
+ */
+export function linkWalk(startId: number): BpfLinkInfo[] {
+  const batch = new LinkBatch(), count = batch.read(startId, ASKS_AGAIN);
+  if (count < 0) throw refusal(count, "LINK_GET_NEXT_ID", "Cannot list links");
+  const infos: BpfLinkInfo[] = [];
+  let next = 0;
+  try {
+    for (; next < count; next++) {
+      batch.select(next);
+      infos.push(decode(batch, new LinkAsker(batch.fd)));
+      if (batch.fd >= 0) closeIfOpen(batch.fd);
+    }
+  } finally {
+    for (; next < count; next++) {
+      batch.select(next);
+      if (batch.fd >= 0) closeIfOpen(batch.fd);
+    }
+  }
+  return infos;
+}
