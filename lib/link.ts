@@ -9,7 +9,16 @@ import { pin, unpin } from "./handle/pin.ts";
 import { findHolders, type LinkHolders } from "./holders.ts";
 import { showAs } from "./inspect.ts";
 import { attachLater, type AttachmentPlan, attachNow, fdOf, planAttachment } from "./kind/attach.ts";
-import { type AttachTargets, kindFor, type LinkInfo, type LinkTypeOf, readInfo, type SourceOf, type TargetType, toJson } from "./kind/mod.ts";
+import {
+  type AttachTargets,
+  kindFor,
+  type LinkInfo,
+  type LinkTypeOf,
+  readInfo,
+  type SourceOf,
+  type TargetType,
+  toJson,
+} from "./kind/mod.ts";
 import { checkListOptions, type LinkListing, Listing, type ListOptions } from "./links.ts";
 import { loadedIterator } from "./listing/shared.ts";
 import type { BpfMap } from "./map.ts";

@@ -7,7 +7,15 @@ import { showAs } from "./inspect.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { RingReader } from "./ring.ts";
 import { btfLoad } from "./sys/btf.ts";
-import { Elements, type MapBatch, mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapInfo } from "./sys/map.ts";
+import {
+  Elements,
+  type MapBatch,
+  mapCreate,
+  type MapCreateOpts,
+  mapGetFdById,
+  mapGetInfoByFd,
+  type MapInfo,
+} from "./sys/map.ts";
 import { objGet } from "./sys/object.ts";
 import { isMap } from "./sys/object_type.ts";
 import { BPF_F_LINK } from "./uapi/constants.ts";

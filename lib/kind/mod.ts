@@ -8,14 +8,45 @@ import { type CgroupInfo, type CgroupTarget, describeCgroup, prepareCgroup, read
 import { describeIter, type IterInfo, type IterTarget, prepareIter, readIter } from "./iter.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { describeKprobe, type KprobeInfo, type KprobeTarget, prepareKprobe } from "./kprobe.ts";
-import { describeKprobeMulti, type KprobeMultiInfo, type KprobeMultiTarget, prepareKprobeMulti, readKprobeMulti } from "./kprobe_multi.ts";
-import { describeNetfilter, type NetfilterInfo, type NetfilterTarget, prepareNetfilter, readNetfilter } from "./netfilter.ts";
+import {
+  describeKprobeMulti,
+  type KprobeMultiInfo,
+  type KprobeMultiTarget,
+  prepareKprobeMulti,
+  readKprobeMulti,
+} from "./kprobe_multi.ts";
+import {
+  describeNetfilter,
+  type NetfilterInfo,
+  type NetfilterTarget,
+  prepareNetfilter,
+  readNetfilter,
+} from "./netfilter.ts";
 import { type NetkitInfo, type NetkitTarget, prepareNetkit, readNetkit } from "./netkit.ts";
 import { describeNetns, type NetnsInfo, type NetnsTarget, prepareNetns, readNetns } from "./netns.ts";
-import { describePerfEvent, type EventInfo, type PerfEventTarget, preparePerfEvent, readPerfEvent, type UnknownEventInfo } from "./perf_event.ts";
-import { describeRawTracepoint, prepareRawTracepoint, type RawTracepointInfo, type RawTracepointTarget, readRawTracepoint } from "./raw_tracepoint.ts";
+import {
+  describePerfEvent,
+  type EventInfo,
+  type PerfEventTarget,
+  preparePerfEvent,
+  readPerfEvent,
+  type UnknownEventInfo,
+} from "./perf_event.ts";
+import {
+  describeRawTracepoint,
+  prepareRawTracepoint,
+  type RawTracepointInfo,
+  type RawTracepointTarget,
+  readRawTracepoint,
+} from "./raw_tracepoint.ts";
 import { describeSockmap, prepareSockmap, readSockmap, type SockmapInfo, type SockmapTarget } from "./sockmap.ts";
-import { describeStructOps, prepareStructOps, readStructOps, type StructOpsInfo, type StructOpsTarget } from "./struct_ops.ts";
+import {
+  describeStructOps,
+  prepareStructOps,
+  readStructOps,
+  type StructOpsInfo,
+  type StructOpsTarget,
+} from "./struct_ops.ts";
 import { type Attachment, describeInterface } from "./target.ts";
 import { prepareTcx, readTcx, type TcxInfo, type TcxTarget } from "./tcx.ts";
 import { describeTpBtf, prepareTpBtf, type TpBtfTarget } from "./tp_btf.ts";
@@ -23,7 +54,13 @@ import { describeTracepoint, prepareTracepoint, type TracepointInfo, type Tracep
 import { describeTracing, prepareTracing, readTracing, type TracingInfo, type TracingTarget } from "./tracing.ts";
 import { readTracingMulti, type TracingMultiInfo } from "./tracing_multi.ts";
 import { describeUprobe, prepareUprobe, type UprobeInfo, type UprobeTarget } from "./uprobe.ts";
-import { describeUprobeMulti, prepareUprobeMulti, readUprobeMulti, type UprobeMultiInfo, type UprobeMultiTarget } from "./uprobe_multi.ts";
+import {
+  describeUprobeMulti,
+  prepareUprobeMulti,
+  readUprobeMulti,
+  type UprobeMultiInfo,
+  type UprobeMultiTarget,
+} from "./uprobe_multi.ts";
 import { prepareXdp, readXdp, type XdpInfo, type XdpTarget } from "./xdp.ts";
 
 /** The target of each {@linkcode TargetType}. */

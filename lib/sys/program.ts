@@ -6,7 +6,13 @@ import { refusal } from "../refusal.ts";
 import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
 import { EAGAIN } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
-import { type AttachType, attachTypeNumber, type ProgramType, programTypeName, programTypeNumber } from "../uapi/types.ts";
+import {
+  type AttachType,
+  attachTypeNumber,
+  type ProgramType,
+  programTypeName,
+  programTypeNumber,
+} from "../uapi/types.ts";
 import { explainProgLoad } from "./diagnose.ts";
 
 /** Options of {@linkcode progLoad}, named as in `struct bpf_prog_load_opts`. */

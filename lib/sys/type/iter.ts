@@ -50,7 +50,7 @@ export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {
   options: {
     fields: ["iterInfo"],
     size: () => link_create.iter_info_len + 4,
-    encode(request, { iterInfo }) {
+    encode(request, { iterInfo }): void {
       const name = "options.iterInfo", info = iterInfo!;
       checkKeys(info, name, ["map", "cgroup", "task"]);
       if (Object.keys(info).length !== 1) throw new TypeError(`${name} must have one of map, cgroup, task`);
@@ -79,7 +79,7 @@ export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {
     },
   },
   asksAgain: true,
-  info(answer, id, progId, asker) {
+  info(answer, id, progId, asker): IterLinkInfo {
     const at = bpf_link_info.iter, base = { type: "iter", id, progId } as const;
     const mapId = answer.u32(at.map.map_id), tid = answer.u32(at.task.tid), pid = answer.u32(at.task.pid);
     const cgroupId = answer.u64(at.cgroup.cgroup_id), order = answer.u32(at.cgroup.order);
@@ -89,7 +89,7 @@ export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {
     if (targetName.startsWith("task")) return { ...base, targetName, mapId, cgroupId: 0n, order: 0, tid, pid };
     return { ...base, targetName, mapId, cgroupId: 0n, order: 0, tid: 0, pid: 0 };
   },
-  fdinfo(lines, id, progId) {
+  fdinfo(lines, id, progId): IterLinkInfo {
     const task = lines.string("task_type"), thread = lines.u32("pid");
     return {
       type: "iter",
@@ -113,7 +113,7 @@ export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {
       [C + 1, "aux.task.pid"],
     ],
     name: "tinfo.reg_info.target",
-    read(words, longs, at, _tells, targetName) {
+    read(words, longs, at, _tells, targetName): IterLinkInfo {
       const ofCgroups = targetName === "cgroup";
       const taskType = words[at + C] !== 0 && targetName.startsWith("task") ? words[at + C]! : 0;
       return {

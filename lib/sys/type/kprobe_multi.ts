@@ -62,7 +62,7 @@ export const kprobe_multi: LinkTypeRow<KprobeMultiLinkInfo, KprobeMultiCreateOpt
   options: {
     fields: ["kprobeMulti"],
     size: () => createAt.sizeof,
-    encode(request, { kprobeMulti }) {
+    encode(request, { kprobeMulti }): void {
       const name = "options.kprobeMulti";
       checkKeys(kprobeMulti, name, ["flags", "syms", "addrs", "cookies"]);
       const { flags = 0, syms, addrs, cookies } = kprobeMulti!;
@@ -77,7 +77,7 @@ export const kprobe_multi: LinkTypeRow<KprobeMultiLinkInfo, KprobeMultiCreateOpt
     },
   },
   asksAgain: true,
-  info(answer, id, progId, asker) {
+  info(answer, id, progId, asker): KprobeMultiLinkInfo {
     const count = answer.u32(at.count), flags = answer.u32(at.flags);
     // before Linux 6.6, whose struct has no room for a question
     if (count === 0) return { type: "kprobe_multi", id, progId, count, flags, functions: [] };
@@ -96,7 +96,7 @@ export const kprobe_multi: LinkTypeRow<KprobeMultiLinkInfo, KprobeMultiCreateOpt
     return missed === undefined ? base : { ...base, missed };
   },
   fdinfoTypes: ["kprobe_multi", "kretprobe_multi"],
-  fdinfo(lines, id, progId) {
+  fdinfo(lines, id, progId): KprobeMultiLinkInfo | undefined {
     if (!lines.has("kprobe_cnt")) return undefined; // before Linux 6.17
     return {
       type: "kprobe_multi",

@@ -45,7 +45,7 @@ export const netfilter: LinkTypeRow<NetfilterLinkInfo, NetfilterCreateOptions> =
   options: {
     fields: ["netfilter"],
     size: () => createAt.sizeof,
-    encode(request, { netfilter }) {
+    encode(request, { netfilter }): void {
       const name = "options.netfilter";
       checkKeys(netfilter, name, ["pf", "hooknum", "priority", "flags"]);
       const { pf, hooknum, priority, flags = 0 } = netfilter!;
@@ -55,7 +55,7 @@ export const netfilter: LinkTypeRow<NetfilterLinkInfo, NetfilterCreateOptions> =
         .u32(createAt.flags, checkU32(flags, `${name}.flags`));
     },
   },
-  info(answer, id, progId) {
+  info(answer, id, progId): NetfilterLinkInfo {
     const pf = answer.u32(at.pf), hooknum = answer.u32(at.hooknum), priority = answer.u32(at.priority) | 0;
     const flags = answer.u32(at.flags);
     reportsFlags = flags !== 0 || (reportsFlags ?? !isOlderThan("6.13"));

@@ -56,7 +56,7 @@ export const netkit: LinkTypeRow<NetkitLinkInfo, NetkitCreateOptions> = {
   record: {
     struct: "netkit_link",
     ...HOOK_RECORD,
-    read(words, _longs, at) {
+    read(words, _longs, at): NetkitLinkInfo {
       const id = words[at + 1]!, progId = words[at + 2]!, attachType = attachTypeName(words[at + A]!);
       const ifindex = words[at + B]!, netnsIno = words[at + C]!;
       return netnsIno === 0

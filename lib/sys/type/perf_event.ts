@@ -55,7 +55,7 @@ export const perf_event: LinkTypeRow<PerfEventLinkInfo, PerfEventCreateOptions> 
   options: {
     fields: ["perfEvent"],
     size: () => createAt.sizeof,
-    encode(request, { perfEvent }) {
+    encode(request, { perfEvent }): void {
       checkKeys(perfEvent, "options.perfEvent", ["bpfCookie"]);
       request.u64(createAt.bpf_cookie, checkU64(perfEvent!.bpfCookie, "options.perfEvent.bpfCookie"));
     },

@@ -18,7 +18,7 @@ export const raw_tracepoint: LinkTypeRow<RawTracepointLinkInfo, object> = {
   hasUpdate: false,
   refusals: {},
   asksAgain: true,
-  info(answer, id, progId, asker) {
+  info(answer, id, progId, asker): RawTracepointLinkInfo {
     const tpName = asker.text(at.tp_name, at.tp_name_len, answer.u32(at.tp_name_len));
     const cookie = asker.known("raw_tracepoint", at.cookie, answer.u64(at.cookie));
     return { type: "raw_tracepoint", id, progId, tpName, ...cookie === undefined ? {} : { cookie } };
@@ -35,7 +35,7 @@ export const raw_tracepoint: LinkTypeRow<RawTracepointLinkInfo, object> = {
     fields: [],
     more: [[C, "cookie"]],
     name: "btp.tp.name",
-    read(words, longs, at, tells, tpName) {
+    read(words, longs, at, tells, tpName): RawTracepointLinkInfo {
       const id = words[at + 1]!, progId = words[at + 2]!;
       return tells.has(C)
         ? { type: "raw_tracepoint", id, progId, tpName, cookie: longs[(at + C) >> 1]! }

@@ -41,7 +41,7 @@ export const tcx: LinkTypeRow<TcxLinkInfo, TcxCreateOptions> = {
   record: {
     struct: "tcx_link",
     ...HOOK_RECORD,
-    read(words, _longs, at) {
+    read(words, _longs, at): TcxLinkInfo {
       const id = words[at + 1]!, progId = words[at + 2]!, attachType = attachTypeName(words[at + A]!);
       const ifindex = words[at + B]!, netnsIno = words[at + C]!;
       return netnsIno === 0

@@ -1,4 +1,5 @@
 /** Links to functions: of the kernel, of its security hooks, of other programs. */
+import type { Explanation } from "../../error.ts";
 import { checkKeys, checkU32, checkU64 } from "../../check.ts";
 import { isOlderThan, kernelRelease } from "../../os/capabilities.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
@@ -42,7 +43,7 @@ export const tracing: LinkTypeRow<TracingLinkInfo, TracingCreateOptions> = {
       "only a program of type ext replaces a function, and one that is like its own; cookies came with Linux 5.19",
     ],
   },
-  tooOld(options) {
+  tooOld(options): Explanation | undefined {
     if (options?.targetBtfId !== undefined || !isOlderThan("5.19")) return undefined;
     return {
       reason: "unsupported",
@@ -53,7 +54,7 @@ export const tracing: LinkTypeRow<TracingLinkInfo, TracingCreateOptions> = {
   options: {
     fields: ["targetBtfId", "tracing"],
     size: ({ tracing }) => tracing === undefined ? createAt.cookie : createAt.sizeof,
-    encode(request, { targetBtfId = 0, tracing }) {
+    encode(request, { targetBtfId = 0, tracing }): void {
       request.u32(createAt.target_btf_id, checkU32(targetBtfId, "options.targetBtfId"));
       if (tracing === undefined) return;
       checkKeys(tracing, "options.tracing", ["cookie"]);
@@ -61,7 +62,7 @@ export const tracing: LinkTypeRow<TracingLinkInfo, TracingCreateOptions> = {
     },
   },
   asksAgain: true,
-  info(answer, id, progId, asker) {
+  info(answer, id, progId, asker): TracingLinkInfo {
     const attachType = attachTypeName(answer.u32(at.attach_type));
     const targetObjId = answer.u32(at.target_obj_id), targetBtfId = answer.u32(at.target_btf_id);
     const cookie = asker.known("tracing", at.cookie, answer.u64(at.cookie));
@@ -74,7 +75,7 @@ export const tracing: LinkTypeRow<TracingLinkInfo, TracingCreateOptions> = {
       ...cookie === undefined ? {} : { cookie },
     };
   },
-  fdinfo(lines, id, progId) {
+  fdinfo(lines, id, progId): TracingLinkInfo {
     const attachType = attachTypeName(lines.u32("attach_type"));
     const targetObjId = lines.u32("target_obj_id"), targetBtfId = lines.u32("target_btf_id");
     const target = targetBtfId === 0 ? {} : { targetObjId, targetBtfId };
@@ -84,7 +85,7 @@ export const tracing: LinkTypeRow<TracingLinkInfo, TracingCreateOptions> = {
     struct: "bpf_tracing_link",
     fields: [[A, "link.link.attach_type", "link.attach_type", "attach_type"], [B, "trampoline.key"]],
     more: [[C, "link.node.cookie", "link.cookie"]],
-    read(words, longs, at, tells) {
+    read(words, longs, at, tells): TracingLinkInfo {
       const id = words[at + 1]!, progId = words[at + 2]!, attachType = attachTypeName(words[at + A]!);
       // its highest bit tells programs from the kernel
       const targetBtfId = words[at + B]! & 0x7fffffff, targetObjId = words[at + B + 1]!;

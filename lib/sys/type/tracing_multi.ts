@@ -49,7 +49,7 @@ export const tracing_multi: LinkTypeRow<TracingMultiLinkInfo, TracingMultiCreate
   options: {
     fields: ["tracingMulti"],
     size: () => createAt.sizeof,
-    encode(request, { tracingMulti }) {
+    encode(request, { tracingMulti }): void {
       const name = "options.tracingMulti";
       checkKeys(tracingMulti, name, ["ids", "cookies"]);
       const { ids, cookies } = tracingMulti!;
@@ -59,7 +59,7 @@ export const tracing_multi: LinkTypeRow<TracingMultiLinkInfo, TracingMultiCreate
     },
   },
   asksAgain: true,
-  info(answer, id, progId, asker) {
+  info(answer, id, progId, asker): TracingMultiLinkInfo {
     const count = answer.u32(at.count);
     const [again, rooms] = asker.ask((question) => {
       question.set(at.count, count);
@@ -77,7 +77,7 @@ export const tracing_multi: LinkTypeRow<TracingMultiLinkInfo, TracingMultiCreate
     const attachType = attachTypeName(answer.u32(at.attach_type)), btfObjId = answer.u32(at.btf_obj_id);
     return { type: "tracing_multi", id, progId, attachType, btfObjId, functions };
   },
-  fdinfo(lines, id, progId) {
+  fdinfo(lines, id, progId): TracingMultiLinkInfo {
     const rows = Array.from(lines.text.matchAll(/^(\d+)\t (\d+)\t (\d+)\t /gm), (row) => row.slice(1));
     const functions = rows.map(([, id, cookie]) => ({ id: Number(id), addr: 0n, cookie: BigInt(cookie!) }));
     const attachType = attachTypeName(lines.u32("attach_type")), btfObjId = Number(rows[0]?.[0] ?? 0);

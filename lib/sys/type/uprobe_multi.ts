@@ -70,7 +70,7 @@ export const uprobe_multi: LinkTypeRow<UprobeMultiLinkInfo, UprobeMultiCreateOpt
   options: {
     fields: ["uprobeMulti"],
     size: () => createAt.sizeof,
-    encode(request, { uprobeMulti }) {
+    encode(request, { uprobeMulti }): void {
       const name = "options.uprobeMulti";
       checkKeys(uprobeMulti, name, ["path", "offsets", "refCtrOffsets", "cookies", "flags", "pid"]);
       const { path, offsets, refCtrOffsets, cookies, flags = 0, pid = 0 } = uprobeMulti!;
@@ -85,7 +85,7 @@ export const uprobe_multi: LinkTypeRow<UprobeMultiLinkInfo, UprobeMultiCreateOpt
     },
   },
   asksAgain: true,
-  info(answer, id, progId, asker) {
+  info(answer, id, progId, asker): UprobeMultiLinkInfo {
     const count = answer.u32(at.count), flags = answer.u32(at.flags), pid = answer.u32(at.pid);
     // before Linux 6.8, whose struct has no room for a question
     if (count === 0) return { type: "uprobe_multi", id, progId, path: "", count, flags, pid, places: [] };
@@ -107,7 +107,7 @@ export const uprobe_multi: LinkTypeRow<UprobeMultiLinkInfo, UprobeMultiCreateOpt
     return { type: "uprobe_multi", id, progId, path, count, flags, pid, places };
   },
   fdinfoTypes: ["uprobe_multi", "uretprobe_multi"],
-  fdinfo(lines, id, progId) {
+  fdinfo(lines, id, progId): UprobeMultiLinkInfo | undefined {
     if (!lines.has("uprobe_cnt")) return undefined; // before Linux 6.17
     const rows = lines.text.matchAll(/^(\d+)\t (0x\w+)\t (0x\w+)$/gm);
     return {

@@ -41,7 +41,7 @@ export const xdp: LinkTypeRow<XdpLinkInfo, object> = {
     struct: "bpf_xdp_link",
     fields: [[B, "dev.ifindex"]],
     more: [[C, "dev.nd_net.net.ns.inum"]],
-    read(words, _longs, at) {
+    read(words, _longs, at): XdpLinkInfo {
       const id = words[at + 1]!, progId = words[at + 2]!, ifindex = words[at + B]!, netnsIno = words[at + C]!;
       return netnsIno === 0 ? { type: "xdp", id, progId, ifindex } : { type: "xdp", id, progId, ifindex, netnsIno };
     },
