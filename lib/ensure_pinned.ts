@@ -1,12 +1,12 @@
 /** Links that outlive a run: the next one takes over what it finds pinned. */
 import { checkFlag, checkKeys, checkPath } from "./check.ts";
 import { BpfError } from "./error.ts";
-import { checkPinnable, directoryOf } from "./handle/pin.ts";
+import { checkPinnable } from "./handle/owned.ts";
 import { type AttachTargets, kindFor, type LinkTypeOf, type SourceOf, type TargetType } from "./kind/mod.ts";
 import { isAttachedTo, tellTheSame } from "./kind/same.ts";
 import { closeTemporary } from "./kind/target.ts";
 import type { AnyLink, Link } from "./link.ts";
-import { close, lock, open, rename } from "./os/files.ts";
+import { close, directoryOf, lock, open, rename } from "./os/files.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { EEXIST } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/types.ts";

@@ -65,6 +65,8 @@ export class BpfError extends Error {
   readonly errno: number;
   /** The command of bpf(2) that failed (`LINK_UPDATE`), or the name of another system call (`openat`). */
   readonly command: string;
+  /** What happened, as the message says it between the action and the code. */
+  readonly meaning: string;
   /** What to do about it, where there is something to say. */
   readonly hint: string | undefined;
   /**
@@ -86,7 +88,7 @@ export class BpfError extends Error {
   declare readonly log?: string;
 
   /**
-   * Makes an error; the package does, for what the kernel refuses.
+   * Called by the package when the kernel refuses a call.
    *
    * @param errno The error's number, positive.
    * @param init What could not be done, by which command, and what that means.
@@ -100,17 +102,7 @@ export class BpfError extends Error {
     this.hint = init.hint;
     this.reason = init.reason;
     if (init.log) this.log = init.log;
-    meanings.set(this, init.meaning);
+    this.meaning = init.meaning;
     Object.defineProperty(this, "name", { enumerable: false });
   }
-}
-
-/** Clauses of messages, for those who write the rest anew. */
-const meanings = new WeakMap<BpfError, string>();
-
-/** The same error, with a better beginning. */
-export function rename(error: unknown, action: string): unknown {
-  if (!(error instanceof BpfError)) return error;
-  const { errno, command, reason, hint, log, cause } = error;
-  return new BpfError(errno, { action, command, reason, meaning: meanings.get(error)!, hint, log, cause });
 }

@@ -1,7 +1,9 @@
 /** Links that come and go together. */
 import { kindOf } from "./check.ts";
+import type { AttachOptions } from "./kind/attach.ts";
 import type { AttachTargets, SourceOf, TargetType } from "./kind/mod.ts";
-import type { AnyLink, AttachOptions, Link } from "./link.ts";
+import type { AnyLink, Link } from "./link.ts";
+import { onAbort } from "./wait.ts";
 
 /** What the functions here need of the class, which imports them. */
 type LinkClass = Pick<typeof Link, "attach" | "attachAsync">;
@@ -59,7 +61,7 @@ export async function attachAllAsync(
 
 class Group implements LinkGroup {
   readonly links: AnyLink[] = [];
-  #stopListening: (() => void) | undefined;
+  #abort: Disposable | undefined;
   #failures: unknown[] = []; // of an end by signal, for the next one
 
   [Symbol.iterator](): Iterator<AnyLink> {
@@ -67,12 +69,12 @@ class Group implements LinkGroup {
   }
 
   [Symbol.dispose](): void {
-    this.#stopListening?.();
+    this.#abort?.[Symbol.dispose]();
     throwAll([...this.#failures.splice(0), ...this.#close()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopListening?.();
+    this.#abort?.[Symbol.dispose]();
     throwAll([...this.#failures.splice(0), ...await this.#closeAsync()]);
   }
 
@@ -88,12 +90,9 @@ class Group implements LinkGroup {
   }
 
   endOn(signal: AbortSignal | undefined): void {
-    if (signal === undefined) return;
-    const end = () => {
+    this.#abort = onAbort(signal, () => {
       this.#failures = this.undo();
-    };
-    signal.addEventListener("abort", end, { once: true });
-    this.#stopListening = () => signal.removeEventListener("abort", end);
+    });
   }
 
   #detachAll(): void {

@@ -1,6 +1,8 @@
 /** What is attached at one place, in order. */
 import { checkFlag, checkKeys, checkOneOf, kindOf } from "./check.ts";
 import { BpfError } from "./error.ts";
+import { checkHandle } from "./handle/brand.ts";
+import type { AttachOptions } from "./kind/attach.ts";
 import { type CgroupTarget, isCgroupAttachType } from "./kind/cgroup.ts";
 import type { NetkitTarget } from "./kind/netkit.ts";
 import type { NetnsTarget } from "./kind/netns.ts";
@@ -9,11 +11,11 @@ import { SOCKMAP_ATTACH_TYPES, type SockmapTarget } from "./kind/sockmap.ts";
 import { type Device, interfaceTarget, mapFd, type Netns, openNetns, openTarget } from "./kind/target.ts";
 import type { TcxTarget } from "./kind/tcx.ts";
 import type { XdpTarget } from "./kind/xdp.ts";
-import { type AnyLink, type AttachOptions, Link } from "./link.ts";
+import { type AnyLink, Link } from "./link.ts";
 import { linkWalk } from "./listing/walk.ts";
 import { close, inode, open } from "./os/files.ts";
 import { xdpQuery } from "./os/interfaces.ts";
-import { Program } from "./program.ts";
+import type { Program } from "./program.ts";
 import { linkGetFdById, linkGetNextId } from "./sys/link.ts";
 import { type ProgQuery, progQuery } from "./sys/prog_query.ts";
 import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
@@ -170,7 +172,7 @@ export class Hook {
     options?: AttachOptions,
   ): AnyLink {
     const target = this.#target;
-    if (!(program instanceof Program)) throw new TypeError(`program must be a Program, not ${kindOf(program)}`);
+    checkHandle(program, "program", "program");
     if (typeof place !== "function") throw new TypeError(`place must be a function, not ${kindOf(place)}`);
     if (target.type !== "tcx" && target.type !== "netkit" && target.type !== "cgroup") {
       throw new TypeError(`programs of ${target.type} hooks have no position: use Link.attach`);

@@ -2,55 +2,35 @@
 import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./check.ts";
 import { placeOf } from "./describe.ts";
 import { type EnsuredLink, ensurePinned } from "./ensure_pinned.ts";
-import { BpfError, rename } from "./error.ts";
+import { BpfError } from "./error.ts";
 import { attachAll, attachAllAsync, type AttachEntry, type LinkGroup } from "./group.ts";
-import { closeForgotten, remembered, reportForgotten, track, untrack } from "./handle/open_handles.ts";
-import { pin, unpin } from "./handle/pin.ts";
 import { findHolders, type LinkHolders } from "./holders.ts";
-import { showAs } from "./inspect.ts";
-import { attachLater, type AttachmentPlan, attachNow, fdOf, planAttachment } from "./kind/attach.ts";
-import {
-  type AttachTargets,
-  kindFor,
-  type LinkInfo,
-  type LinkTypeOf,
-  readInfo,
-  type SourceOf,
-  type TargetType,
-  toJson,
-} from "./kind/mod.ts";
+
+import { brand } from "./handle/brand.ts";
+import { OwnedFd } from "./handle/owned.ts";
+import { attachLater, type AttachmentPlan, attachNow, type AttachOptions, fdOf, planAttachment } from "./kind/attach.ts";
+import { type AttachTargets, kindFor, type LinkInfo, type LinkTypeOf, readInfo, type SourceOf, type TargetType, toJson, UPDATES } from "./kind/mod.ts";
 import { checkListOptions, type LinkListing, Listing, type ListOptions } from "./links.ts";
 import { loadedIterator } from "./listing/shared.ts";
 import type { BpfMap } from "./map.ts";
-import { close, closeAsync, closeIfOpen, duplicateFd, readAsync } from "./os/files.ts";
+import { close, closeAsync, closeIfOpen, duplicateFd, readLines } from "./os/files.ts";
 import type { Program } from "./program.ts";
+import { checked } from "./refusal.ts";
 import { iterCreate, iterRead } from "./sys/iter.ts";
-import { detachError, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync } from "./sys/link.ts";
+import { LINK_DETACH, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync, updateLink } from "./sys/link.ts";
 import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
 import { isLink } from "./sys/object_type.ts";
 import { EINVAL, EOPNOTSUPP } from "./uapi/errno.ts";
-import type { LinkType } from "./uapi/types.ts";
-import { updateLink } from "./update.ts";
-import { poll, type WaitOptions } from "./wait.ts";
+import type { AttachType, LinkType } from "./uapi/types.ts";
+import { onAbort, poll, type WaitOptions } from "./wait.ts";
 import { type LinkWatcher, watchLinks, type WatchOptions } from "./watch.ts";
 
 /** A link of some type: `switch (link.type)` narrows it. */
 export type AnyLink = { [K in LinkType]: Link<K> }[LinkType];
 
-/** What the end of a link's scope does, and what ends it early. */
-export interface AttachOptions {
-  /** Ends the link when it is aborted: detaches and closes it, whatever `onClose` says. */
-  signal?: AbortSignal | undefined;
-  /** What {@linkcode Link.close} does; `"detach"` if absent. If given, it wins over what {@linkcode Link.pin} would choose. */
-  onClose?: "detach" | "keep" | undefined;
-}
-
 const ON_CLOSE = ["detach", "keep"] as const;
 const MAX_ID = 0x7fffffff;
-
-/** Types whose LINK_DETACH gave EOPNOTSUPP: it would give it again. */
-const undetachable = new Set<LinkType>();
 
 /**
  * A tie between a program and a place in the kernel, as a value with a scope.
@@ -101,33 +81,29 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   static traceLeaks = false;
 
-  #fd: number;
+  readonly #owned: OwnedFd;
   #id: number; // 0: not asked for yet
-  #onClose: "detach" | "keep";
-  readonly #made: boolean;
-  #chosen: boolean; // onClose was given, or set by hand
-  #registered = false; // with the garbage collector
-  #openedPath: string | undefined; // the pin that it was opened from
-  #pins: string[] = []; // made by this handle
-  #stopListening: (() => void) | undefined;
-  #inOwnNetns = false; // made for a target in this network namespace
+  readonly #origin: Origin;
+  #chosen: "detach" | "keep" | undefined; // onClose was given, or set by hand
+  #abort: Disposable | undefined;
   #failure: { error: unknown } | undefined; // of a detachment on abort, for the next close
   #end: "detaching" | "detached" | undefined; // what closing has done
   /** The type of the link. It stays readable after {@linkcode close}. */
   readonly type: T;
 
-  private constructor(fd: number, type: T, id: number, made: boolean, onClose: "detach" | "keep" | undefined) {
-    this.#fd = fd;
+  private constructor(fd: number, type: T, id: number, origin: Origin, onClose?: "detach" | "keep") {
     this.#id = id;
     this.type = type;
-    this.#made = made;
-    this.#chosen = onClose !== undefined;
-    this.#onClose = onClose ?? (made ? "detach" : "keep");
-    track("link", fd);
-    if (made && !Link.traceLeaks) return;
-    this.#registered = true;
-    if (made) reportForgotten(this, "link", fd);
-    else closeForgotten(this, "link", fd);
+    this.#origin = origin;
+    this.#chosen = onClose;
+    const forgotten = !origin.isMade ? "closed" : Link.traceLeaks ? "reported" : "left open";
+    this.#owned = new OwnedFd(
+      "link",
+      fd,
+      forgotten,
+      () => `link ${this.#id} (${type})`,
+      (other) => isLink(other) && linkGetId(other) === this.id,
+    );
   }
 
   /**
@@ -149,8 +125,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     target: AttachTargets[K] & { type: K },
     options?: AttachOptions,
   ): Link<LinkTypeOf<K>> {
-    const plan = planAttachment<K>(source, target, checkOptions(options));
-    return Link.#attached(plan, attachNow(plan));
+    const { signal, onClose } = checkOptions(options), plan = planAttachment<K>(source, target, signal);
+    return Link.#attached(plan, attachNow(plan), 0, signal, onClose);
   }
 
   /**
@@ -170,10 +146,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     target: AttachTargets[K] & { type: K },
     options?: AttachOptions,
   ): Promise<Link<LinkTypeOf<K>>> {
-    const plan = planAttachment<K>(source, target, checkOptions(options));
-    const fd = await attachLater(plan), { signal } = plan.options;
-    const id = await linkGetIdAsync(fd);
-    if (!signal?.aborted) return Link.#attached(plan, fd, id);
+    const { signal, onClose } = checkOptions(options), plan = planAttachment<K>(source, target, signal);
+    const fd = await attachLater(plan), id = await linkGetIdAsync(fd) ?? 0;
+    if (!signal?.aborted) return Link.#attached(plan, fd, id, signal, onClose);
     await tryDetachAndCloseAsync(fd);
     throw signal.reason;
   }
@@ -298,7 +273,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   static openPinned(path: string | URL): AnyLink {
     const file = checkPath(path, "path");
     const link = Link.#adopted(objGet(file), `Cannot open pinned link "${file}"`);
-    link.#openedPath = file;
+    link.#owned.openedAt(file);
     return link;
   }
 
@@ -450,11 +425,19 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     return findHolders(ids.map((id, i) => checkU32(id, `ids[${i}]`)));
   }
 
-  static #attached<K extends TargetType>(plan: AttachmentPlan<K>, fd: number, id = 0): Link<LinkTypeOf<K>> {
-    const { kind, target, options: { signal, onClose } } = plan;
-    const link = new Link(fd, kind.linkType, id, true, onClose);
-    link.#inOwnNetns = !("netns" in target && target.netns !== undefined);
-    if (signal !== undefined) link.#endOn(signal);
+  static #attached<K extends TargetType>(
+    { kind, target, attachment }: AttachmentPlan<K>,
+    fd: number,
+    id: number,
+    signal: AbortSignal | undefined,
+    onClose: "detach" | "keep" | undefined,
+  ): Link<LinkTypeOf<K>> {
+    const link = new Link(fd, kind.linkType, id, {
+      isMade: true,
+      isHere: !("netns" in target && target.netns !== undefined),
+      attachType: "attachType" in attachment ? attachment.attachType : undefined,
+    }, onClose);
+    link.#abort = onAbort(signal, () => link.#endOnAbort());
     return link;
   }
 
@@ -470,8 +453,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** A handle for an fd that is surely a link's, and ours. */
   static #opened(fd: number): AnyLink {
     try {
-      const { type, id } = linkGetInfoByFd(fd);
-      return new Link(fd, type, id, false, undefined) as AnyLink;
+      const info = linkGetInfoByFd(fd), { type, id } = info;
+      const attachType = "attachType" in info ? info.attachType : undefined;
+      return new Link(fd, type, id, { isMade: false, isHere: false, attachType }) as AnyLink;
     } catch (error) {
       close(fd);
       throw error;
@@ -488,34 +472,32 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */
   get id(): number {
-    if (this.#id === 0) this.#id = linkGetId(this.#fd) ?? 0;
+    if (this.#id === 0 && !this.#owned.closed) this.#id = linkGetId(this.#owned.fd) ?? 0;
     return this.#id;
   }
 
   /** The fd, for calls of `@bpf/link/sys`. It is closed with the handle, so keep the handle. */
   get fd(): number {
-    if (this.#fd < 0) throw new Deno.errors.BadResource(`Cannot use link ${this.#id} (${this.type}): it is closed`);
-    return this.#fd;
+    return this.#owned.fd;
   }
 
   /** Whether the handle is closed. */
   get closed(): boolean {
-    return this.#fd < 0;
+    return this.#owned.closed;
   }
 
   /** The pin that {@linkcode pin} made last, or {@linkcode openPinned} opened. */
   get pinnedPath(): string | undefined {
-    return this.#pins.at(-1) ?? this.#openedPath;
+    return this.#owned.pinnedPath;
   }
 
   /** What {@linkcode close} does: detach the link by force before closing it, or only close it. Setting it wins over {@linkcode pin}. */
   get onClose(): "detach" | "keep" {
-    return this.#onClose;
+    return this.#chosen ?? (this.#origin.isMade && !this.#owned.hasPins ? "detach" : "keep");
   }
 
   set onClose(value: "detach" | "keep") {
-    this.#onClose = checkOneOf(value, "onClose", ON_CLOSE);
-    this.#chosen = true;
+    this.#chosen = checkOneOf(value, "onClose", ON_CLOSE);
   }
 
   /**
@@ -557,7 +539,13 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * already.
    */
   update(source: Program | BpfMap, options?: { expected?: Program | BpfMap | undefined }): void {
-    updateLink(this, this.fd, this.type, source, options, () => this.#describe());
+    if (options !== undefined) checkKeys(options, "options", ["expected"]);
+    const { fd, type } = this, expected = options?.expected;
+    const newFd = fdOf(source, type), oldFd = expected && fdOf(expected, type, "options.expected");
+    const action = () => `Cannot update ${this.#describe()}`;
+    const update = UPDATES[type as LinkType];
+    if (update !== undefined) update({ fd, attachType: this.#origin.attachType }, source, expected, action);
+    else updateLink(fd, newFd, oldFd === undefined ? undefined : { oldProgFd: oldFd }, action);
   }
 
   /**
@@ -596,7 +584,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
       });
     }
     await poll(() => {
-      if (this.#fd < 0) this.#throwFailure();
+      if (this.closed) this.#throwFailure();
       return this.#end === undefined ? !this.attached() : this.#end === "detached";
     }, options);
   }
@@ -623,23 +611,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   #settleDetach(result: number): void {
-    if (result < 0) throw rename(detachError(this.#fd, result), `Cannot detach ${this.#describe()}`);
-    this.#removeOwnPins();
-  }
-
-  /** A pin that outlives its attachment only misleads. */
-  #removeOwnPins(): void {
-    for (let path; (path = this.#pins.pop()) !== undefined;) {
-      try {
-        unpin(path, `link ${this.id}`, (fd) => this.#isSame(fd));
-      } catch (error) {
-        if (!(error instanceof BpfError && (error.reason === "gone" || error.reason === "mismatch"))) throw error;
-      }
-    }
-  }
-
-  #isSame(fd: number): boolean {
-    return isLink(fd) && linkGetId(fd) === this.id;
+    checked(result, LINK_DETACH, () => `Cannot detach ${this.#describe()}`);
+    this.#owned.removePins(); // a pin that outlives its attachment only misleads
   }
 
   /**
@@ -655,8 +628,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * directory does not exist.
    */
   pin(path: string | URL): void {
-    this.#pins.push(pin(this.fd, path));
-    if (!this.#chosen) this.#onClose = "keep";
+    this.#owned.pin(path);
   }
 
   /**
@@ -667,14 +639,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
    */
   unpin(): void {
-    void this.fd; // throws if the handle is closed
-    const path = this.pinnedPath;
-    if (path === undefined) {
-      throw new Deno.errors.BadResource(`Cannot unpin ${this.#describe()}: this handle knows no pin of it`);
-    }
-    unpin(path, `link ${this.id}`, (fd) => this.#isSame(fd));
-    if (this.#pins.pop() === undefined) this.#openedPath = undefined;
-    if (this.#made && !this.#chosen && this.#pins.length === 0) this.#onClose = "detach";
+    void this.id; // for an error's words
+    this.#owned.unpin();
   }
 
   /**
@@ -727,15 +693,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   async *lines(this: Link<"iter">): AsyncGenerator<string, void, void> {
     const fd = iterCreate(this.fd);
     try {
-      const decoder = new TextDecoder();
-      let rest = "";
-      for (let piece; (piece = await readAsync(fd)).length > 0;) {
-        const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
-        rest = lines.pop()!;
-        yield* lines;
-      }
-      rest += decoder.decode();
-      if (rest !== "") yield rest;
+      yield* readLines(fd);
     } finally {
       close(fd);
     }
@@ -748,7 +706,6 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {Deno.errors.BadResource} If the handle is closed.
    */
   release(): number {
-    void this.fd; // throws if the handle is closed
     void this.id; // it stays readable
     return this.#leave();
   }
@@ -760,12 +717,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * `AttachOptions.signal`, once.
    */
   close(): void {
-    if (this.#fd < 0) return this.#throwFailure();
+    if (this.closed) return this.#throwFailure();
     void this.id; // it stays readable
-    const fd = this.#leave();
-    if (this.#onClose === "keep") return close(fd);
+    const keeps = this.onClose === "keep", fd = this.#leave();
+    if (keeps) return close(fd);
     try {
-      this.#settleEnd(undetachable.has(this.type) ? 0 : tryDetach(fd));
+      this.#settleEnd(tryDetach(fd));
     } finally {
       closeIfOpen(fd);
     }
@@ -778,9 +735,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @returns A promise that is settled when the link is detached and the fd closed.
    */
   async closeAsync(): Promise<void> {
-    if (this.#fd < 0) return this.#throwFailure();
-    const fd = this.#leave();
-    const keeps = this.#onClose === "keep";
+    if (this.closed) return this.#throwFailure();
+    const keeps = this.onClose === "keep", fd = this.#leave();
     if (!keeps) this.#end = "detaching"; // before the first await, for who waits in untilDetached()
     if (this.#id === 0) this.#id = await linkGetIdAsync(fd) ?? 0;
     if (keeps) return await closeAsync(fd);
@@ -800,32 +756,24 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** What a detachment at the end gave. That a type has none is no failure: closing is all there is then. */
   #settleEnd(result: number): void {
     this.#end = result < 0 ? undefined : "detached";
-    if (result === -EOPNOTSUPP) undetachable.add(this.type);
-    else if (result < 0) throw rename(detachError(-1, result), `Cannot detach ${this.#describe()}`);
-    this.#removeOwnPins();
+    if (result !== -EOPNOTSUPP) checked(result, LINK_DETACH, () => `Cannot detach ${this.#describe()}`);
+    this.#owned.removePins();
   }
 
   /** Marks the handle closed and returns the fd. */
   #leave(): number {
-    const fd = this.#fd;
-    this.#fd = -1;
-    untrack(fd);
-    if (this.#registered) remembered(this);
-    this.#stopListening?.();
+    const fd = this.#owned.release();
+    this.#abort?.[Symbol.dispose]();
     return fd;
   }
 
-  #endOn(signal: AbortSignal): void {
-    const end = () => {
-      try {
-        this.#onClose = "detach";
-        this.close();
-      } catch (error) {
-        this.#failure = { error };
-      }
-    };
-    signal.addEventListener("abort", end, { once: true });
-    this.#stopListening = () => signal.removeEventListener("abort", end);
+  #endOnAbort(): void {
+    try {
+      this.onClose = "detach";
+      this.close();
+    } catch (error) {
+      this.#failure = { error };
+    }
   }
 
   #throwFailure(): void {
@@ -836,21 +784,28 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   /** The link in an error's words: `link 7 (xdp on "eth0")`. */
   #describe(): string {
-    const where = this.#fd < 0 ? "" : placeOf(this.#fd, this.#inOwnNetns);
+    const where = this.closed ? "" : placeOf(this.fd, this.#origin.isHere);
     return `link ${this.id} (${this.type}${where})`;
   }
 
   static {
-    showAs(
-      Link,
-      (link) =>
-        `Link ${
-          link.#fd < 0
-            ? `${link.#id} (${link.type}, closed)`
-            : Deno.inspect(toJson(link.info()), { breakLength: Infinity, compact: true })
-        }`,
-    );
+    brand("link", Link, (value) => #owned in value, (link) => {
+      const shown = link.closed
+        ? `${link.#id} (${link.type}, closed)`
+        : Deno.inspect(toJson(link.info()), { breakLength: Infinity, compact: true });
+      return `Link ${shown}`;
+    });
   }
+}
+
+/** Where a handle has its link from. */
+interface Origin {
+  /** The handle made the link; else it opened it. */
+  readonly isMade: boolean;
+  /** It was made for a target in this network namespace. */
+  readonly isHere: boolean;
+  /** As what the program is attached, where the type has several. */
+  readonly attachType: AttachType | undefined;
 }
 
 function checkOptions(options: AttachOptions | undefined): AttachOptions {

@@ -14,6 +14,7 @@ import { linkGetInfoByFd } from "./sys/link_info.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { LINK_TYPES } from "./uapi/constants.ts";
 import type { LinkType } from "./uapi/types.ts";
+import { Closable } from "./wait.ts";
 
 /** All of them. */
 export const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
@@ -172,57 +173,56 @@ export function readAll(source: Source, types: readonly LinkType[] | undefined):
 }
 
 /** A listing, which is read piece by piece when it is asked for; it holds nothing in between. */
-export class Listing implements LinkListing {
+export class Listing extends Closable<LinkInfo> implements LinkListing {
   readonly source: Source;
-  readonly #options: ListOptions;
+  readonly #signal: AbortSignal | undefined;
   readonly #nextPiece: NextPiece;
   #piece: LinkInfo[] = [];
   #next = 0;
-  #done = false;
+  #isDone = false;
 
-  constructor(options: ListOptions) {
-    this.#options = options;
-    this.source = chooseSource(options.source, false);
-    this.#nextPiece = PIECES[this.source](options.types);
+  constructor({ source, types, signal }: ListOptions) {
+    super();
+    this.#signal = signal;
+    this.source = chooseSource(source, false);
+    this.#nextPiece = PIECES[this.source](types);
   }
 
   get partial(): boolean {
     return this.source === "proc";
   }
 
-  // not an async function: a promise that is resolved at once costs a third
-  next(): Promise<IteratorResult<LinkInfo, void>> {
+  /** Not by steps that wait for each other, nor async: a promise that is resolved at once costs a third. */
+  override next(): Promise<IteratorResult<LinkInfo, void>> {
     try {
-      const { signal } = this.#options;
-      if (signal?.aborted) {
-        this.#done = true;
-        throw signal.reason;
-      }
-      if (this.#next === this.#piece.length && !this.#done) {
-        this.#piece = this.#nextPiece();
-        this.#next = 0;
-      }
-      const value = this.#piece[this.#next++];
-      if (value !== undefined) return Promise.resolve({ done: false, value });
-      this.#done = true;
-      return Promise.resolve({ done: true, value });
+      return Promise.resolve(this.#step());
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  return(): Promise<IteratorResult<LinkInfo, void>> {
-    this.#done = true;
+  protected step(): Promise<IteratorResult<LinkInfo, void>> {
+    return this.next();
+  }
+
+  #step(): IteratorResult<LinkInfo, void> {
+    if (this.#signal?.aborted) {
+      this.close();
+      throw this.#signal.reason;
+    }
+    if (this.#next === this.#piece.length && !this.#isDone) {
+      this.#piece = this.#nextPiece();
+      this.#next = 0;
+    }
+    const value = this.#piece[this.#next++];
+    if (value !== undefined) return { done: false, value };
+    this.#isDone = true;
+    return { done: true, value };
+  }
+
+  close(): void {
+    this.#isDone = true;
     this.#piece = [];
     this.#next = 0;
-    return Promise.resolve({ done: true, value: undefined });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return();
   }
 }

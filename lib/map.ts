@@ -1,21 +1,16 @@
 /** Maps, as far as links and their programs need them. */
-import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32, kindOf } from "./check.ts";
+import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32 } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { btfFind, btfStructSize } from "./ffi/btf.ts";
 import { OwnedFd } from "./handle/owned.ts";
-import { showAs } from "./inspect.ts";
+
+import { brand, checkHandle } from "./handle/brand.ts";
 import { close, duplicateFd } from "./os/files.ts";
-import { RingReader } from "./ring.ts";
+import { type RecordStream, RingReader, RingRecords } from "./ring.ts";
 import { btfLoad } from "./sys/btf.ts";
-import {
-  Elements,
-  type MapBatch,
-  mapCreate,
-  type MapCreateOpts,
-  mapGetFdById,
-  mapGetInfoByFd,
-  type MapInfo,
-} from "./sys/map.ts";
+import { Elements, type MapBatch } from "./sys/elements.ts";
+import { mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapInfo } from "./sys/map.ts";
+import { mapTypeFacts } from "./sys/map_type.ts";
 import { objGet } from "./sys/object.ts";
 import { isMap } from "./sys/object_type.ts";
 import { BPF_F_LINK } from "./uapi/constants.ts";
@@ -59,47 +54,11 @@ const OPTIONS: readonly (keyof MapCreateOptions)[] = [
   "token",
 ];
 
-const KEYLESS: readonly MapType[] = ["queue", "stack", "bloom_filter", "ringbuf", "user_ringbuf", "arena"];
-const INDEXED: readonly MapType[] = [
-  "array",
-  "prog_array",
-  "perf_event_array",
-  "percpu_array",
-  "cgroup_array",
-  "array_of_maps",
-  "devmap",
-  "sockmap",
-  "cpumap",
-  "xskmap",
-  "reuseport_sockarray",
-  "struct_ops",
-];
-const VALUELESS: readonly MapType[] = ["ringbuf", "user_ringbuf", "arena"];
-const OF_FDS: readonly MapType[] = [
-  "prog_array",
-  "perf_event_array",
-  "cgroup_array",
-  "array_of_maps",
-  "hash_of_maps",
-  "xskmap",
-];
-const OF_SOCKETS: readonly MapType[] = ["sockmap", "sockhash", "reuseport_sockarray"];
-const NEVER_PREALLOCATED: readonly MapType[] = [
-  "lpm_trie",
-  "sk_storage",
-  "inode_storage",
-  "task_storage",
-  "cgrp_storage",
-];
-
 const BPF_F_NO_PREALLOC = 1;
 const BPF_NOEXIST = 1, BPF_EXIST = 2;
 /** About how many bytes of elements are read at once. */
 const PART = 64 * 1024;
 const MOST = 256 * 1024; // elements
-
-/** Who reads which ring buffer, by the map's id: a ring has one position for all its readers. */
-const readers = new Map<number, RingReader>();
 
 /**
  * A map in the kernel: what programs and processes share.
@@ -133,7 +92,7 @@ export class BpfMap implements Disposable {
   readonly #owned: OwnedFd;
   readonly #info: MapInfo;
   #elements: Elements | undefined;
-  #reader: RingReader | undefined;
+  readonly #closing = new AbortController();
 
   private constructor(fd: number) {
     try {
@@ -142,7 +101,21 @@ export class BpfMap implements Disposable {
       close(fd);
       throw error;
     }
-    this.#owned = new OwnedFd("map", fd, `map ${this.#info.id}`);
+    const { id } = this.#info;
+    this.#owned = new OwnedFd(
+      "map",
+      fd,
+      "closed",
+      () => `map ${id}`,
+      (other) => isMap(other) && mapGetInfoByFd(other).id === id,
+    );
+  }
+
+  static {
+    brand("map", BpfMap, (value) => #owned in value, (map) => {
+      const name = map.name === "" ? "" : ` "${map.name}"`;
+      return `BpfMap ${map.id} (${map.type}${name}${map.closed ? ", closed" : ""})`;
+    });
   }
 
   /**
@@ -166,13 +139,11 @@ export class BpfMap implements Disposable {
         `options.maxEntries of a ringbuf must be a power of two and a multiple of the page size, not ${maxEntries}`,
       );
     }
-    if (inner !== undefined && !(inner instanceof BpfMap)) {
-      throw new TypeError(`options.inner must be a BpfMap, not ${kindOf(inner)}`);
-    }
+    if (inner !== undefined) checkHandle(inner, "map", "options.inner");
     const structOps = structOptions(options);
-    const keySize = options.keySize ?? (KEYLESS.includes(type) ? 0 : INDEXED.includes(type) ? 4 : undefined);
-    const valueSize = options.valueSize ?? structOps?.size ??
-      (VALUELESS.includes(type) ? 0 : OF_FDS.includes(type) ? 4 : OF_SOCKETS.includes(type) ? 8 : undefined);
+    const facts = mapTypeFacts(type);
+    const keySize = options.keySize ?? facts.keySize,
+      valueSize = options.valueSize ?? structOps?.size ?? facts.valueSize;
     if (keySize === undefined) throw new TypeError(`options.keySize is required for type "${type}"`);
     if (valueSize === undefined) throw new TypeError(`options.valueSize is required for type "${type}"`);
     checkU32(keySize, "options.keySize");
@@ -180,7 +151,7 @@ export class BpfMap implements Disposable {
     const opts: MapCreateOpts = {
       name,
       mapFlags: (checkU32(flags, "options.flags") | (structOps?.flags ?? 0) |
-        (NEVER_PREALLOCATED.includes(type) ? BPF_F_NO_PREALLOC : 0)) >>> 0,
+        (facts.isNeverPreallocated ? BPF_F_NO_PREALLOC : 0)) >>> 0,
       btfVmlinuxValueTypeId: structOps?.typeId,
       innerMapFd: inner?.fd,
       tokenFd: token,
@@ -417,46 +388,13 @@ export class BpfMap implements Disposable {
    */
   records(
     options: { signal?: AbortSignal | undefined } = {},
-  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  ): RecordStream {
     checkKeys(options, "options", ["signal"]);
     checkSignal(options.signal, "options.signal");
     void this.fd; // throws if it is closed
     if (this.type !== "ringbuf") throw new TypeError(`records() is for ring buffers, not for type "${this.type}"`);
-    const end = new AbortController(); // of this iteration
-    const records = this.#records(options.signal, end.signal);
-    const returns = records.return.bind(records);
-    records.return = (value) => {
-      end.abort(); // else it would wait for a record first
-      return returns(value);
-    };
-    return records;
-  }
-
-  async *#records(
-    signal: AbortSignal | undefined,
-    end: AbortSignal,
-  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
-    signal?.throwIfAborted();
-    const { id } = this;
-    for (let other; (other = readers.get(id)) !== undefined; await other.finished) {
-      if (!other.ended) throw new Deno.errors.Busy(`Cannot read ring buffer ${id}: it is being read already`);
-    }
-    signal?.throwIfAborted(); // while it waited
-    if (end.aborted) return;
-    const reader = new RingReader(this.fd, this.#info.maxEntries);
-    readers.set(id, reader);
-    reader.finished.then(() => readers.delete(id)); // before those who wait for it look again
-    this.#reader = reader;
-    const stop = () => reader.end();
-    for (const each of [signal, end]) each?.addEventListener("abort", stop);
-    try {
-      for (let record; (record = await reader.next()) !== undefined;) yield record;
-      signal?.throwIfAborted();
-    } finally {
-      signal?.removeEventListener("abort", stop);
-      reader.end();
-      await reader.finished;
-    }
+    const { id, maxEntries } = this.#info;
+    return new RingRecords(() => new RingReader(this.fd, maxEntries), id, options.signal, this.#closing.signal);
   }
 
   /**
@@ -478,7 +416,7 @@ export class BpfMap implements Disposable {
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
    */
   unpin(): void {
-    this.#owned.unpin((other) => isMap(other) && mapGetInfoByFd(other).id === this.id);
+    this.#owned.unpin();
   }
 
   /**
@@ -489,7 +427,7 @@ export class BpfMap implements Disposable {
    */
   release(): number {
     const fd = this.#owned.release();
-    this.#reader?.end();
+    this.#closing.abort();
     return fd;
   }
 
@@ -499,7 +437,7 @@ export class BpfMap implements Disposable {
    */
   close(): void {
     this.#owned.close();
-    this.#reader?.end();
+    this.#closing.abort();
   }
 
   /** {@linkcode close}, at the end of a `using` scope. */
@@ -512,11 +450,6 @@ export class BpfMap implements Disposable {
     return this.#elements ??= new Elements(fd, this.#info, `map ${this.id}`);
   }
 }
-
-showAs(BpfMap, (map) => {
-  const name = map.name === "" ? "" : ` "${map.name}"`;
-  return `BpfMap ${map.id} (${map.type}${name}${map.closed ? ", closed" : ""})`;
-});
 
 /** What makes a map a struct_ops map: the type of its value, as the kernel's BTF has it. */
 function structOptions({ type, struct, link }: MapCreateOptions): StructOps | undefined {

@@ -6,7 +6,7 @@ import { close } from "./os/files.ts";
 import { readTracefs } from "./os/tracefs.ts";
 import { Program, type ProgramLoadOptions } from "./program.ts";
 import { linkCreate } from "./sys/link_create.ts";
-import { openEvent, perfEventOpen, probeType } from "./sys/perf_event.ts";
+import { KPROBE_OPEN, openEvent, perfEventOpen, probeType, UPROBE_OPEN } from "./sys/perf_event.ts";
 import { rawTracepointOpen } from "./sys/raw_tracepoint.ts";
 import type { LinkCreateOptions } from "./sys/type/mod.ts";
 import { BPF_F_BEFORE } from "./uapi/constants.ts";
@@ -222,7 +222,7 @@ function create(target: number, attachType: AttachType, options?: LinkCreateOpti
 function openProbe(kind: "kprobe" | "uprobe", place: string): () => void {
   return () => {
     const event = { type: probeType(kind).type, config: 0n, config1: place };
-    close(openEvent(event, -1, 0, `Cannot open ${kind}`, kind));
+    close(openEvent(event, -1, 0, `Cannot open ${kind}`, kind === "kprobe" ? KPROBE_OPEN : UPROBE_OPEN));
   };
 }
 

@@ -1,9 +1,10 @@
 /** Programs, as far as links need them. */
-import { findPlace } from "./btf/load_target.ts";
+import { type AttachTo, findPlace } from "./btf/load_target.ts";
 import { checkFd, checkFlag, checkKeys, checkPath, checkU32 } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { OwnedFd } from "./handle/owned.ts";
-import { showAs } from "./inspect.ts";
+
+import { brand } from "./handle/brand.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { deviceIndex } from "./os/interfaces.ts";
 import { objGet } from "./sys/object.ts";
@@ -34,22 +35,7 @@ export interface ProgramLoadOptions {
    * - a function of another program, which this one replaces (type ext) or traces; finding it takes CAP_SYS_ADMIN;
    * - a member of a struct that the kernel fills with programs (struct_ops).
    */
-  attachTo?: string | {
-    /** The id of the type. */
-    btfId: number;
-    /** The module that has it; the kernel itself if absent. Since Linux 5.11; takes CAP_SYS_ADMIN. */
-    module?: string | undefined;
-  } | {
-    /** The program that has the function; it was loaded with `btf` and `functionInfo`. */
-    program: Program;
-    /** The function's name in that program's BTF. */
-    symbol: string;
-  } | {
-    /** The struct, such as `tcp_congestion_ops`. */
-    struct: string;
-    /** Its member, such as `cong_avoid`. */
-    member: string;
-  } | undefined;
+  attachTo?: AttachTo<Program> | undefined;
   /** An fd of the program's BTF. */
   btf?: number | undefined;
   /** Records of `struct bpf_func_info`, 8 bytes each. */
@@ -109,8 +95,11 @@ const OPTIONS: readonly (keyof ProgramLoadOptions)[] = [
 
 const BPF_F_SLEEPABLE = 16, BPF_F_XDP_HAS_FRAGS = 32, BPF_F_XDP_DEV_BOUND_ONLY = 64;
 
-/** What a program loaded here was loaded for: no kernel tells it of an opened one. */
-const expectedAttachTypes = new WeakMap<Program, AttachType>();
+/** The attach type that a program was loaded for, if it was loaded here and has one. */
+export let expectedAttachTypeOf: (program: Program) => AttachType | undefined;
+
+/** Makes a handle of a program's fd, which is the handle's from then on, with what whoever loaded it knows. */
+export let adoptProgram: (fd: number, expectedAttachType: AttachType | undefined) => Program;
 
 /**
  * A program in the kernel.
@@ -132,6 +121,7 @@ const expectedAttachTypes = new WeakMap<Program, AttachType>();
  */
 export class Program implements Disposable {
   readonly #owned: OwnedFd;
+  readonly #expectedAttachType: AttachType | undefined; // if it was loaded here: no kernel reports it
   /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */
   readonly id: number;
   /** The name; may be empty. It stays readable after {@linkcode close}. */
@@ -141,7 +131,7 @@ export class Program implements Disposable {
   /** A digest of the instructions. It stays readable after {@linkcode close}. */
   readonly tag: string;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, expectedAttachType?: AttachType) {
     try {
       const info = progGetInfoByFd(fd);
       this.id = info.id;
@@ -152,7 +142,24 @@ export class Program implements Disposable {
       close(fd);
       throw error;
     }
-    this.#owned = new OwnedFd("program", fd, `program ${this.id}`);
+    const { id } = this;
+    this.#owned = new OwnedFd(
+      "program",
+      fd,
+      "closed",
+      () => `program ${id}`,
+      (other) => isProgram(other) && progGetInfoByFd(other).id === id,
+    );
+    this.#expectedAttachType = expectedAttachType;
+  }
+
+  static {
+    brand("program", Program, (value) => #owned in value, (program) => {
+      const name = program.name === "" ? "" : ` "${program.name}"`;
+      return `Program ${program.id} (${program.type}${name}${program.closed ? ", closed" : ""})`;
+    });
+    expectedAttachTypeOf = (program) => program.#expectedAttachType;
+    adoptProgram = (fd, expectedAttachType) => new Program(fd, expectedAttachType);
   }
 
   /**
@@ -191,9 +198,7 @@ export class Program implements Disposable {
     } finally {
       if (place.attachBtfObjFd !== undefined) close(place.attachBtfObjFd);
     }
-    const program = new Program(fd);
-    if (expectedAttachType !== undefined) expectedAttachTypes.set(program, expectedAttachType);
-    return program;
+    return adoptProgram(fd, expectedAttachType);
   }
 
   /**
@@ -288,7 +293,7 @@ export class Program implements Disposable {
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
    */
   unpin(): void {
-    this.#owned.unpin((other) => isProgram(other) && progGetInfoByFd(other).id === this.id);
+    this.#owned.unpin();
   }
 
   /**
@@ -310,16 +315,6 @@ export class Program implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-showAs(Program, (program) => {
-  const name = program.name === "" ? "" : ` "${program.name}"`;
-  return `Program ${program.id} (${program.type}${name}${program.closed ? ", closed" : ""})`;
-});
-
-/** The attach type that a program was loaded for, if it was loaded here and has one. */
-export function expectedAttachTypeOf(program: Program): AttachType | undefined {
-  return expectedAttachTypes.get(program);
 }
 
 function flag(options: ProgramLoadOptions, name: "sleepable" | "fragments", bit: number): number {

@@ -2,8 +2,9 @@
 import { Call } from "./ffi/calls.ts";
 import { align, Request } from "./ffi/request.ts";
 import { close, duplicateFd } from "./os/files.ts";
-import { refusal } from "./refusal.ts";
+import { plain, type Refusals, refused } from "./refusal.ts";
 import { E2BIG } from "./uapi/errno.ts";
+import { Closable, onAbort } from "./wait.ts";
 
 /** Between two pieces the event loop has its turn: a thousand small records take about a millisecond. */
 const PIECE = 16 * 1024;
@@ -13,6 +14,19 @@ const EPOLLIN = 1, EPOLLET = 0x80000000;
 const NO_EPOLL = 0xffffffff;
 /** What an error says. */
 const ACTION = "Cannot read ring buffer";
+
+/** What errnos of reading a ring mean. */
+const RING: Refusals = {
+  command: "ring",
+  rows: {
+    EINVAL: [
+      "invalid",
+      "the fd is no ring buffer, or somebody else moved its position",
+      "a ring buffer has one reader",
+    ],
+    EPERM: ["policy", "the ring buffer may not be written, which a reader must", "open it for reading and writing"],
+  },
+};
 
 /**
  * Reads the records of a ring buffer in order, on a thread of Deno's pool that sleeps while there are none.
@@ -102,7 +116,7 @@ export class RingReader {
         [this.#request, this.#piece] = requestFor(this.#size, this.#room);
       }
     } while (result === -E2BIG); // the record is larger than a piece
-    if (result < 0) throw refusal(result, "ring", ACTION);
+    if (result < 0) throw refused(result, RING, ACTION);
     this.#end = result;
   }
 
@@ -126,13 +140,84 @@ function requestFor(size: number, room: number): [request: Request, piece: numbe
 function control(epoll: number, operation: number, fd: number, events: number): void {
   const request = new Request(48, 72).u64(0, BigInt(epoll)).u64(8, BigInt(operation)).u64(16, BigInt(fd));
   const result = request.u32(request.room(24, 16), events).system(Call.epoll_ctl);
-  if (result < 0) throw refusal(result, "epoll_ctl", ACTION);
+  if (result < 0) throw refused(result, plain("epoll_ctl"), ACTION);
 }
 
 function call(name: "eventfd2" | "epoll_create1", args: readonly number[]): number {
   const request = new Request(48);
   args.forEach((value, i) => request.u64(i * 8, BigInt(value)));
   const result = request.system(Call[name]);
-  if (result < 0) throw refusal(result, name, ACTION);
+  if (result < 0) throw refused(result, plain(name), ACTION);
   return result;
+}
+
+/** Who reads which ring buffer, by the map's id: a ring has one position for all its readers. */
+const readers = new Map<number, RingReader>();
+
+/** The records of a ring buffer, to be iterated once with `for await`; see `BpfMap.records`. */
+export interface RecordStream extends AsyncIterableIterator<Uint8Array<ArrayBuffer>, void, void>, AsyncDisposable {
+  /** Ends the iteration, and at once a step that is waiting. */
+  close(): void;
+  /** The same; settled when the ring is free for the next reader. */
+  return(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>>;
+}
+
+/** The records of a ring buffer, as they come. The ring is opened at the first step. */
+export class RingRecords extends Closable<Uint8Array<ArrayBuffer>> implements RecordStream {
+  readonly #open: () => RingReader;
+  readonly #mapId: number;
+  readonly #signals: readonly (AbortSignal | undefined)[];
+  readonly #listeners = new DisposableStack();
+  #reader: RingReader | undefined;
+  #isClosed = false;
+
+  /**
+   * @param open Opens the ring.
+   * @param signal Ends the iteration with its reason.
+   * @param closing Ends it without one: the map's handle is closed.
+   */
+  constructor(open: () => RingReader, mapId: number, signal: AbortSignal | undefined, closing: AbortSignal) {
+    super();
+    this.#open = open;
+    this.#mapId = mapId;
+    this.#signals = [signal, closing];
+  }
+
+  protected async step(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>> {
+    const [signal] = this.#signals;
+    signal?.throwIfAborted();
+    const reader = this.#reader ??= await this.#begin();
+    const value = await reader?.next();
+    if (value !== undefined) return { done: false, value };
+    await reader?.finished;
+    signal?.throwIfAborted();
+    return { done: true, value };
+  }
+
+  async #begin(): Promise<RingReader | undefined> {
+    for (let other; (other = readers.get(this.#mapId)) !== undefined; await other.finished) {
+      if (!other.ended) {
+        throw new Deno.errors.Busy(`Cannot read ring buffer ${this.#mapId}: it is being read already`);
+      }
+    }
+    this.#signals[0]?.throwIfAborted(); // while it waited
+    if (this.#isClosed) return undefined;
+    const reader = this.#open();
+    readers.set(this.#mapId, reader);
+    reader.finished.then(() => readers.delete(this.#mapId)); // before those who wait for it look again
+    for (const signal of this.#signals) this.#listeners.use(onAbort(signal, () => reader.end()));
+    return reader;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#listeners.dispose();
+    this.#reader?.end();
+  }
+
+  override async return(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>> {
+    const step = await super.return();
+    await this.#reader?.finished;
+    return step;
+  }
 }

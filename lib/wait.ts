@@ -1,4 +1,4 @@
-/** Waiting for what the kernel does not announce. */
+/** Waiting, and ending a wait: pauses, aborts, and iterators that can be closed. */
 import { checkInteger, checkKeys, checkSignal } from "./check.ts";
 
 /** How to wait. */
@@ -9,7 +9,7 @@ export interface WaitOptions {
   intervalMs?: number | undefined;
 }
 
-/** Looks again and again until `isOver` says so. */
+/** Looks again and again until `isOver` says so: for what the kernel does not announce. */
 export async function poll(isOver: () => boolean, options: WaitOptions = {}): Promise<void> {
   checkKeys(options, "options", ["signal", "intervalMs"]);
   const { signal, intervalMs = 100 } = options;
@@ -19,17 +19,73 @@ export async function poll(isOver: () => boolean, options: WaitOptions = {}): Pr
   while (!isOver()) await pause(intervalMs, signal);
 }
 
-/** A pause that leaves neither timer nor listener behind. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer);
-      reject(signal!.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, ms);
-    signal?.addEventListener("abort", stop, { once: true });
-  });
+/** A pause that rejects with the reason of the first signal that is aborted; it leaves neither timer nor listener behind. */
+export async function pause(ms: number, ...signals: (AbortSignal | undefined)[]): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  using listeners = new DisposableStack();
+  for (const signal of signals) listeners.use(onAbort(signal, () => reject(signal!.reason)));
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Calls `action` when the signal is aborted, until the result is disposed of: a forgotten listener would hold it. */
+export function onAbort(signal: AbortSignal | undefined, action: () => void): Disposable | undefined {
+  if (signal === undefined) return undefined;
+  signal.addEventListener("abort", action, { once: true });
+  return { [Symbol.dispose]: () => signal.removeEventListener("abort", action) };
+}
+
+type Step<T> = IteratorResult<T, void>;
+
+/** What is iterated once with `for await`, and ends when the loop is left. */
+export abstract class Closable<T> implements AsyncIterableIterator<T, void, void>, AsyncDisposable {
+  #steps: Promise<unknown> = Promise.resolve();
+  #isOver = false;
+
+  /** Makes one step; never two at once. */
+  protected abstract step(): Promise<Step<T>>;
+
+  /** Ends the iteration; a step that is waiting returns. Twice does nothing. */
+  abstract close(): void;
+
+  /** The next value. Steps that are asked for at once are taken one after the other. */
+  next(): Promise<Step<T>> {
+    const step = this.#steps.then(() => this.#next());
+    this.#steps = step.catch(() => {});
+    return step;
+  }
+
+  async #next(): Promise<Step<T>> {
+    if (this.#isOver) return { done: true, value: undefined };
+    try {
+      const step = await this.step();
+      if (step.done) this.#end();
+      return step;
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.close();
+  }
+
+  return(): Promise<Step<T>> {
+    this.#end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
 }

@@ -4,6 +4,8 @@ import { type LinkInfo, readInfo } from "./kind/mod.ts";
 import { checkListOptions, chooseSource, type ListOptions, readAll, type Source } from "./links.ts";
 import type { LinkRecords } from "./listing/records.ts";
 import { holdIterator, useIterator } from "./listing/shared.ts";
+import { rowOf } from "./sys/type/mod.ts";
+import { Closable, pause } from "./wait.ts";
 
 /**
  * What happened to a link: it was there at the first look (`present`), was made (`added`), is gone (`removed`, with
@@ -70,21 +72,20 @@ interface Look {
   info(at: number): LinkInfo | undefined;
 }
 
-class Watcher implements LinkWatcher {
+class Watcher extends Closable<LinkEvent> implements LinkWatcher {
   readonly source: Source;
   readonly #look: () => Look;
   readonly #intervalMs: number;
   readonly #signal: AbortSignal | undefined;
+  readonly #closing = new AbortController();
   readonly #release: () => void;
   #last: Look | undefined;
-  #infos = new Map<number, LinkInfo>(); // as told
+  #infos = new Map<number, LinkInfo>(); // as reported
   #events: LinkEvent[] = []; // in reverse
   #due = 0;
-  #closed = false;
-  #steps: Promise<unknown> = Promise.resolve();
-  #wake: (() => void) | undefined;
 
   constructor({ source, types, signal }: WatchOptions, intervalMs: number) {
+    super();
     this.source = chooseSource(source, true);
     this.#release = this.source === "iterator" ? holdIterator() : () => {};
     this.#look = this.source === "iterator"
@@ -98,41 +99,29 @@ class Watcher implements LinkWatcher {
     return this.source === "proc";
   }
 
-  /** Steps that are asked for at once are taken one after the other. */
-  next(): Promise<Step> {
-    const step = this.#steps.then(() => this.#step());
-    this.#steps = step.catch(() => {});
-    return step;
+  protected async step(): Promise<Step> {
+    while (!this.#isClosed) {
+      this.#signal?.throwIfAborted();
+      const value = this.#events.pop();
+      if (value !== undefined) return { done: false, value };
+      await this.#untilDue();
+      if (!this.#isClosed) this.#compare();
+    }
+    return { done: true, value: undefined };
   }
 
-  async #step(): Promise<Step> {
+  async #untilDue(): Promise<void> {
+    const ms = this.#due - performance.now();
+    if (ms <= 0) return;
     try {
-      for (;;) {
-        if (!this.#closed) this.#signal?.throwIfAborted();
-        if (this.#closed) return { done: true, value: undefined };
-        const value = this.#events.pop();
-        if (value !== undefined) return { done: false, value };
-        await this.#pause();
-        if (!this.#closed && !this.#signal?.aborted) this.#compare();
-      }
+      await pause(ms, this.#signal, this.#closing.signal);
     } catch (error) {
-      this.close();
-      throw error;
+      if (!this.#isClosed) throw error;
     }
   }
 
-  /** Waits until the next look is due, the watch is closed or its signal aborted; leaves neither timer nor listener. */
-  async #pause(): Promise<void> {
-    const ms = this.#due - performance.now();
-    if (ms <= 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
-    this.#wake = resolve;
-    this.#signal?.addEventListener("abort", this.#wake, { once: true });
-    await promise;
-    clearTimeout(timer);
-    this.#signal?.removeEventListener("abort", this.#wake);
-    this.#wake = undefined;
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   /** Looks, and keeps what is different from the last look. */
@@ -180,31 +169,16 @@ class Watcher implements LinkWatcher {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#closing.abort();
     this.#last = undefined;
     this.#infos.clear();
     this.#events = [];
     this.#release();
-    this.#wake?.();
-  }
-
-  return(): Promise<Step> {
-    this.close();
-    return Promise.resolve({ done: true, value: undefined });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
   }
 
   [Symbol.dispose](): void {
     this.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    this.close();
-    return Promise.resolve();
   }
 }
 
@@ -268,9 +242,6 @@ class InfoLook implements Look {
 
 /** What is no target: the fields that are compared by themselves, and counters. */
 const OTHERS = ["programId", "attached", "missed"];
-/** Where a detached link has nothing; that is the detachment, and no target of its own. */
-const TARGETS = ["cgroupId", "netnsIno", "ifindex", "mapId"];
-
 /** What is different of a link, counters apart. */
 function difference(before: LinkInfo, after: LinkInfo): What[] {
   const a = before as unknown as Record<string, unknown>, b = after as unknown as Record<string, unknown>;
@@ -278,9 +249,10 @@ function difference(before: LinkInfo, after: LinkInfo): What[] {
   if (before.programId !== after.programId) what.push("program");
   const isDetached = before.attached !== after.attached;
   if (isDetached) what.push("attached");
+  const place = rowOf(after.type)?.place; // of a detached link 0: that is the detachment, and no target of its own
   // a field that one of them lacks was not told, as when a kernel is found to tell it
   const isElsewhere = Object.keys(a).some((key) =>
-    key in b && !OTHERS.includes(key) && !(isDetached && TARGETS.includes(key)) && !isEqual(a[key], b[key])
+    key in b && !OTHERS.includes(key) && !(isDetached && key === place) && !isEqual(a[key], b[key])
   );
   if (isElsewhere) what.push("target");
   return what;

@@ -2,15 +2,34 @@
 import { checkKeys, checkString, checkU32, kindOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { btfFind, btfFindMember, type BtfKind } from "../ffi/btf.ts";
+import { checkHandle } from "../handle/brand.ts";
 import { close } from "../os/files.ts";
-import type { Program, ProgramLoadOptions } from "../program.ts";
 import type { ProgLoadOptions } from "../sys/program.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import type { AttachType, ProgramType } from "../uapi/types.ts";
 import { btfFindInModules, btfFindInProgram, openModuleBtf } from "./lookup.ts";
 
-/** The option `attachTo` of {@linkcode Program.load}. */
-type AttachTo = NonNullable<ProgramLoadOptions["attachTo"]>;
+/**
+ * What a program is loaded for; see `attachTo` of {@linkcode ProgramLoadOptions}.
+ *
+ * @typeParam P The class of programs.
+ */
+export type AttachTo<P = { readonly fd: number }> = string | {
+  /** The id of the type. */
+  btfId: number;
+  /** The module that has it; the kernel itself if absent. Since Linux 5.11; takes CAP_SYS_ADMIN. */
+  module?: string | undefined;
+} | {
+  /** The program that has the function; it was loaded with `btf` and `functionInfo`. */
+  program: P;
+  /** The function's name in that program's BTF. */
+  symbol: string;
+} | {
+  /** The struct, such as `tcp_congestion_ops`. */
+  struct: string;
+  /** Its member, such as `cong_avoid`. */
+  member: string;
+};
 
 /** Options of PROG_LOAD. The fd `attachBtfObjFd` is to be closed after the call. */
 type Place = Pick<ProgLoadOptions, "attachBtfId" | "attachProgFd" | "attachBtfObjFd" | "expectedAttachType">;
@@ -57,13 +76,9 @@ function placeById(attachTo: { btfId: number; module?: string | undefined }): Pl
   throw nothing(`program for module "${module}"`, "no such module is loaded, or it has no BTF");
 }
 
-function placeInProgram(attachTo: { program: Program; symbol: string }): Place {
+function placeInProgram(attachTo: { program: { readonly fd: number }; symbol: string }): Place {
   checkKeys(attachTo, NAME, ["program", "symbol"]);
-  const program: unknown = attachTo.program;
-  // by what only programs have, for their class builds on this file
-  if (typeof program !== "object" || program === null || !("tag" in program)) {
-    throw new TypeError(`${NAME}.program must be a Program, not ${kindOf(program)}`);
-  }
+  checkHandle(attachTo.program, "program", `${NAME}.program`);
   const attachProgFd = attachTo.program.fd;
   return { attachProgFd, attachBtfId: btfFindInProgram(attachProgFd, attachTo.symbol, `${NAME}.symbol`) };
 }

@@ -1,5 +1,5 @@
 /** Which processes hold fds of links. The records are those of `ffi/core/src/holders.rs`. */
-import { refusal } from "../refusal.ts";
+import { type Refusals, refused } from "../refusal.ts";
 import { native } from "./library.ts";
 
 /** An fd of a link that some process holds. */
@@ -12,13 +12,14 @@ export interface LinkFd {
 }
 
 const RECORD_SIZE = 12;
+const HOLDERS: Refusals = { command: "openat", rows: { EACCES: ["policy", "the directory may not be read"] } };
 
 /** The fds of links that all visible processes hold, in the order of `/proc`. No snapshot: processes come and go. */
 export function linkFds(): LinkFd[] {
   for (let capacity = 1024;;) {
     const records = new DataView(new ArrayBuffer(capacity * RECORD_SIZE));
     const count = native().bpf_link_holders(records, records.byteLength);
-    if (count < 0) throw refusal(count, "openat", "Cannot read /proc");
+    if (count < 0) throw refused(count, HOLDERS, "Cannot read /proc");
     if (count <= capacity) {
       return Array.from({ length: count }, (_, i) => ({
         pid: records.getUint32(i * RECORD_SIZE, true),

@@ -1,4 +1,4 @@
-/** How handles are known: by a private field of their class, which nothing else can have. */
+/** How handles are known, by a private field of their class, which nothing else can have; and how they are shown. */
 import { kindOf } from "../check.ts";
 
 /** The classes that hold an fd. */
@@ -9,27 +9,41 @@ const CLASSES = { link: "Link", program: "Program", map: "BpfMap" } as const;
 /** Each copy of this package marks its classes so. */
 const MARK = Symbol.for("@bpf/link handle");
 
-type Ask = (value: object) => boolean;
-const asks: { [K in HandleKind]?: Ask } = {};
+const tests: { [K in HandleKind]?: (value: object) => boolean } = {};
 
-/** Makes a class known; `isOurs` asks for its private field. */
-export function brand(kind: HandleKind, prototype: object, isOurs: Ask): void {
-  asks[kind] = isOurs;
+/**
+ * Makes a class known.
+ *
+ * @param isOurs Asks for the private field.
+ * @param show What `console.log` shows of a handle.
+ */
+export function brand<T extends object>(
+  kind: HandleKind,
+  { prototype }: { prototype: T },
+  isOurs: (value: object) => boolean,
+  show: (handle: T) => string,
+): void {
+  tests[kind] = isOurs;
   Object.defineProperty(prototype, MARK, { value: kind });
+  Object.defineProperty(prototype, Symbol.for("Deno.customInspect"), {
+    value(this: T): string {
+      return show(this);
+    },
+  });
 }
 
 /** Whether a value is a handle of this kind. */
 export function isHandle(value: unknown, kind: HandleKind): boolean {
-  return typeof value === "object" && value !== null && asks[kind]?.(value) === true;
+  return typeof value === "object" && value !== null && tests[kind]?.(value) === true;
 }
 
 /** Refuses what is no handle of this kind. */
 export function checkHandle(value: unknown, kind: HandleKind, name: string): void {
-  if (!isHandle(value, kind)) throw new TypeError(`${name} must be a ${CLASSES[kind]}, not ${describe(value)}`);
+  if (!isHandle(value, kind)) throw new TypeError(`${name} must be a ${CLASSES[kind]}, not ${describeValue(value)}`);
 }
 
 /** A value in a message; a handle may come from another copy of this package. */
-export function describe(value: unknown): string {
+export function describeValue(value: unknown): string {
   if (typeof value !== "object" || value === null || !(MARK in value)) return kindOf(value);
   const kind = value[MARK] as HandleKind;
   if (isHandle(value, kind)) return `a ${CLASSES[kind]}`;

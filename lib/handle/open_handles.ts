@@ -1,8 +1,6 @@
 /** Which fds the classes of this package hold, and what happens to those that are forgotten. */
 import { close } from "../os/files.ts";
-
-/** The classes that hold an fd. */
-export type HandleKind = "link" | "program" | "map";
+import type { HandleKind } from "./brand.ts";
 
 /** An fd that is open; see {@linkcode openHandles}. */
 export interface OpenHandle {
@@ -24,7 +22,7 @@ const forgotten = new FinalizationRegistry<OpenHandle>(({ kind, fd, origin }) =>
   );
 });
 
-/** Remembers an fd. Few link calls take longer than a map's insertion, hence an array. */
+/** Remembers an fd, in an array: inserting into a Map takes about as long as most link calls. */
 export function track(kind: HandleKind, fd: number): void {
   if (fd >= kinds.length) {
     const larger = new Uint8Array(fd * 2);
@@ -45,7 +43,7 @@ export function closeForgotten(handle: object, kind: HandleKind, fd: number): vo
   forgotten.register(handle, { kind, fd }, handle);
 }
 
-/** Reports `handle` when it is collected, and leaves `fd` open: a program must not come loose by garbage collection. */
+/** Reports `handle` when it is collected, and leaves `fd` open: garbage collection must never detach it. */
 export function reportForgotten(handle: object, kind: HandleKind, fd: number): void {
   const origin = new Error().stack ?? "\n    somewhere";
   origins.set(fd, origin);

@@ -1,17 +1,23 @@
 /** The creation of a link, from a target to an fd. */
-import { kindOf } from "../check.ts";
-import { BpfError, rename } from "../error.ts";
-import type { AttachOptions } from "../link.ts";
-import { BpfMap } from "../map.ts";
+import { BpfError } from "../error.ts";
+import { checkHandle, isHandle } from "../handle/brand.ts";
 import { close } from "../os/files.ts";
-import { expectedAttachTypeOf, Program } from "../program.ts";
-import { linkCreate, linkCreateAsync } from "../sys/link_create.ts";
+import { expectedAttachTypeOf, type Program } from "../program.ts";
+import { createLink, createLinkAsync } from "../sys/link_create.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
-import { rawTracepointOpen, rawTracepointOpenAsync } from "../sys/raw_tracepoint.ts";
+import { openRawTracepoint, openRawTracepointAsync } from "../sys/raw_tracepoint.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { LinkType } from "../uapi/types.ts";
 import { type AttachTargets, type Kind, kindFor, type SourceOf, type TargetType } from "./mod.ts";
 import { type Attachment, closeTemporary } from "./target.ts";
+
+/** What the end of a link's scope does, and what ends it early. */
+export interface AttachOptions {
+  /** Ends the link when it is aborted: detaches and closes it, whatever `onClose` says. */
+  signal?: AbortSignal | undefined;
+  /** What `Link.close` does; `"detach"` if absent. If given, it wins over what `Link.pin` would choose. */
+  onClose?: "detach" | "keep" | undefined;
+}
 
 /** Everything about a link that is to be made, checked. */
 export interface AttachmentPlan<K extends TargetType> {
@@ -19,58 +25,64 @@ export interface AttachmentPlan<K extends TargetType> {
   readonly source: SourceOf<K>;
   readonly sourceFd: number;
   readonly target: AttachTargets[K];
-  readonly options: AttachOptions;
   readonly attachment: Attachment;
 }
 
-/** Checks a source and a target, and opens what the target names. One of the two below must follow. */
+/** Checks a source and a target, and opens what the target names. Pass the plan to attachNow or attachLater, once: they close what it opened. */
 export function planAttachment<K extends TargetType>(
   source: SourceOf<K>,
   target: AttachTargets[K] & { type: K },
-  options: AttachOptions,
+  signal: AbortSignal | undefined,
 ): AttachmentPlan<K> {
   const kind = kindFor<K>(target), sourceFd = fdOf(source, kind.linkType);
-  options.signal?.throwIfAborted();
-  return { kind, source, sourceFd, target, options, attachment: kind.prepare(source, target) };
+  signal?.throwIfAborted();
+  return { kind, source, sourceFd, target, attachment: kind.prepare(source, target) };
 }
+
+/** The two ways to make a link. */
+interface Calls<R> {
+  createLink(...args: Parameters<typeof createLink>): R;
+  openRawTracepoint(...args: Parameters<typeof openRawTracepoint>): R;
+}
+const NOW: Calls<number> = { createLink, openRawTracepoint };
+const LATER: Calls<Promise<number>> = { createLink: createLinkAsync, openRawTracepoint: openRawTracepointAsync };
 
 /** Makes the link and returns its fd. */
 export function attachNow<K extends TargetType>(plan: AttachmentPlan<K>): number {
-  const { attachment: a, sourceFd } = plan;
   try {
-    if ("rawTracepoint" in a) return checkMade(plan, rawTracepointOpen(a.rawTracepoint, sourceFd, a.cookie));
-    return linkCreate(sourceFd, a.targetFd, a.attachType, a.options);
-  } catch (error) {
-    throw refused(plan, error);
+    return checkMade(plan, submit(NOW, plan));
   } finally {
-    closeTemporary(a);
+    closeTemporary(plan.attachment);
   }
 }
 
-/** The same on another thread. */
+/** {@linkcode attachNow} on another thread. */
 export async function attachLater<K extends TargetType>(plan: AttachmentPlan<K>): Promise<number> {
-  const { attachment: a, sourceFd } = plan;
   try {
-    if ("rawTracepoint" in a) {
-      return checkMade(plan, await rawTracepointOpenAsync(a.rawTracepoint, sourceFd, a.cookie));
-    }
-    return await linkCreateAsync(sourceFd, a.targetFd, a.attachType, a.options);
-  } catch (error) {
-    throw refused(plan, error);
+    return checkMade(plan, await submit(LATER, plan));
   } finally {
-    closeTemporary(a);
+    closeTemporary(plan.attachment);
   }
+}
+
+function submit<K extends TargetType, R>(calls: Calls<R>, plan: AttachmentPlan<K>): R {
+  const { attachment: a, sourceFd, source, kind, target } = plan;
+  const action = () =>
+    `Cannot attach ${isHandle(source, "map") ? "map" : "program"} ${source.id} to ${kind.describe(target)}`;
+  return "rawTracepoint" in a
+    ? calls.openRawTracepoint(a.rawTracepoint, sourceFd, a.cookie, action)
+    : calls.createLink(sourceFd, a.targetFd, a.attachType, a.options, action);
 }
 
 /** Whether an opened program was loaded for a function or for a tracepoint, only its link tells. */
-function checkMade<K extends TargetType>({ kind, source, target }: AttachmentPlan<K>, fd: number): number {
-  if (target.type === "raw_tracepoint" || !(source instanceof Program)) return fd;
-  if (expectedAttachTypeOf(source) !== undefined) return fd;
+function checkMade<K extends TargetType>({ kind, source, target, attachment }: AttachmentPlan<K>, fd: number): number {
+  if (!("rawTracepoint" in attachment) || attachment.rawTracepoint !== undefined) return fd;
+  if (expectedAttachTypeOf(source as Program) !== undefined) return fd;
   const { type } = linkGetInfoByFd(fd);
   if (type === kind.linkType) return fd;
   close(fd);
   throw new BpfError(EINVAL, {
-    action: `Cannot attach program ${source.id}`,
+    action: `Cannot attach program ${source.id} to ${kind.describe(target)}`,
     command: "RAW_TRACEPOINT_OPEN",
     reason: "invalid",
     meaning: `it was loaded for a ${type === "tracing" ? "function" : "tracepoint"}`,
@@ -78,14 +90,8 @@ function checkMade<K extends TargetType>({ kind, source, target }: AttachmentPla
   });
 }
 
-function refused<K extends TargetType>({ source, kind, target }: AttachmentPlan<K>, error: unknown): unknown {
-  const what = `${source instanceof BpfMap ? "map" : "program"} ${source.id}`;
-  return rename(error, `Cannot attach ${what} to ${kind.describe(target)}`);
-}
-
 /** The fd of what a link of this type holds: a program, or for struct_ops a map. */
-export function fdOf(source: unknown, type: LinkType, name = "source"): number {
-  const held = type === "struct_ops" ? BpfMap : Program;
-  if (source instanceof held) return source.fd;
-  throw new TypeError(`${name} must be a ${held.name}, not ${kindOf(source)}`);
+export function fdOf(source: Program | SourceOf<TargetType>, type: LinkType, name = "source"): number {
+  checkHandle(source, type === "struct_ops" ? "map" : "program", name);
+  return source.fd;
 }

@@ -2,13 +2,15 @@
 import { checkFlag, checkKeys } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { close } from "../os/files.ts";
-import type { Program } from "../program.ts";
+import { expectedAttachTypeOf, type Program } from "../program.ts";
+import { updateLink } from "../sys/link.ts";
+import { programFits } from "../sys/link_create.ts";
 import { progQuery } from "../sys/prog_query.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { BPF_F_PREORDER } from "../uapi/constants.ts";
-import { EOPNOTSUPP } from "../uapi/errno.ts";
+import { EINVAL, EOPNOTSUPP } from "../uapi/errno.ts";
 import type { AttachType, CgroupAttachType } from "../uapi/types.ts";
-import type { LinkInfoBase } from "./kind.ts";
+import type { LinkInfoBase, UpdatedLink } from "./kind.ts";
 import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
 import { type Attachment, attachTypeOf, openTarget } from "./target.ts";
 
@@ -84,6 +86,27 @@ function requireRevision(fd: number, attachType: AttachType): void {
     meaning: "this kernel keeps none of a cgroup's hooks",
     hint: "they came with Linux 6.17; leave expectedRevision out, and have one writer only",
   });
+}
+
+/** The kernel would run a program in a place that it was not verified for. */
+export function updateCgroup(
+  { fd, attachType }: UpdatedLink,
+  program: Program,
+  expected: Program | undefined,
+  action: () => string,
+): void {
+  if (
+    attachType !== undefined && expectedAttachTypeOf(program) !== attachType && !programFits(program.fd, attachType)
+  ) {
+    throw new BpfError(EINVAL, {
+      action: action(),
+      command: "LINK_UPDATE",
+      reason: "mismatch",
+      meaning: `program ${program.id} (${program.type}) does not fit the attach type ${attachType}`,
+      hint: "load it for this attach type; the kernel would run it all the same",
+    });
+  }
+  updateLink(fd, program.fd, expected && { oldProgFd: expected.fd }, action);
 }
 
 export function describeCgroup(target: CgroupTarget): string {

@@ -1,4 +1,5 @@
 /** What every kind of target has in common. */
+import type { AttachType } from "../uapi/types.ts";
 
 /** What every link's info has. */
 export interface LinkInfoBase {
@@ -8,4 +9,11 @@ export interface LinkInfoBase {
   programId?: number;
   /** Whether it is attached; absent where the kernel cannot tell. */
   attached?: boolean;
+}
+
+/** A link that is to hold something else. */
+export interface UpdatedLink {
+  readonly fd: number;
+  /** As what the program is attached, where the type has several. */
+  readonly attachType: AttachType | undefined;
 }

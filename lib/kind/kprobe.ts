@@ -1,7 +1,7 @@
 /** Links to a place in the kernel's code. */
 import { checkFlag, checkInteger, checkKeys, checkString, checkU64 } from "../check.ts";
 import type { Program } from "../program.ts";
-import { openEvent, probeType } from "../sys/perf_event.ts";
+import { KPROBE_OPEN, openEvent, probeType } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, toEvent } from "./target.ts";
@@ -69,7 +69,7 @@ export function prepareKprobe(_program: Program, target: KprobeTarget): Attachme
     : { config1: checkString(symbol, "target.symbol"), config2: BigInt(offset) };
   const probe = probeType("kprobe");
   const event = { type: probe.type, config: retprobe ? probe.retprobe : 0n, ...place };
-  return toEvent(openEvent(event, -1, 0, `Cannot attach to ${describeKprobe(target)}`, "kprobe"), cookie);
+  return toEvent(openEvent(event, -1, 0, `Cannot attach to ${describeKprobe(target)}`, KPROBE_OPEN), cookie);
 }
 
 export function describeKprobe({ symbol, address, offset = 0, retprobe }: KprobeTarget): string {

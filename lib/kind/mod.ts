@@ -4,49 +4,18 @@ import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkType } from "../uapi/types.ts";
-import { type CgroupInfo, type CgroupTarget, describeCgroup, prepareCgroup, readCgroup } from "./cgroup.ts";
+import { type CgroupInfo, type CgroupTarget, describeCgroup, prepareCgroup, readCgroup, updateCgroup } from "./cgroup.ts";
 import { describeIter, type IterInfo, type IterTarget, prepareIter, readIter } from "./iter.ts";
-import type { LinkInfoBase } from "./kind.ts";
+import type { LinkInfoBase, UpdatedLink } from "./kind.ts";
 import { describeKprobe, type KprobeInfo, type KprobeTarget, prepareKprobe } from "./kprobe.ts";
-import {
-  describeKprobeMulti,
-  type KprobeMultiInfo,
-  type KprobeMultiTarget,
-  prepareKprobeMulti,
-  readKprobeMulti,
-} from "./kprobe_multi.ts";
-import {
-  describeNetfilter,
-  type NetfilterInfo,
-  type NetfilterTarget,
-  prepareNetfilter,
-  readNetfilter,
-} from "./netfilter.ts";
+import { describeKprobeMulti, type KprobeMultiInfo, type KprobeMultiTarget, prepareKprobeMulti, readKprobeMulti } from "./kprobe_multi.ts";
+import { describeNetfilter, type NetfilterInfo, type NetfilterTarget, prepareNetfilter, readNetfilter } from "./netfilter.ts";
 import { type NetkitInfo, type NetkitTarget, prepareNetkit, readNetkit } from "./netkit.ts";
 import { describeNetns, type NetnsInfo, type NetnsTarget, prepareNetns, readNetns } from "./netns.ts";
-import {
-  describePerfEvent,
-  type EventInfo,
-  type PerfEventTarget,
-  preparePerfEvent,
-  readPerfEvent,
-  type UnknownEventInfo,
-} from "./perf_event.ts";
-import {
-  describeRawTracepoint,
-  prepareRawTracepoint,
-  type RawTracepointInfo,
-  type RawTracepointTarget,
-  readRawTracepoint,
-} from "./raw_tracepoint.ts";
+import { describePerfEvent, type EventInfo, type PerfEventTarget, preparePerfEvent, readPerfEvent, type UnknownEventInfo } from "./perf_event.ts";
+import { describeRawTracepoint, prepareRawTracepoint, type RawTracepointInfo, type RawTracepointTarget, readRawTracepoint } from "./raw_tracepoint.ts";
 import { describeSockmap, prepareSockmap, readSockmap, type SockmapInfo, type SockmapTarget } from "./sockmap.ts";
-import {
-  describeStructOps,
-  prepareStructOps,
-  readStructOps,
-  type StructOpsInfo,
-  type StructOpsTarget,
-} from "./struct_ops.ts";
+import { describeStructOps, prepareStructOps, readStructOps, type StructOpsInfo, type StructOpsTarget, updateStructOps } from "./struct_ops.ts";
 import { type Attachment, describeInterface } from "./target.ts";
 import { prepareTcx, readTcx, type TcxInfo, type TcxTarget } from "./tcx.ts";
 import { describeTpBtf, prepareTpBtf, type TpBtfTarget } from "./tp_btf.ts";
@@ -54,13 +23,7 @@ import { describeTracepoint, prepareTracepoint, type TracepointInfo, type Tracep
 import { describeTracing, prepareTracing, readTracing, type TracingInfo, type TracingTarget } from "./tracing.ts";
 import { readTracingMulti, type TracingMultiInfo } from "./tracing_multi.ts";
 import { describeUprobe, prepareUprobe, type UprobeInfo, type UprobeTarget } from "./uprobe.ts";
-import {
-  describeUprobeMulti,
-  prepareUprobeMulti,
-  readUprobeMulti,
-  type UprobeMultiInfo,
-  type UprobeMultiTarget,
-} from "./uprobe_multi.ts";
+import { describeUprobeMulti, prepareUprobeMulti, readUprobeMulti, type UprobeMultiInfo, type UprobeMultiTarget } from "./uprobe_multi.ts";
 import { prepareXdp, readXdp, type XdpInfo, type XdpTarget } from "./xdp.ts";
 
 /** The target of each {@linkcode TargetType}. */
@@ -269,3 +232,16 @@ function plain(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
 }
+
+/** How links are updated of the types whose update the kernel does not make safe. */
+export const UPDATES: { readonly [T in LinkType]?: Update } = {
+  cgroup: updateCgroup as Update,
+  struct_ops: updateStructOps as Update,
+};
+
+type Update = (
+  link: UpdatedLink,
+  source: Program | BpfMap,
+  expected: Program | BpfMap | undefined,
+  action: () => string,
+) => void;

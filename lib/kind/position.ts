@@ -1,5 +1,6 @@
 /** Where among the programs of a hook a link goes, as a value. */
-import { checkFd, checkKeys, checkU32, checkU64, kindOf } from "../check.ts";
+import { checkKeys, checkU32, checkU64, kindOf } from "../check.ts";
+import { describeValue, isHandle } from "../handle/brand.ts";
 import type { AnyLink, Link } from "../link.ts";
 import type { Program } from "../program.ts";
 import type { RelativeOptions } from "../sys/type/mprog.ts";
@@ -64,8 +65,7 @@ function encodeAnchor(anchor: unknown, anchors: "links" | "links and programs"):
     checkKeys(anchor, name, ["linkId"]);
     return { relativeId: checkU32(anchor.linkId, `${name}.linkId`), flags: BPF_F_LINK | BPF_F_ID };
   }
-  // a link is known by what only links have, so that the class need not be imported
-  if ("onClose" in anchor && "fd" in anchor) return { relativeFd: checkFd(anchor.fd, `${name}.fd`), flags: BPF_F_LINK };
+  if (isHandle(anchor, "link")) return { relativeFd: (anchor as Link).fd, flags: BPF_F_LINK };
   if (anchors === "links") {
     throw new TypeError(`${name} must be ${forms}: the kernel places links of a cgroup relative to links only`);
   }
@@ -73,6 +73,6 @@ function encodeAnchor(anchor: unknown, anchors: "links" | "links and programs"):
     checkKeys(anchor, name, ["programId"]);
     return { relativeId: checkU32(anchor.programId, `${name}.programId`), flags: BPF_F_ID };
   }
-  if ("tag" in anchor && "fd" in anchor) return { relativeFd: checkFd(anchor.fd, `${name}.fd`), flags: 0 };
-  throw new TypeError(`${name} must be ${forms}, not ${kindOf(anchor)}`);
+  if (isHandle(anchor, "program")) return { relativeFd: (anchor as Program).fd, flags: 0 };
+  throw new TypeError(`${name} must be ${forms}, not ${describeValue(anchor)}`);
 }

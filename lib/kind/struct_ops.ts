@@ -3,12 +3,12 @@ import { checkKeys } from "../check.ts";
 import { BpfError } from "../error.ts";
 import type { BpfMap } from "../map.ts";
 import { close } from "../os/files.ts";
-import { linkUpdate } from "../sys/link.ts";
+import { updateLink } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { mapGetFdById } from "../sys/map.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { EEXIST } from "../uapi/errno.ts";
-import type { LinkInfoBase } from "./kind.ts";
+import type { LinkInfoBase, UpdatedLink } from "./kind.ts";
 import { type Attachment, mapFd } from "./target.ts";
 
 /**
@@ -46,22 +46,27 @@ export function describeStructOps(): string {
  * struct_ops until the machine is started anew. Somebody else may put it in between this look and the call; the kernel
  * is told what was seen, so it refuses then.
  */
-export function updateStructOps(linkFd: number, map: BpfMap, expected: BpfMap | undefined): void {
-  const info = linkGetInfoByFd(linkFd), held = info.type === "struct_ops" ? info.mapId : 0;
+export function updateStructOps(
+  { fd }: UpdatedLink,
+  map: BpfMap,
+  expected: BpfMap | undefined,
+  action: () => string,
+): void {
+  const info = linkGetInfoByFd(fd), held = info.type === "struct_ops" ? info.mapId : 0;
   if (map.id === held || map.id === expected?.id) {
     throw new BpfError(EEXIST, {
-      action: `Cannot update link (fd ${linkFd})`,
+      action: action(),
       command: "LINK_UPDATE",
       reason: "exists",
       meaning: map.id === held ? `the link holds map ${held} already` : "the map is the one that is expected",
       hint: "the kernel would crash on it; make a new map for each update",
     });
   }
-  if (expected !== undefined) return linkUpdate(linkFd, map.fd, { oldMapFd: expected.fd });
-  if (held === 0) return linkUpdate(linkFd, map.fd); // detached for good
+  if (expected !== undefined) return updateLink(fd, map.fd, { oldMapFd: expected.fd }, action);
+  if (held === 0) return updateLink(fd, map.fd, undefined, action); // detached for good
   const heldFd = mapGetFdById(held);
   try {
-    linkUpdate(linkFd, map.fd, { oldMapFd: heldFd });
+    updateLink(fd, map.fd, { oldMapFd: heldFd }, action);
   } finally {
     close(heldFd);
   }

@@ -1,6 +1,7 @@
 /** What a kind makes of a target: the arguments of one call that creates the link. */
 import { checkFd, checkFlag, checkPath, kindOf } from "../check.ts";
-import { BpfMap } from "../map.ts";
+import { checkHandle } from "../handle/brand.ts";
+import type { BpfMap } from "../map.ts";
 import { close, open } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
@@ -49,8 +50,8 @@ export function openNetns(value: unknown, name: string): { fd: number; temporary
 }
 
 /** The fd of a map that is of one of `types`. */
-export function mapFd(value: unknown, name: string, types?: readonly MapType[]): number {
-  if (!(value instanceof BpfMap)) throw new TypeError(`${name} must be a BpfMap, not ${kindOf(value)}`);
+export function mapFd(value: BpfMap, name: string, types?: readonly MapType[]): number {
+  checkHandle(value, "map", name);
   if (types !== undefined && !types.includes(value.type)) {
     throw new TypeError(`${name} must be a map of type ${types.join(" or ")}, not ${value.type}`);
   }

@@ -1,9 +1,10 @@
 /** Links to functions: of the kernel, of its security hooks, of other programs. */
 import { btfFindInProgram } from "../btf/lookup.ts";
-import { checkKeys, checkU32, checkU64, kindOf } from "../check.ts";
+import { checkKeys, checkU32, checkU64 } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
-import { expectedAttachTypeOf, Program } from "../program.ts";
+import { checkHandle } from "../handle/brand.ts";
+import { expectedAttachTypeOf, type Program } from "../program.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { AttachType } from "../uapi/types.ts";
@@ -71,10 +72,8 @@ export function prepareTracing(program: Program, target: TracingTarget): Attachm
 
 function prepareReplacement(replace: NonNullable<TracingTarget["replace"]>, cookie: bigint | undefined): Attachment {
   checkKeys(replace, "target.replace", ["program", "symbol", "btfId"]);
-  const { program, symbol, btfId } = replace as { program: unknown; symbol?: string; btfId?: number };
-  if (!(program instanceof Program)) {
-    throw new TypeError(`target.replace.program must be a Program, not ${kindOf(program)}`);
-  }
+  const { program, symbol, btfId } = replace as { program: Program; symbol?: string; btfId?: number };
+  checkHandle(program, "program", "target.replace.program");
   if ((symbol === undefined) === (btfId === undefined)) {
     throw new TypeError("target.replace must have one of symbol and btfId");
   }

@@ -2,7 +2,7 @@
 import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64 } from "../check.ts";
 import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
-import { openEvent, probeType } from "../sys/perf_event.ts";
+import { openEvent, probeType, UPROBE_OPEN } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkInfoBase } from "./kind.ts";
 import { type Attachment, toEvent } from "./target.ts";
@@ -97,7 +97,7 @@ export function prepareUprobe(_program: Program, target: UprobeTarget): Attachme
     config2: BigInt(start! + offset),
   };
   const [process, cpu] = pid === undefined ? [-1, 0] : [pid, -1];
-  return toEvent(openEvent(event, process, cpu, `Cannot attach to ${describeUprobe(target)}`, "uprobe"), cookie);
+  return toEvent(openEvent(event, process, cpu, `Cannot attach to ${describeUprobe(target)}`, UPROBE_OPEN), cookie);
 }
 
 export function describeUprobe({ path, symbol, offset = 0, pid, retprobe }: UprobeTarget): string {

@@ -1,7 +1,8 @@
 /** Every link by its id: the source that takes CAP_SYS_ADMIN. */
 import { LinkBatch } from "../ffi/walk.ts";
 import { closeIfOpen } from "../os/files.ts";
-import { refusal } from "../refusal.ts";
+import { refused } from "../refusal.ts";
+import { LINK_GET_NEXT_ID } from "../sys/link.ts";
 import { ASKS_AGAIN, decode, LinkAsker } from "../sys/link_info.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 
@@ -11,7 +12,7 @@ import type { BpfLinkInfo } from "../sys/type/mod.ts";
  */
 export function linkWalk(startId: number): BpfLinkInfo[] {
   const batch = new LinkBatch(), count = batch.read(startId, ASKS_AGAIN);
-  if (count < 0) throw refusal(count, "LINK_GET_NEXT_ID", "Cannot list links");
+  if (count < 0) throw refused(count, LINK_GET_NEXT_ID, "Cannot list links");
   const infos: BpfLinkInfo[] = [];
   let next = 0;
   try {

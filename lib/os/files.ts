@@ -3,11 +3,22 @@ import { checkFd, checkString, checkU32 } from "../check.ts";
 import { Call } from "../ffi/calls.ts";
 import { native } from "../ffi/library.ts";
 import { duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
-import { refusal } from "../refusal.ts";
+import { plain, type Refusals, refused } from "../refusal.ts";
 import { O_CLOEXEC } from "../uapi/constants.ts";
 import { EAGAIN, EINTR } from "../uapi/errno.ts";
 
 const AT_FDCWD = 0xffffff9cn; // -100, as the kernel reads it: an int
+
+/** What errnos of {@linkcode open} mean. */
+export const OPENAT: Refusals = {
+  command: "openat",
+  rows: {
+    ENOENT: ["gone", "there is no such file or directory"],
+    EACCES: ["policy", "the file may not be opened"],
+    EPERM: ["policy", "the file may not be opened", "a security module or the kernel's lockdown forbids it"],
+    ENOTDIR: ["invalid", "a part of the path is no directory"],
+  },
+};
 
 /**
  * Opens a file for what other calls want an fd for: the directory of a cgroup, a network namespace.
@@ -35,7 +46,7 @@ const AT_FDCWD = 0xffffff9cn; // -100, as the kernel reads it: an int
 export function open(path: string, flags = 0): number {
   checkString(path, "path");
   const fd = system(Call.openat, [AT_FDCWD, 0, checkU32(flags, "flags") | O_CLOEXEC, 0], (r) => r.string(8, path));
-  if (fd < 0) throw refusal(fd, "openat", `Cannot open "${path}"`);
+  if (fd < 0) throw refused(fd, OPENAT, `Cannot open "${path}"`);
   return fd;
 }
 
@@ -63,6 +74,19 @@ export async function readAsync(fd: number): Promise<Uint8Array<ArrayBuffer>> {
   return piece(request, count);
 }
 
+/** The lines that are left to be read, without their line feeds; read on another thread. */
+export async function* readLines(fd: number): AsyncGenerator<string, void, void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (let piece; (piece = await readAsync(fd)).length > 0;) {
+    const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+  rest += decoder.decode();
+  if (rest !== "") yield rest;
+}
+
 /** All that is left to be read. */
 export function readToEnd(fd: number): Uint8Array<ArrayBuffer> {
   const pieces: Uint8Array[] = [];
@@ -84,16 +108,25 @@ function reading(): Request {
 }
 
 function piece(request: Request, count: number): Uint8Array<ArrayBuffer> {
-  if (count < 0) throw refusal(count, "read", "Cannot read");
+  if (count < 0) throw refused(count, plain("read"), "Cannot read");
   return request.bytes(48, count).slice();
 }
+
+/** What errnos of a read at an offset mean. */
+const PREAD64: Refusals = {
+  command: "pread64",
+  rows: {
+    ESPIPE: ["invalid", "it is no regular file"],
+    EISDIR: ["invalid", "it is a directory"],
+  },
+};
 
 /** Reads up to `length` bytes of the file `path`, open as `fd`, from `offset`; fewer where it ends. */
 export function readAt(fd: number, path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
   const request = new Request(48, 56 + length).u64(0, BigInt(fd)).u64(16, BigInt(length)).u64(24, BigInt(offset));
   const at = request.room(8, length);
   const count = request.system(Call.pread64);
-  if (count < 0) throw refusal(count, "pread64", `Cannot read "${path}"`);
+  if (count < 0) throw refused(count, PREAD64, `Cannot read "${path}"`);
   return request.bytes(at, count);
 }
 
@@ -102,7 +135,7 @@ export function write(fd: number, bytes: Uint8Array): void {
   const request = new Request(48, 48 + bytes.length).u64(0, BigInt(fd)).u64(16, BigInt(bytes.length));
   request.data(8, bytes);
   const result = request.system(Call.write);
-  if (result < 0) throw refusal(result, "write", "Cannot write");
+  if (result < 0) throw refused(result, plain("write"), "Cannot write");
 }
 
 const STAT_SIZE = 144;
@@ -117,7 +150,7 @@ export function stat(fd: number): { device: bigint; inode: bigint } {
   const request = new Request(48, 48 + STAT_SIZE).u64(0, BigInt(fd));
   const at = request.room(8, STAT_SIZE);
   const result = request.system(Call.fstat);
-  if (result < 0) throw refusal(result, "fstat", `Cannot look at fd ${fd}`);
+  if (result < 0) throw refused(result, plain("fstat"), `Cannot look at fd ${fd}`);
   return { device: request.getU64(at), inode: request.getU64(at + 8) };
 }
 
@@ -148,21 +181,44 @@ export function readText(fd: number): string {
   }
 }
 
+/** What errnos of a duplication mean. */
+const FCNTL: Refusals = { command: "fcntl", rows: { EBADF: ["invalid", "the fd is not open"] } };
+
 /** A second fd for the same object. */
 export function duplicateFd(fd: number): number {
   const copy = duplicate(fd);
-  if (copy < 0) throw refusal(copy, "fcntl", `Cannot duplicate fd ${fd}`);
+  if (copy < 0) throw refused(copy, FCNTL, `Cannot duplicate fd ${fd}`);
   return copy;
 }
 
 const removal = new Request(48, 48 + 8 + PATH_SIZE).u64(0, AT_FDCWD); // kept, for making it takes a microsecond
 const REMOVED = removal.room(8, PATH_SIZE);
 
+/** What errnos of a removal mean. */
+const UNLINKAT: Refusals = {
+  command: "unlinkat",
+  rows: {
+    ENOENT: ["gone", "the file does not exist"],
+    EACCES: ["policy", "the directory may not be written"],
+    EPERM: ["policy", "it may not be removed"],
+  },
+};
+
 /** Removes a file, such as a pin. */
 export function unlink(path: string): void {
   const result = removal.text(REMOVED, PATH_SIZE, path).system(Call.unlinkat);
-  if (result < 0) throw refusal(result, "unlinkat", `Cannot remove "${path}"`);
+  if (result < 0) throw refused(result, UNLINKAT, `Cannot remove "${path}"`);
 }
+
+/** What errnos of a new name mean. */
+const RENAMEAT2: Refusals = {
+  command: "renameat2",
+  rows: {
+    EACCES: ["policy", "the directory may not be written"],
+    EPERM: ["policy", "the file that is there may not be replaced"],
+    EISDIR: ["invalid", "a directory is there"],
+  },
+};
 
 /** Gives a file another path, in place of what is there: whoever opens that path finds the one or the other. */
 export function rename(from: string, to: string): void {
@@ -170,7 +226,7 @@ export function rename(from: string, to: string): void {
     r.string(8, from);
     r.string(24, to);
   });
-  if (result < 0) throw refusal(result, "renameat2", `Cannot rename "${from}" to "${to}"`);
+  if (result < 0) throw refused(result, RENAMEAT2, `Cannot rename "${from}" to "${to}"`);
 }
 
 const LOCK_EX = 2n;
@@ -180,7 +236,7 @@ export function lock(fd: number): void {
   const request = new Request(48).u64(0, BigInt(fd)).u64(8, LOCK_EX);
   let result;
   do result = request.system(Call.flock); while (result === -EINTR);
-  if (result < 0) throw refusal(result, "flock", `Cannot lock fd ${fd}`);
+  if (result < 0) throw refused(result, plain("flock"), `Cannot lock fd ${fd}`);
 }
 
 const KCMP_FILE = 0;
@@ -203,7 +259,7 @@ export function readDirectory(path: string): { name: string; isDirectory: boolea
     const room = request.room(8, PIECE);
     const entries = [];
     for (let size; (size = request.system(Call.getdents64)) !== 0;) {
-      if (size < 0) throw refusal(size, "getdents64", `Cannot read directory "${path}"`);
+      if (size < 0) throw refused(size, plain("getdents64"), `Cannot read directory "${path}"`);
       // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
       const view = new DataView(request.bytes(room, size).slice().buffer);
       for (let at = 0; at < size;) {
@@ -223,6 +279,12 @@ export function readDirectory(path: string): { name: string; isDirectory: boolea
   }
 }
 
+/** The directory that a path lies in. */
+export function directoryOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "." : path.slice(0, slash) || "/";
+}
+
 const BPF_FS_MAGIC = 0xcafe4a11;
 
 /** Whether a directory lies on a bpf file system; false if it cannot be opened. */
@@ -233,6 +295,9 @@ export function isOnBpffs(directory: string): boolean {
   const at = request.room(8, 120);
   return request.system(Call.fstatfs) === 0 && request.getU32(at) === BPF_FS_MAGIC;
 }
+
+/** What errnos of {@linkcode close} mean. */
+const CLOSE: Refusals = { command: "close", rows: { EBADF: ["invalid", "the fd is not open"] } };
 
 /**
  * Closes an fd of the kernel.
@@ -281,5 +346,5 @@ export function closeIfOpen(fd: number): void {
 }
 
 function settleClose(fd: number, result: number): void {
-  if (result < 0) throw refusal(result, "close", `Cannot close fd ${fd}`);
+  if (result < 0) throw refused(result, CLOSE, `Cannot close fd ${fd}`);
 }

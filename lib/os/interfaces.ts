@@ -1,9 +1,8 @@
 /** Network interfaces and namespaces: names, numbers, and which XDP programs an interface runs. */
 import { checkInteger, checkString, kindOf } from "../check.ts";
-import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { Request, system } from "../ffi/request.ts";
-import { explain, refusal } from "../refusal.ts";
+import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { O_CLOEXEC, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import { ifinfomsg, nlattr, nlmsgerr, nlmsghdr } from "../uapi/layout.ts";
@@ -29,6 +28,12 @@ const MODES: readonly (readonly [attribute: number, mode: number])[] = [
   [6, XDP_FLAGS_SKB_MODE],
 ];
 
+/** What errnos of a question to rtnetlink mean. */
+const QUERY: Refusals = {
+  command: "RTM_GETLINK",
+  rows: { ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] },
+};
+
 /** The XDP programs of an interface in a network namespace (an fd; the caller's own if absent), one a mode at most. */
 export function xdpQuery(ifindex: number, netns?: number): QueriedXdp[] {
   const question = new DataView(new ArrayBuffer(HEADERS));
@@ -42,7 +47,7 @@ export function xdpQuery(ifindex: number, netns?: number): QueriedXdp[] {
     const bytes = read(socket);
     const answer = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (answer.getUint16(nlmsghdr.nlmsg_type, true) === NLMSG_ERROR) {
-      throw refusal(answer.getInt32(BODY + nlmsgerr.error, true), "RTM_GETLINK", `Cannot query interface ${ifindex}`);
+      throw refused(answer.getInt32(BODY + nlmsgerr.error, true), QUERY, `Cannot query interface ${ifindex}`);
     }
     const xdp = attributes(answer, HEADERS, answer.getUint32(nlmsghdr.nlmsg_len, true)).get(IFLA_XDP);
     const inside = xdp === undefined ? undefined : attributes(xdp, 0, xdp.byteLength);
@@ -70,10 +75,23 @@ function attributes(view: DataView, at: number, end: number): Map<number, DataVi
 
 const NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000;
 
+/** What errnos of entering a network namespace mean. */
+const SETNS: Refusals = {
+  command: "setns",
+  rows: {
+    EINVAL: ["invalid", "the file is no network namespace", "name a file such as /proc/PID/ns/net or /run/netns/NAME"],
+    EPERM: [
+      "capability",
+      "entering another network namespace needs CAP_SYS_ADMIN",
+      "run as root, or give the process it",
+    ],
+  },
+};
+
 /** Refuses an fd that is no network namespace; calls that go there could not say what was wrong. */
 export function checkNetns(fd: number, name: string): void {
   if (system(Call.ioctl, [fd, NS_GET_NSTYPE]) === CLONE_NEWNET) return;
-  throw refusal(-EINVAL, "setns", `Cannot enter ${name}`);
+  throw refused(-EINVAL, SETNS, `Cannot enter ${name}`);
 }
 
 const encoder = new TextEncoder();
@@ -81,19 +99,19 @@ const AF_UNIX = 1, SOCK_DGRAM = 2;
 const SIOCGIFNAME = 0x8910, SIOCGIFINDEX = 0x8933;
 const IFNAMSIZ = 16, IFREQ_SIZE = 40;
 
+/** What errnos of looking up an interface mean. */
+const LOOK_UP: Refusals = {
+  command: "ioctl",
+  rows: { ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] },
+};
+
 /** The number of the interface called `name` in a network namespace (an fd; the caller's own if absent). */
 function interfaceIndex(name: string, netns?: number): number {
   const bytes = encoder.encode(name);
   const request = interfaceRequest(SIOCGIFINDEX, netns);
   request.bytes(48, bytes.length).set(bytes);
   const result = request.system(Call.ioctl);
-  if (result < 0) {
-    throw new BpfError(-result, {
-      action: `Cannot find interface "${name}"`,
-      command: "ioctl",
-      ...explain("SIOCGIFINDEX", -result),
-    });
-  }
+  checked(result, LOOK_UP, () => `Cannot find interface "${name}"`);
   return request.getU32(48 + IFNAMSIZ);
 }
 
@@ -123,8 +141,7 @@ export function interfaceName(index: number): string | undefined {
 export function openSocket(family: number, type: number, netns?: number): number {
   const socket = system(Call.socket, [family, type | O_CLOEXEC, 0], (r) => netns === undefined || r.netns(netns));
   if (socket >= 0) return socket;
-  const command = netns === undefined ? "socket" : "setns";
-  throw refusal(socket, command, "Cannot open a socket");
+  throw refused(socket, netns === undefined ? plain("socket") : SETNS, "Cannot open a socket");
 }
 
 /** An ioctl on a fresh socket. */

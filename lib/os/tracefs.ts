@@ -2,10 +2,10 @@
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { Request } from "../ffi/request.ts";
-import { refusal } from "../refusal.ts";
+import { plain, type Refusals, refused } from "../refusal.ts";
 import { O_CLOEXEC } from "../uapi/constants.ts";
 import { ENOENT } from "../uapi/errno.ts";
-import { close, open, readText } from "./files.ts";
+import { close, open, OPENAT, readText } from "./files.ts";
 
 const MOUNTED = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 const FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1, FSCONFIG_CMD_CREATE = 6;
@@ -19,11 +19,24 @@ export function readTracefs(file: string): string | undefined {
     const fd = request.system(Call.openat);
     if (fd >= 0) return readText(fd);
     if (fd === -ENOENT) return undefined;
-    throw refusal(fd, "openat", `Cannot open "${file}" of tracefs`);
+    throw refused(fd, OPENAT, `Cannot open "${file}" of tracefs`);
   } finally {
     close(root);
   }
 }
+
+/** What errnos of a mount of tracefs mean. */
+const FSOPEN: Refusals = {
+  command: "fsopen",
+  rows: {
+    EPERM: [
+      "capability",
+      "tracefs is not mounted, and mounting it needs CAP_SYS_ADMIN",
+      "mount it at /sys/kernel/tracing, or give the process CAP_SYS_ADMIN",
+    ],
+    ENODEV: ["unsupported", "this kernel has no tracefs", "it was built without CONFIG_TRACING"],
+  },
+};
 
 /** An fd of its root: where it is mounted, or of a mount that nobody else sees and that ends with the fd. */
 function openRoot(): number {
@@ -38,12 +51,12 @@ function openRoot(): number {
   const request = new Request(48, 64).u64(8, BigInt(FSOPEN_CLOEXEC));
   request.string(0, "tracefs");
   const context = request.system(Call.fsopen);
-  if (context < 0) throw refusal(context, "fsopen", "Cannot open tracefs");
+  if (context < 0) throw refused(context, FSOPEN, "Cannot open tracefs");
   try {
     const created = new Request(48).u64(0, BigInt(context)).u64(8, BigInt(FSCONFIG_CMD_CREATE)).system(Call.fsconfig);
-    if (created < 0) throw refusal(created, "fsconfig", "Cannot open tracefs");
+    if (created < 0) throw refused(created, plain("fsconfig"), "Cannot open tracefs");
     const root = new Request(48).u64(0, BigInt(context)).u64(8, BigInt(FSMOUNT_CLOEXEC)).system(Call.fsmount);
-    if (root < 0) throw refusal(root, "fsmount", "Cannot mount tracefs");
+    if (root < 0) throw refused(root, plain("fsmount"), "Cannot mount tracefs");
     return root;
   } finally {
     close(context);

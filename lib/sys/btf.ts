@@ -2,10 +2,11 @@
 import { checkFd, checkInteger, checkKeys, checkU32, kindOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { Request } from "../ffi/request.ts";
-import { explain, refusal } from "../refusal.ts";
+import { ADMIN, explanation, type Refusals, refused } from "../refusal.ts";
 import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { bpf_btf_info, btf_load, get_id, info_by_fd } from "../uapi/layout.ts";
+import { OBJ_GET_INFO_BY_FD } from "./object_type.ts";
 
 /** Options of {@linkcode btfLoad}, named as in `struct bpf_btf_load_opts`. */
 export interface BtfLoadOptions {
@@ -18,6 +19,20 @@ export interface BtfLoadOptions {
 }
 
 const LOG_SIZE = 64 * 1024;
+
+/** What errnos of {@linkcode btfLoad} mean. */
+export const BTF_LOAD: Refusals = {
+  command: "BTF_LOAD",
+  rows: {
+    EINVAL: [
+      "invalid",
+      "the kernel refuses the data",
+      "the error's log says why; newer kinds of types need newer kernels",
+    ],
+    E2BIG: ["limit", "it has more than 16 MiB"],
+    EPERM: ["capability", "it needs CAP_BPF", "run as root, or give the process CAP_BPF"],
+  },
+};
 
 /**
  * Loads BTF: the types that a program or map is described with.
@@ -74,9 +89,18 @@ export function btfLoad(data: Uint8Array, options: BtfLoadOptions = {}): number 
     action: "Cannot load BTF",
     command: "BTF_LOAD",
     log,
-    ...explain("BTF_LOAD", -result),
+    ...explanation(result, BTF_LOAD),
   });
 }
+
+/** What errnos of {@linkcode btfGetNextId} mean. */
+export const BTF_GET_NEXT_ID: Refusals = {
+  command: "BTF_GET_NEXT_ID",
+  rows: {
+    EPERM: ADMIN,
+    EINVAL: ["invalid", "the id is out of range"],
+  },
+};
 
 /**
  * The id of the next BTF object.
@@ -108,8 +132,17 @@ export function btfGetNextId(startId: number): number | undefined {
   const result = request.bpf(Command.BTF_GET_NEXT_ID);
   if (result === 0) return request.getU32(get_id.next_id);
   if (result === -ENOENT) return undefined;
-  throw refusal(result, "BTF_GET_NEXT_ID", "Cannot list BTF objects");
+  throw refused(result, BTF_GET_NEXT_ID, "Cannot list BTF objects");
 }
+
+/** What errnos of {@linkcode btfGetFdById} mean. */
+export const BTF_GET_FD_BY_ID: Refusals = {
+  command: "BTF_GET_FD_BY_ID",
+  rows: {
+    EPERM: ADMIN,
+    ENOENT: ["gone", "there is no such BTF object", "it is gone with the module or the last program that used it"],
+  },
+};
 
 /**
  * Opens a BTF object by its id.
@@ -136,7 +169,7 @@ export function btfGetFdById(id: number): number {
   const result = new Request(get_id.sizeof).u32(get_id.btf_id, checkU32(id, "id"))
     .bpf(Command.BTF_GET_FD_BY_ID);
   if (result >= 0) return result;
-  throw refusal(result, "BTF_GET_FD_BY_ID", `Cannot open BTF object ${id}`);
+  throw refused(result, BTF_GET_FD_BY_ID, `Cannot open BTF object ${id}`);
 }
 
 /** What the kernel tells of a BTF object: `struct bpf_btf_info`. */
@@ -211,5 +244,5 @@ function askInfo(
   prepare?.(request, at);
   const result = request.bpf(Command.OBJ_GET_INFO_BY_FD);
   if (result === 0) return { request, at };
-  throw refusal(result, "OBJ_GET_INFO_BY_FD", `Cannot read info of BTF (fd ${btfFd})`);
+  throw refused(result, OBJ_GET_INFO_BY_FD, `Cannot read info of BTF (fd ${btfFd})`);
 }

@@ -2,11 +2,20 @@
 import { checkFd } from "../check.ts";
 import { Request } from "../ffi/request.ts";
 import { close, readToEnd } from "../os/files.ts";
-import { refusal } from "../refusal.ts";
+import { checked, CLOSED, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { iter_create } from "../uapi/layout.ts";
 
 const iterCreation = new Request(iter_create.sizeof);
+
+/** What errnos of {@linkcode iterCreate} mean. */
+export const ITER_CREATE: Refusals = {
+  command: "ITER_CREATE",
+  rows: {
+    EBADF: CLOSED,
+    EINVAL: ["invalid", "the fd is no iter link"],
+  },
+};
 
 /**
  * Starts a run of an iterator: reading the fd makes the program walk its objects and returns what it writes.
@@ -35,8 +44,7 @@ const iterCreation = new Request(iter_create.sizeof);
  */
 export function iterCreate(linkFd: number): number {
   const result = iterCreation.u32(iter_create.link_fd, checkFd(linkFd, "linkFd")).bpf(Command.ITER_CREATE);
-  if (result >= 0) return result;
-  throw refusal(result, "ITER_CREATE", `Cannot run iterator (fd ${linkFd})`);
+  return checked(result, ITER_CREATE, () => `Cannot run iterator (fd ${linkFd})`);
 }
 
 /** Runs an iterator once: all that its program writes. */

@@ -1,19 +1,34 @@
 /** The commands of bpf(2) on links that exist. */
 import { checkFd, checkKeys, checkU32 } from "../check.ts";
-import { BpfError, type Explanation } from "../error.ts";
 import { Request } from "../ffi/request.ts";
-import { explain, refusal } from "../refusal.ts";
+import { ADMIN, checked, CLOSED, NOT_A_LINK, type Refusals, refused } from "../refusal.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
-import { EINVAL, ENOENT } from "../uapi/errno.ts";
+import { EINVAL, ENOENT, EPERM } from "../uapi/errno.ts";
 import { get_id, link_detach, link_update } from "../uapi/layout.ts";
-import type { LinkType } from "../uapi/types.ts";
 import { linkGetInfoByFd } from "./link_info.ts";
+import { mapGetInfoByFd } from "./map.ts";
 import { isLink } from "./object_type.ts";
+import { progGetInfoByFd } from "./program.ts";
+import { rowOf } from "./type/mod.ts";
 
 const detach = new Request(link_detach.sizeof);
 const update = new Request(link_update.sizeof);
 const nextId = new Request(get_id.sizeof);
 const fdById = new Request(get_id.sizeof);
+
+/** What errnos of {@linkcode linkDetach} mean. */
+export const LINK_DETACH: Refusals = {
+  command: "LINK_DETACH",
+  rows: {
+    EBADF: CLOSED,
+    EINVAL: NOT_A_LINK,
+    EOPNOTSUPP: [
+      "unsupported",
+      "this type of link cannot be detached by force",
+      "close every fd and remove every pin of it",
+    ],
+  },
+};
 
 /**
  * Detaches a link from what it is attached to, by force.
@@ -88,13 +103,8 @@ export function tryDetachAndCloseAsync(linkFd: number): Promise<number> {
   return new Request(link_detach.sizeof).own(linkFd).u32(link_detach.link_fd, linkFd).bpfAsync(Command.LINK_DETACH);
 }
 
-/** The error for a detachment that {@linkcode tryDetach} could not make. */
-export function detachError(linkFd: number, result: number): BpfError {
-  return refusal(result, "LINK_DETACH", `Cannot detach link (fd ${linkFd})`);
-}
-
 function settleDetach(linkFd: number, result: number): void {
-  if (result < 0) throw detachError(linkFd, result);
+  checked(result, LINK_DETACH, () => `Cannot detach link (fd ${linkFd})`);
 }
 
 /** What an update expects; see {@linkcode linkUpdate}. */
@@ -106,6 +116,66 @@ export interface LinkUpdateOptions {
   /** The same for a struct_ops link: an fd of its map. */
   oldMapFd?: number | undefined;
 }
+
+/** What errnos of {@linkcode linkUpdate} mean. */
+export const LINK_UPDATE: Refusals = {
+  command: "LINK_UPDATE",
+  rows: {
+    EBADF: CLOSED,
+    EINVAL: [
+      "unsupported",
+      "this type of link cannot be updated, or the program does not fit it",
+      "tracing, perf_event, raw_tracepoint and multi links have no update: attach a new link, then end the old",
+    ],
+    EPERM: ["policy", "a security module, seccomp or the hook refuses the program"],
+    ENOLINK: ["gone", "the link is detached, or what it was attached to is gone", "attach a new link"],
+    EOPNOTSUPP: [
+      "unsupported",
+      "this link cannot be updated",
+      "attach a new link, then end the old; netfilter needs another priority for it",
+    ],
+    EEXIST: [
+      "exists",
+      "the new program is attached to this hook already",
+      "a program can be in a tcx or netkit hook once; load it a second time",
+    ],
+  },
+};
+
+/** The same with an expected program. */
+const UPDATE_EXPECTED: Refusals = {
+  command: "LINK_UPDATE",
+  rows: {
+    ...LINK_UPDATE.rows,
+    EPERM: [
+      "mismatch",
+      "the link holds another program than expected",
+      "somebody else updated it first; read info().programId and decide again",
+    ],
+  },
+};
+
+/** The same with unknown flags. */
+const UPDATE_FLAGS: Refusals = {
+  command: "LINK_UPDATE",
+  rows: { ...LINK_UPDATE.rows, EINVAL: ["invalid", "no kernel has these flags", "give 0 or BPF_F_REPLACE (4)"] },
+};
+
+/** The same where links of the type have an update. */
+const UPDATE_UPDATABLE: Refusals = {
+  command: "LINK_UPDATE",
+  rows: {
+    ...LINK_UPDATE.rows,
+    EINVAL: [
+      "mismatch",
+      "it is no program, or not of the type and attach type that the link was made with",
+      "load it for the same type and expectedAttachType",
+    ],
+  },
+};
+
+/** The same where the fd is no link. */
+const UPDATE_NO_LINK: Refusals = { command: "LINK_UPDATE", rows: { ...LINK_UPDATE.rows, EINVAL: NOT_A_LINK } };
 
 /**
  * Puts another program (another map for struct_ops) into a link, without a moment in which nothing is attached.
@@ -147,6 +217,16 @@ export interface LinkUpdateOptions {
  * ```
  */
 export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpdateOptions): void {
+  updateLink(linkFd, newProgFd, options);
+}
+
+/** {@linkcode linkUpdate} whose error begins with `action`. */
+export function updateLink(
+  linkFd: number,
+  newProgFd: number,
+  options: LinkUpdateOptions | undefined,
+  action?: () => string,
+): void {
   let flags = 0, old = 0, expected = false;
   if (options !== undefined) {
     checkKeys(options, "options", ["flags", "oldProgFd", "oldMapFd"]);
@@ -168,12 +248,23 @@ export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpda
     .u32(link_update.old_prog_fd, old);
   const result = update.bpf(Command.LINK_UPDATE);
   if (result < 0) {
-    const why = result === -EINVAL
-      ? explainRefusal(linkFd, flags)
-      : explain("LINK_UPDATE", -result, expected ? "expected" : undefined);
-    throw new BpfError(-result, { action: `Cannot update link (fd ${linkFd})`, command: "LINK_UPDATE", ...why });
+    const refusals = result === -EINVAL
+      ? explainInvalid(linkFd, flags)
+      : expected && !(result === -EPERM && holds(linkFd, old))
+      ? UPDATE_EXPECTED
+      : LINK_UPDATE;
+    throw refused(result, refusals, action?.() ?? `Cannot update link (fd ${linkFd})`);
   }
 }
+
+/** What errnos of {@linkcode linkGetNextId} mean. */
+export const LINK_GET_NEXT_ID: Refusals = {
+  command: "LINK_GET_NEXT_ID",
+  rows: {
+    EPERM: ADMIN,
+    EINVAL: ["invalid", "the id is out of range"],
+  },
+};
 
 /**
  * The smallest id above `startId` that a link has.
@@ -203,8 +294,19 @@ export function linkGetNextId(startId: number): number | undefined {
   const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.LINK_GET_NEXT_ID);
   if (result === 0) return nextId.getU32(get_id.next_id);
   if (result === -ENOENT) return undefined;
-  throw refusal(result, "LINK_GET_NEXT_ID", "Cannot list links");
+  throw refused(result, LINK_GET_NEXT_ID, "Cannot list links");
 }
+
+/** What errnos of {@linkcode linkGetFdById} mean. */
+export const LINK_GET_FD_BY_ID: Refusals = {
+  command: "LINK_GET_FD_BY_ID",
+  rows: {
+    EPERM: ADMIN,
+    ENOENT: ["gone", "there is no such link", "it has ended; list the links again"],
+    EAGAIN: ["unsettled", "the link is just being made", "ask again"],
+    EINVAL: ["invalid", "links take neither open flags nor a token", "leave both out"],
+  },
+};
 
 /**
  * Opens a link by its id.
@@ -282,16 +384,20 @@ export function linkGetFdByIdOpts(id: number, options?: GetFdByIdOptions): numbe
 }
 
 function settleOpen(id: number, result: number): number {
-  if (result >= 0) return result;
-  throw refusal(result, "LINK_GET_FD_BY_ID", `Cannot open link ${id}`);
+  return checked(result, LINK_GET_FD_BY_ID, () => `Cannot open link ${id}`);
 }
 
-/** Types that have an update; of the others the kernel says EINVAL, as it does of a program that does not fit. */
-const UPDATABLE: readonly LinkType[] = ["cgroup", "iter", "netns", "xdp", "struct_ops", "tcx", "netkit", "sockmap"];
+/** The kernel says EINVAL of flags, of what is no link, of types without an update and of a program that does not fit. */
+function explainInvalid(linkFd: number, flags: number): Refusals {
+  if (flags !== 0 && flags !== BPF_F_REPLACE) return UPDATE_FLAGS;
+  if (!isLink(linkFd)) return UPDATE_NO_LINK;
+  return rowOf(linkGetInfoByFd(linkFd).type)?.hasUpdate ? UPDATE_UPDATABLE : LINK_UPDATE;
+}
 
-function explainRefusal(linkFd: number, flags: number): Explanation {
-  if (flags !== 0 && flags !== BPF_F_REPLACE) return explain("LINK_UPDATE", EINVAL, "flags");
-  if (!isLink(linkFd)) return explain("LINK_DETACH", EINVAL);
-  const { type } = linkGetInfoByFd(linkFd);
-  return explain("LINK_UPDATE", EINVAL, UPDATABLE.includes(type) ? "updatable" : undefined);
+/** Whether a link holds a program or map: then EPERM is no lost race, but a policy (a security module, seccomp). */
+function holds(linkFd: number, heldFd: number): boolean {
+  const info = linkGetInfoByFd(linkFd);
+  return info.progId === 0
+    ? "mapId" in info && info.mapId === mapGetInfoByFd(heldFd).id
+    : info.progId === progGetInfoByFd(heldFd).id;
 }

@@ -109,11 +109,7 @@ export function linkCreate(
   attachType: AttachType,
   options?: LinkCreateOptions,
 ): number {
-  const number = attachTypeNumber(attachType, "attachType");
-  const request = options === undefined
-    ? encodePlain(progFd, targetFd, number)
-    : encode(create, progFd, targetFd, number, options);
-  return settle(attachType, number, options, request.bpf(Command.LINK_CREATE));
+  return createLink(progFd, targetFd, attachType, options);
 }
 
 /**
@@ -145,9 +141,35 @@ export async function linkCreateAsync(
   attachType: AttachType,
   options?: LinkCreateOptions,
 ): Promise<number> {
+  return await createLinkAsync(progFd, targetFd, attachType, options);
+}
+
+/** {@linkcode linkCreate} whose error begins with `action`. */
+export function createLink(
+  progFd: number,
+  targetFd: number,
+  attachType: AttachType,
+  options: LinkCreateOptions | undefined,
+  action?: () => string,
+): number {
+  const number = attachTypeNumber(attachType, "attachType");
+  const request = options === undefined
+    ? encodePlain(progFd, targetFd, number)
+    : encode(create, progFd, targetFd, number, options);
+  return settle(request.bpf(Command.LINK_CREATE), attachType, number, options, action);
+}
+
+/** {@linkcode createLink} on another thread. */
+export async function createLinkAsync(
+  progFd: number,
+  targetFd: number,
+  attachType: AttachType,
+  options: LinkCreateOptions | undefined,
+  action?: () => string,
+): Promise<number> {
   const number = attachTypeNumber(attachType, "attachType");
   const request = encode(new Request(LARGEST, 256), progFd, targetFd, number, options);
-  return settle(attachType, number, options, await request.bpfAsync(Command.LINK_CREATE));
+  return settle(await request.bpfAsync(Command.LINK_CREATE), attachType, number, options, action);
 }
 
 /**
@@ -160,14 +182,15 @@ export function programFits(progFd: number, attachType: AttachType): boolean {
 }
 
 function settle(
+  result: number,
   attachType: AttachType,
   number: number,
   options: LinkCreateOptions | undefined,
-  result: number,
+  action: (() => string) | undefined,
 ): number {
   if (result >= 0) return result;
   throw new BpfError(-result, {
-    action: `Cannot create link (${attachType})`,
+    action: action?.() ?? `Cannot create link (${attachType})`,
     command: LINK_CREATE.command,
     ...explain(result, attachType, rowFor(number, options), options),
   });

@@ -1,11 +1,12 @@
 /** OBJ_GET_INFO_BY_FD of links: the only reader of `struct bpf_link_info`. */
 import { checkFd } from "../check.ts";
+import type { BpfError } from "../error.ts";
 import { Request } from "../ffi/request.ts";
-import { refusal } from "../refusal.ts";
+import { refused } from "../refusal.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
 import { E2BIG, EINVAL } from "../uapi/errno.ts";
 import { bpf_link_info, info_by_fd } from "../uapi/layout.ts";
-import { isLink } from "./object_type.ts";
+import { isLink, OBJ_GET_INFO_BY_FD } from "./object_type.ts";
 import { type BpfLinkInfo, rowOf, TYPES } from "./type/mod.ts";
 import type { Answer, Asker, Question } from "./type/row.ts";
 
@@ -88,7 +89,7 @@ export function linkGetInfoByFd(linkFd: number): BpfLinkInfo {
   checkFd(linkFd, "linkFd");
   ask(plain.clear(), linkFd);
   // if the fd is a program or map, its info would be misread as addresses and lengths, where the kernel would write
-  if ((ASKS_AGAIN >>> plain.u32(bpf_link_info.type) & 1) !== 0 && !isLink(linkFd)) throw refused(linkFd, -EINVAL);
+  if ((ASKS_AGAIN >>> plain.u32(bpf_link_info.type) & 1) !== 0 && !isLink(linkFd)) throw infoRefused(linkFd, -EINVAL);
   return decode(plain, new LinkAsker(linkFd));
 }
 
@@ -114,11 +115,11 @@ export async function linkGetIdAsync(linkFd: number): Promise<number | undefined
 
 function ask(question: InfoRequest, fd: number): void {
   const result = question.ask(fd);
-  if (result < 0) throw refused(fd, result);
+  if (result < 0) throw infoRefused(fd, result);
 }
 
-function refused(fd: number, result: number): Error {
-  return refusal(result, "OBJ_GET_INFO_BY_FD", `Cannot read info of link (fd ${fd})`);
+function infoRefused(fd: number, result: number): BpfError {
+  return refused(result, OBJ_GET_INFO_BY_FD, `Cannot read info of link (fd ${fd})`);
 }
 
 /** Reads the answer to a question without room; `asker` asks for what lies outside of the struct. */

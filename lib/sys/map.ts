@@ -1,15 +1,14 @@
 /** The commands of bpf(2) on maps. */
-import { checkBytes, checkFd, checkInteger, checkKeys, checkU32, checkU64 } from "../check.ts";
-import { BpfError } from "../error.ts";
-import { align, MAX_SIZE, Request } from "../ffi/request.ts";
-import { readTextFile } from "../os/files.ts";
-import { refusal } from "../refusal.ts";
-import { BPF_F_TOKEN_FD, Command, type CommandName } from "../uapi/constants.ts";
-import { EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
-import { batch, bpf_map_info, get_id, info_by_fd, map_create, map_elem } from "../uapi/layout.ts";
+import { checkFd, checkKeys, checkU32, checkU64 } from "../check.ts";
+import { BpfError, type Explanation } from "../error.ts";
+import { Request } from "../ffi/request.ts";
+import { missingCapabilities } from "../os/capabilities.ts";
+import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
+import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
+import { bpf_map_info, get_id, info_by_fd, map_create } from "../uapi/layout.ts";
 import { type MapType, mapTypeName, mapTypeNumber } from "../uapi/types.ts";
-import { explainMapCreate } from "./diagnose.ts";
-import { isMap } from "./object_type.ts";
+import { mapTypeFacts } from "./map_type.ts";
+import { OBJ_GET_INFO_BY_FD } from "./object_type.ts";
 import { nameBytes } from "./program.ts";
 
 /** Options of {@linkcode mapCreate}, named as in `struct bpf_map_create_opts`. */
@@ -53,6 +52,25 @@ const OPTIONS: readonly (keyof MapCreateOpts)[] = [
 ];
 
 const BPF_OBJ_NAME_LEN = 16;
+
+/** What errnos of {@linkcode mapCreate} mean. */
+export const MAP_CREATE: Refusals = {
+  command: "MAP_CREATE",
+  rows: {
+    EINVAL: [
+      "invalid",
+      "the kernel refuses sizes, number of elements or flags, or does not know the type",
+      "arrays have keys of 4 bytes; queues, stacks and ring buffers have none; a ring buffer's maxEntries is its size " +
+      "in bytes, a power of two and a multiple of the page size",
+    ],
+    EPERM: ["policy", "making maps of this type is not permitted", "check security modules and the token"],
+    E2BIG: ["limit", "keys, values or the whole map are too large", "use smaller values or fewer elements"],
+    EBADF: CLOSED,
+    ENOENT: ["invalid", "there is no such type in the kernel's BTF"],
+    EOPNOTSUPP: ["unsupported", "this kernel was built without maps of this type"],
+    ENOTSUPP: ["unsupported", "this kernel has no such struct_ops, or no map of this kind"],
+  },
+};
 
 /**
  * Makes a map.
@@ -126,6 +144,14 @@ export function mapCreate(
   });
 }
 
+/** What a refused MAP_CREATE means. */
+function explainMapCreate(errno: number, type: string, log: string): Explanation {
+  const known = explanation(-errno, MAP_CREATE);
+  if (log !== "") return { ...known, hint: `the kernel says: ${log}` };
+  if (known.reason !== "policy") return known;
+  return missingCapabilities(mapTypeFacts(type).isNetwork ? ["CAP_BPF", "CAP_NET_ADMIN"] : ["CAP_BPF"]) ?? known;
+}
+
 /** What the kernel tells of a map: `struct bpf_map_info`. */
 export interface MapInfo {
   /** Its type, as libbpf names it. */
@@ -184,7 +210,7 @@ export function mapGetInfoByFd(mapFd: number): MapInfo {
     .u32(info_by_fd.bpf_fd, checkFd(mapFd, "mapFd"))
     .u32(info_by_fd.info_len, sizeof);
   const at = request.room(info_by_fd.info, sizeof);
-  settle(request.bpf(Command.OBJ_GET_INFO_BY_FD), "OBJ_GET_INFO_BY_FD", `Cannot read info of map (fd ${mapFd})`);
+  checked(request.bpf(Command.OBJ_GET_INFO_BY_FD), OBJ_GET_INFO_BY_FD, () => `Cannot read info of map (fd ${mapFd})`);
   return {
     type: mapTypeName(request.getU32(at + bpf_map_info.type)),
     id: request.getU32(at + bpf_map_info.id),
@@ -201,6 +227,15 @@ export function mapGetInfoByFd(mapFd: number): MapInfo {
     mapExtra: request.getU64(at + bpf_map_info.map_extra),
   };
 }
+
+/** What errnos of {@linkcode mapGetFdById} mean. */
+export const MAP_GET_FD_BY_ID: Refusals = {
+  command: "MAP_GET_FD_BY_ID",
+  rows: {
+    EPERM: ADMIN,
+    ENOENT: ["gone", "there is no such map", "it was freed when its last user ended"],
+  },
+};
 
 /**
  * Opens a map by its id.
@@ -228,323 +263,5 @@ export function mapGetInfoByFd(mapFd: number): MapInfo {
 export function mapGetFdById(id: number): number {
   const result = new Request(get_id.sizeof).u32(get_id.map_id, checkU32(id, "id"))
     .bpf(Command.MAP_GET_FD_BY_ID);
-  return settle(result, "MAP_GET_FD_BY_ID", `Cannot open map ${id}`);
-}
-
-/**
- * Reads an element.
- *
- * Wraps `bpf_map_lookup_elem_flags()`. Since Linux 3.18. Needs no capability, only the fd. The sizes of the map are asked
- * for first, since the kernel trusts those of the caller's buffers; {@linkcode "@bpf/link".BpfMap} asks once.
- *
- * @param mapFd An fd of the map.
- * @param key The key, as long as the map's keys; empty for a queue or stack, whose next value is read.
- * @param flags 0, or BPF_F_LOCK (4).
- * @returns A copy of the value, or `undefined` if there is no such element. Of a per-CPU map the values of all possible
- * CPUs in a row, each rounded up to a multiple of 8 bytes. Of a map of maps, programs or the like the id (4 bytes).
- * @throws {TypeError} If `key` is no Uint8Array, or the map is a bloom filter, which only programs can ask.
- * @throws {RangeError} If `key` has another length than the map's keys, or a number is out of range.
- * @throws {BpfError}
- * - `EBADFD`, `EINVAL`: `mapFd` is not open, or no map; unknown flags
- * - `EOPNOTSUPP`, `ENOTSUPP` (524): elements of this type cannot be read
- * - `EPERM`: the fd is write-only
- * - `ENOSPC`: a sockmap whose values have 4 bytes: 8 are needed to read the socket's cookie
- *
- * @example
- * ```ts
- * import { close, mapCreate, mapLookupElem } from "@bpf/link/sys";
- *
- * const map = mapCreate("array", 4, 8, 16);
- * console.log(mapLookupElem(map, new Uint8Array(4)));
- * close(map);
- * ```
- */
-export function mapLookupElem(mapFd: number, key: Uint8Array, flags = 0): Uint8Array<ArrayBuffer> | undefined {
-  return elementsOf(mapFd).lookup(key, flags);
-}
-
-/**
- * Writes an element.
- *
- * Programs see the old value or the new one, except in arrays, whose values are overwritten in place. Wraps
- * `bpf_map_update_elem()`. Since Linux 3.18. Needs no capability, only the fd. The sizes of the map are asked for first.
- *
- * @param mapFd An fd of the map.
- * @param key The key, as long as the map's keys; empty for a queue or stack, to which the value is added.
- * @param value The value, as {@linkcode mapLookupElem} returns it; for a map of maps, programs, sockets or the like an fd
- * (4 bytes).
- * @param flags 0, BPF_NOEXIST (1), BPF_EXIST (2), BPF_F_LOCK (4).
- * @throws {TypeError} If `key` or `value` is no Uint8Array.
- * @throws {RangeError} If one has another length than the map's, or a number is out of range.
- * @throws {BpfError}
- * - `EEXIST`: BPF_NOEXIST, and the element is there; every element of an array is
- * - `ENOENT`: BPF_EXIST, and it is not there
- * - `E2BIG`: the map is full, or the index is beyond the array
- * - `EBADFD`, `EBADF`, `EINVAL`: an fd is not open or of something else; a value that the type refuses; unknown flags
- * - `EPERM`: the fd is read-only, or the map is frozen
- * - `EBUSY`: a struct_ops map that has its value
- * - `ENOTSOCK`: the fd that is to be put into a map of sockets is none
- * - `EOPNOTSUPP`, `ENOTSUPP` (524): elements of this type cannot be written; a socket whose state does not suit
- * - `ENOMEM`: no memory
- *
- * @example
- * ```ts
- * import { close, mapCreate, mapUpdateElem } from "@bpf/link/sys";
- *
- * const map = mapCreate("hash", 4, 8, 16);
- * mapUpdateElem(map, new Uint8Array(4), new Uint8Array(8), 1);
- * close(map);
- * ```
- */
-export function mapUpdateElem(mapFd: number, key: Uint8Array, value: Uint8Array, flags = 0): void {
-  elementsOf(mapFd).update(key, value, flags);
-}
-
-/**
- * Removes an element.
- *
- * Wraps `bpf_map_delete_elem()`. Since Linux 3.18. Needs no capability, only the fd. The sizes of the map are asked for
- * first.
- *
- * @param mapFd An fd of the map.
- * @param key The key, as long as the map's keys; empty for a queue or stack, whose next value is removed.
- * @returns Whether it was there.
- * @throws {TypeError} If `key` is no Uint8Array.
- * @throws {RangeError} If `key` has another length than the map's keys.
- * @throws {BpfError}
- * - `EBADFD`, `EINVAL`: `mapFd` is not open, or no map; elements of an array cannot be removed
- * - `EPERM`: the fd is read-only, or the map is frozen
- * - `EOPNOTSUPP`, `ENOTSUPP` (524): elements of this type cannot be removed
- *
- * @example
- * ```ts
- * import { close, mapCreate, mapDeleteElem } from "@bpf/link/sys";
- *
- * const map = mapCreate("hash", 4, 8, 16);
- * console.log(mapDeleteElem(map, new Uint8Array(4))); // false
- * close(map);
- * ```
- */
-export function mapDeleteElem(mapFd: number, key: Uint8Array): boolean {
-  return elementsOf(mapFd).delete(key);
-}
-
-/**
- * The key after `key`, in an order that only the kernel knows.
- *
- * If `key` is not there (any more) it is the first one, so a walk while elements are removed may begin anew:
- * {@linkcode mapLookupBatch} does not. Wraps `bpf_map_get_next_key()`. Since Linux 3.18. Needs no capability, only the
- * fd. The sizes of the map are asked for first.
- *
- * @param mapFd An fd of the map.
- * @param key A key; `undefined` for the first.
- * @returns The next key, or `undefined` after the last.
- * @throws {TypeError} If `key` is no Uint8Array.
- * @throws {RangeError} If `key` has another length than the map's keys.
- * @throws {BpfError}
- * - `EBADFD`, `EINVAL`: `mapFd` is not open, or no map; the type has no keys
- * - `EOPNOTSUPP`, `ENOTSUPP` (524): the type has no keys
- * - `EPERM`: the fd is write-only
- *
- * @example All keys
- * ```ts
- * import { close, mapCreate, mapGetNextKey } from "@bpf/link/sys";
- *
- * const map = mapCreate("array", 4, 8, 3);
- * for (let key = mapGetNextKey(map); key !== undefined; key = mapGetNextKey(map, key)) console.log(key);
- * close(map);
- * ```
- */
-export function mapGetNextKey(mapFd: number, key?: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
-  return elementsOf(mapFd).nextKey(key);
-}
-
-/** A part of a map; see {@linkcode mapLookupBatch}. */
-export interface MapBatch {
-  /** Keys and values, each a copy. */
-  readonly entries: [key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>][];
-  /** Where the next part begins; `undefined` if this one is the last. */
-  readonly next: Uint8Array<ArrayBuffer> | undefined;
-}
-
-/**
- * Reads many elements at once.
- *
- * Elements that are there all the time come exactly once; those that are made or removed meanwhile may be in it or not.
- * (For other types than hashes and arrays `next` is a key: if that is removed meanwhile, the next part is the first.)
- * Wraps `bpf_map_lookup_batch()`. Since Linux 5.6: hash, lru_hash, array; 5.13: lpm_trie, per-CPU arrays; 5.19: the maps
- * of maps. Needs no capability, only the fd. The sizes of the map are asked for first.
- *
- * @param mapFd An fd of the map.
- * @param from What the part before gave as `next`; `undefined` for the first part.
- * @param count How many elements at most.
- * @returns The part; it may have no entries and still not be the last.
- * @throws {TypeError} If `from` is no Uint8Array.
- * @throws {RangeError} If `from` has another length than the last `next`, `count` elements are more than 1 GiB, or a
- * number is out of range.
- * @throws {BpfError}
- * - `ENOTSUPP` (524): the type has no batches; use {@linkcode mapGetNextKey}
- * - `ENOSPC`: a bucket of the hash has more than `count` elements; ask for more at once
- * - `EBADFD`, `EINVAL`: `mapFd` is not open, or no map
- * - `EPERM`: the fd is write-only
- *
- * @example All entries
- * ```ts
- * import { close, mapCreate, mapLookupBatch } from "@bpf/link/sys";
- *
- * const map = mapCreate("array", 4, 8, 100);
- * for (let from; ;) {
- *   const { entries, next } = mapLookupBatch(map, from, 64);
- *   for (const [key, value] of entries) console.log(key, value);
- *   if (next === undefined) break;
- *   from = next;
- * }
- * close(map);
- * ```
- */
-export function mapLookupBatch(mapFd: number, from: Uint8Array | undefined, count: number): MapBatch {
-  return elementsOf(mapFd).batch(from, count);
-}
-
-function elementsOf(mapFd: number): Elements {
-  const info = mapGetInfoByFd(mapFd);
-  if (!isMap(mapFd)) settle(-EINVAL, "MAP_LOOKUP_ELEM", `Cannot use fd ${mapFd} as a map`);
-  return new Elements(mapFd, info, `map (fd ${mapFd})`);
-}
-
-const PER_CPU: readonly MapType[] = [
-  "percpu_hash",
-  "percpu_array",
-  "lru_percpu_hash",
-  "percpu_cgroup_storage",
-];
-const WITHOUT_KEYS: readonly MapType[] = ["queue", "stack"];
-
-/**
- * The elements of a map of known sizes. The kernel reads and writes as many bytes as the map says, whatever the caller's
- * buffers hold: this class alone hands it buffers for elements.
- */
-export class Elements {
-  readonly #fd: number;
-  readonly #info: MapInfo;
-  readonly #what: string;
-  readonly #valueSize: number; // of all CPUs
-  readonly #request: Request;
-  readonly #key: number;
-  readonly #value: number;
-
-  /** @param what The map in an error's words. */
-  constructor(fd: number, info: MapInfo, what: string) {
-    this.#fd = fd;
-    this.#info = info;
-    this.#what = what;
-    this.#valueSize = PER_CPU.includes(info.type) ? align(info.valueSize) * possibleCpus() : info.valueSize;
-    this.#request = new Request(map_elem.sizeof, map_elem.sizeof + align(info.keySize) + this.#valueSize);
-    this.#key = this.#room(map_elem.key, info.keySize);
-    this.#value = this.#room(map_elem.value, this.#valueSize);
-  }
-
-  lookup(key: Uint8Array, flags = 0): Uint8Array<ArrayBuffer> | undefined {
-    if (this.#info.type === "bloom_filter") { // the kernel would look for what is in the buffer of the answer
-      throw new TypeError(
-        "A bloom filter has no elements to be read: a program asks whether it has a value, by bpf_map_peek_elem()",
-      );
-    }
-    const result = this.#element(key, flags).bpf(Command.MAP_LOOKUP_ELEM);
-    if (result === -ENOENT) return undefined;
-    settle(result, "MAP_LOOKUP_ELEM", `Cannot read from ${this.#what}`);
-    return this.#request.bytes(this.#value, this.#valueSize).slice();
-  }
-
-  update(key: Uint8Array, value: Uint8Array, flags = 0): void {
-    const request = this.#element(key, flags);
-    request.bytes(this.#value, this.#valueSize).set(checkBytes(value, "value", this.#valueSize));
-    settle(request.bpf(Command.MAP_UPDATE_ELEM), "MAP_UPDATE_ELEM", `Cannot write to ${this.#what}`);
-  }
-
-  delete(key: Uint8Array): boolean {
-    const isKeyless = WITHOUT_KEYS.includes(this.#info.type);
-    const command = isKeyless ? "MAP_LOOKUP_AND_DELETE_ELEM" : "MAP_DELETE_ELEM";
-    // no room for a value: EINVAL else
-    const request = isKeyless ? this.#element(key, 0) : this.#keyed(map_elem.value, key);
-    const result = request.bpf(Command[command]);
-    if (result === -ENOENT) return false;
-    settle(result, command, `Cannot delete from ${this.#what}`);
-    return true;
-  }
-
-  nextKey(key: Uint8Array | undefined): Uint8Array<ArrayBuffer> | undefined {
-    const { keySize } = this.#info;
-    const request = this.#keyed(map_elem.flags, key);
-    const at = request.room(map_elem.next_key, keySize);
-    const result = request.bpf(Command.MAP_GET_NEXT_KEY);
-    if (result === -ENOENT) return undefined;
-    settle(result, "MAP_GET_NEXT_KEY", `Cannot list keys of ${this.#what}`);
-    return request.bytes(at, keySize).slice();
-  }
-
-  batch(from: Uint8Array | undefined, count: number): MapBatch {
-    const { keySize } = this.#info, tokenSize = Math.max(keySize, 4); // a key, or the number of a bucket
-    checkInteger(count, "count", 1, 1 << 20);
-    const element = align(keySize) + align(this.#valueSize);
-    const rest = batch.sizeof + 2 * align(tokenSize) + 4 * 8; // with four pointers
-    const most = Math.floor((MAX_SIZE - rest) / element);
-    if (count > most) {
-      throw new RangeError(`count must be at most ${most} for elements of ${element} bytes: read smaller parts`);
-    }
-    const request = new Request(batch.sizeof, rest + element * count);
-    request.u32(batch.count, count).u32(batch.map_fd, this.#fd);
-    if (from !== undefined) request.data(batch.in_batch, checkBytes(from, "from", tokenSize));
-    const next = request.room(batch.out_batch, tokenSize);
-    const keys = request.room(batch.keys, keySize * count);
-    const values = request.room(batch.values, this.#valueSize * count);
-    const result = request.bpf(Command.MAP_LOOKUP_BATCH), found = request.getU32(batch.count);
-    // cut short by changes: what came until then is valid
-    if (result !== -ENOENT && !(result === -EINTR && found > 0)) {
-      settle(result, "MAP_LOOKUP_BATCH", `Cannot read from ${this.#what}`);
-    }
-    const entries: MapBatch["entries"] = [];
-    for (let i = 0; i < found; i++) {
-      entries.push([
-        request.bytes(keys + i * keySize, keySize).slice(),
-        request.bytes(values + i * this.#valueSize, this.#valueSize).slice(),
-      ]);
-    }
-    return { entries, next: result === -ENOENT ? undefined : request.bytes(next, tokenSize).slice() };
-  }
-
-  /** A request with a key and nothing else. */
-  #keyed(blockSize: number, key: Uint8Array | undefined): Request {
-    const { keySize } = this.#info, request = new Request(blockSize, blockSize + 2 * align(keySize));
-    if (key !== undefined && checkBytes(key, "key", keySize).length > 0) request.data(map_elem.key, key);
-    return request.u32(map_elem.map_fd, this.#fd);
-  }
-
-  /** The request for one element. */
-  #element(key: Uint8Array, flags: number): Request {
-    const { keySize } = this.#info;
-    const bytes = checkBytes(key, "key", keySize);
-    this.#request.u32(map_elem.map_fd, this.#fd).u64(map_elem.flags, BigInt(checkU32(flags, "flags")));
-    if (keySize > 0) this.#request.bytes(this.#key, keySize).set(bytes);
-    return this.#request;
-  }
-
-  /** The kernel wants no pointer where there are no bytes. */
-  #room(at: number, size: number): number {
-    return size === 0 ? 0 : this.#request.room(at, size);
-  }
-}
-
-let cpus: number | undefined;
-
-/** How many CPUs the kernel has made room for in per-CPU values. */
-function possibleCpus(): number {
-  return cpus ??= readTextFile("/sys/devices/system/cpu/possible").trim().split(",")
-    .map((range) => range.split("-").map(Number))
-    .reduce((sum, [first, last]) => sum + (last ?? first!) - first! + 1, 0);
-}
-
-function settle(result: number, command: CommandName, action: string): number {
-  if (result >= 0) return result;
-  throw refusal(result, command, action);
+  return checked(result, MAP_GET_FD_BY_ID, () => `Cannot open map ${id}`);
 }

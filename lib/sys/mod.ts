@@ -40,17 +40,13 @@ export { linkCreate, linkCreateAsync } from "./link_create.ts";
 export { linkGetInfoByFd } from "./link_info.ts";
 export {
   type MapBatch,
-  mapCreate,
-  type MapCreateOpts,
   mapDeleteElem,
-  mapGetFdById,
-  mapGetInfoByFd,
   mapGetNextKey,
-  type MapInfo,
   mapLookupBatch,
   mapLookupElem,
   mapUpdateElem,
-} from "./map.ts";
+} from "./elements.ts";
+export { mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapInfo } from "./map.ts";
 export { objGet, objPin } from "./object.ts";
 export { type PerfEventAttr, perfEventEnable, perfEventOpen } from "./perf_event.ts";
 export { progGetFdById, progGetInfoByFd, type ProgInfo, progLoad, type ProgLoadOptions } from "./program.ts";

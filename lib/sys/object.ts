@@ -2,12 +2,33 @@
 import { checkFd, checkString, checkU32 } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { PATH_SIZE, Request } from "../ffi/request.ts";
+import { isOlderThan, missingCapabilities } from "../os/capabilities.ts";
+import { explanation, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
+import { EPERM } from "../uapi/errno.ts";
 import { obj_pin } from "../uapi/layout.ts";
-import { explainFree } from "./diagnose.ts";
 
 const pinning = new Request(obj_pin.sizeof, obj_pin.sizeof + 8 + PATH_SIZE);
 const PATH = pinning.room(obj_pin.pathname, PATH_SIZE);
+
+/** What errnos of {@linkcode objPin} mean. */
+export const OBJ_PIN: Refusals = {
+  command: "OBJ_PIN",
+  rows: {
+    EINVAL: ["invalid", "the fd is no object of bpf, or it is closed"],
+    EEXIST: ["exists", "the path exists already", "choose another path, or remove that pin first"],
+    EPERM: [
+      "invalid",
+      "the path lies on no bpf file system, its name has a dot, or the directory may not be written",
+      "choose a path below a bpf mount, such as /sys/fs/bpf, and a name without a dot",
+    ],
+    EACCES: ["policy", "the directory may not be written", "check the permissions of the directory"],
+    ENOENT: ["gone", "the directory does not exist", "make it first: bpf file systems have mkdir"],
+    ENOTDIR: ["invalid", "a part of the path is no directory"],
+    EROFS: ["policy", "the file system is mounted read-only"],
+    ENAMETOOLONG: ["invalid", "the path or a name in it is too long"],
+  },
+};
 
 /**
  * Pins a link, program or map: gives it a path on a bpf file system, which keeps it alive without any process.
@@ -40,14 +61,24 @@ const PATH = pinning.room(obj_pin.pathname, PATH_SIZE);
 export function objPin(fd: number, path: string): void {
   pinning.u32(obj_pin.bpf_fd, checkFd(fd, "fd")).u32(obj_pin.file_flags, 0);
   const result = pinning.text(PATH, PATH_SIZE, checkString(path, "path")).bpf(Command.OBJ_PIN);
-  if (result < 0) {
-    throw new BpfError(-result, {
-      action: `Cannot pin to "${path}"`,
-      command: "OBJ_PIN",
-      ...explainFree("OBJ_PIN", -result),
-    });
-  }
+  if (result < 0) throw pinRefused(result, OBJ_PIN, `Cannot pin to "${path}"`);
 }
+
+/** What errnos of {@linkcode objGet} mean. */
+export const OBJ_GET: Refusals = {
+  command: "OBJ_GET",
+  rows: {
+    ENOENT: ["gone", "nothing is pinned there", "check the path; another bpf mount over it hides pins"],
+    EACCES: [
+      "invalid",
+      "the path is no pin, or it may not be read and written",
+      "opening a pin needs both permissions on its file",
+    ],
+    ENOTDIR: ["invalid", "a part of the path is no directory"],
+    EINVAL: ["invalid", "a link cannot be opened read-only or write-only"],
+    EPERM: ["policy", "opening the pin is not permitted"],
+  },
+};
 
 /**
  * Opens the link, program or map that is pinned at a path.
@@ -80,9 +111,12 @@ export function objGet(path: string, fileFlags = 0): number {
   pinning.u32(obj_pin.bpf_fd, 0).u32(obj_pin.file_flags, checkU32(fileFlags, "fileFlags"));
   const result = pinning.text(PATH, PATH_SIZE, checkString(path, "path")).bpf(Command.OBJ_GET);
   if (result >= 0) return result;
-  throw new BpfError(-result, {
-    action: `Cannot open pin "${path}"`,
-    command: "OBJ_GET",
-    ...explainFree("OBJ_GET", -result),
-  });
+  throw pinRefused(result, OBJ_GET, `Cannot open pin "${path}"`);
+}
+
+/** Pins need no capability; but before Linux 5.19 every command could need CAP_BPF. */
+function pinRefused(result: number, refusals: Refusals, action: string): BpfError {
+  const lacking = result === -EPERM && isOlderThan("5.19") ? missingCapabilities(["CAP_BPF"]) : undefined;
+  const why = lacking ?? explanation(result, refusals);
+  return new BpfError(-result, { action, command: refusals.command, ...why });
 }

@@ -1,8 +1,19 @@
 /** What kind of object an fd is. */
 import { Request } from "../ffi/request.ts";
+import { CLOSED, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { EBADF, EINVAL, EPERM } from "../uapi/errno.ts";
 import { batch, link_update, prog_bind_map } from "../uapi/layout.ts";
+
+/** What errnos of a question about an object mean. */
+export const OBJ_GET_INFO_BY_FD: Refusals = {
+  command: "OBJ_GET_INFO_BY_FD",
+  rows: {
+    EBADFD: CLOSED,
+    EBADF: CLOSED,
+    EINVAL: ["invalid", "the fd is no object of bpf, or of another kind"],
+  },
+};
 
 const update = new Request(link_update.sizeof).u32(link_update.new_prog_fd, -1);
 

@@ -4,7 +4,7 @@ import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { Request } from "../ffi/request.ts";
 import { readTextFile } from "../os/files.ts";
-import { explain, refusal } from "../refusal.ts";
+import { checked, type Refusals } from "../refusal.ts";
 import { perf_event_attr } from "../uapi/layout.ts";
 
 /** What {@linkcode perfEventOpen} opens: fields of `struct perf_event_attr`, named as there. */
@@ -35,6 +35,34 @@ export interface PerfEventAttr {
 // bits from `disabled` on
 const EXCLUDE_USER = 1 << 4, EXCLUDE_KERNEL = 1 << 5, FREQ = 1 << 10;
 const PERF_FLAG_FD_CLOEXEC = 8, PERF_EVENT_IOC_ENABLE = 0x2400;
+
+/** What errnos of {@linkcode perfEventOpen} mean. */
+export const PERF_EVENT_OPEN: Refusals = {
+  command: "perf_event_open",
+  rows: {
+    EACCES: [
+      "capability",
+      "it needs CAP_PERFMON",
+      "run as root, give the process CAP_PERFMON, or lower kernel.perf_event_paranoid",
+    ],
+    EPERM: ["policy", "the event is not permitted", "check CAP_PERFMON, seccomp and security modules"],
+    EINVAL: [
+      "invalid",
+      "the kernel refuses the event",
+      "check config and cpu; a frequency may not exceed kernel.perf_event_max_sample_rate, an address must suit its length",
+    ],
+    ENOENT: [
+      "unsupported",
+      "this kernel or machine has no such event",
+      "virtual machines often lack hardware events; software events such as cpu_clock are everywhere",
+    ],
+    ESRCH: ["gone", "there is no such process"],
+    ENODEV: ["invalid", "the CPU is offline", "see /sys/devices/system/cpu/online"],
+    EOPNOTSUPP: ["unsupported", "this machine cannot count it so", "leave out excludeUser, excludeKernel or sampling"],
+    ENOSPC: ["limit", "all breakpoints of the hardware are in use", "detach one of them first"],
+    EBUSY: ["busy", "somebody else has the counters for themselves"],
+  },
+};
 
 /**
  * Opens a perf event, to attach a program to it with {@linkcode linkCreate} as `perf_event`. It counts at once.
@@ -80,12 +108,56 @@ export function perfEventOpen(attr: PerfEventAttr, pid: number, cpu: number): nu
   return openEvent(attr, pid, cpu, "Cannot open perf event");
 }
 
+/** The same where the event is a kprobe. */
+export const KPROBE_OPEN: Refusals = {
+  command: "perf_event_open",
+  rows: {
+    ...PERF_EVENT_OPEN.rows,
+    ENOENT: [
+      "invalid",
+      "the kernel has no such function",
+      "/proc/kallsyms lists them; the compiler may have inlined it, or its module is not loaded",
+    ],
+    EINVAL: [
+      "invalid",
+      "the kernel does not let this place be probed",
+      "some functions are closed to probes, and only the begin of a function has a return",
+    ],
+    EILSEQ: ["invalid", "no instruction begins there"],
+    EADDRNOTAVAIL: ["invalid", "several functions have this name", "give the address of the one that is meant"],
+  },
+};
+
+/** The same where the event is a uprobe. */
+export const UPROBE_OPEN: Refusals = {
+  command: "perf_event_open",
+  rows: {
+    ...PERF_EVENT_OPEN.rows,
+    ENOENT: ["gone", "there is no such file"],
+    EINVAL: ["invalid", "the file is no regular file, or the offset lies outside of it"],
+    EISDIR: ["invalid", "the path is a directory"],
+    EACCES: [
+      "capability",
+      "uprobe events need CAP_SYS_ADMIN, or the file may not be opened",
+      "run as root, or give the process CAP_SYS_ADMIN; for uprobe_multi links CAP_PERFMON is enough",
+    ],
+    ENOTSUPP: [
+      "invalid",
+      "no instruction that can be probed begins at the offset",
+      "take offsets from the symbol table",
+    ],
+  },
+};
+
 /** {@linkcode perfEventOpen}, with a better beginning of an error and what errnos mean to a kind of event. */
-export function openEvent(attr: PerfEventAttr, pid: number, cpu: number, action: string, place?: string): number {
-  const result = encode(attr, pid, cpu).system(Call.perf_event_open);
-  if (result >= 0) return result;
-  const command = "perf_event_open";
-  throw refusal(result, command, action, place);
+export function openEvent(
+  attr: PerfEventAttr,
+  pid: number,
+  cpu: number,
+  action: string,
+  refusals: Refusals = PERF_EVENT_OPEN,
+): number {
+  return checked(encode(attr, pid, cpu).system(Call.perf_event_open), refusals, () => action);
 }
 
 function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
@@ -133,6 +205,15 @@ function bit(attr: PerfEventAttr, name: "excludeUser" | "excludeKernel", value: 
   return checkFlag(attr[name], `attr.${name}`) ? value : 0;
 }
 
+/** What errnos of {@linkcode perfEventEnable} mean. */
+export const PERF_EVENT_ENABLE: Refusals = {
+  command: "ioctl",
+  rows: {
+    EBADF: ["invalid", "the fd is not open"],
+    ENOTTY: ["invalid", "the fd is no perf event", "pass what perf_event_open returned"],
+  },
+};
+
 /**
  * Lets an event count that was opened disabled.
  *
@@ -155,13 +236,7 @@ function bit(attr: PerfEventAttr, name: "excludeUser" | "excludeKernel", value: 
  */
 export function perfEventEnable(fd: number): void {
   const request = new Request(48).u64(0, BigInt(checkFd(fd, "fd"))).u64(8, BigInt(PERF_EVENT_IOC_ENABLE));
-  const result = request.system(Call.ioctl);
-  if (result >= 0) return;
-  throw new BpfError(-result, {
-    action: `Cannot enable perf event (fd ${fd})`,
-    command: "ioctl",
-    ...explain("PERF_EVENT_IOC_ENABLE", -result),
-  });
+  checked(request.system(Call.ioctl), PERF_EVENT_ENABLE, () => `Cannot enable perf event (fd ${fd})`);
 }
 
 /** What the kernel calls its probes: their event type, and the bit of `config` for "at return". */

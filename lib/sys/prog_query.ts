@@ -1,7 +1,7 @@
 /** The command that tells what is attached at one place. */
 import { checkFd, checkInteger, checkKeys, checkU32 } from "../check.ts";
 import { Request } from "../ffi/request.ts";
-import { refusal } from "../refusal.ts";
+import { checked, type Refusals } from "../refusal.ts";
 import { BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOSPC } from "../uapi/errno.ts";
 import { query } from "../uapi/layout.ts";
@@ -39,6 +39,32 @@ export interface ProgQuery {
 }
 
 const CAPACITY = 64; // what a hook takes, so one call is enough but for the effective programs of a cgroup
+
+/** What errnos of {@linkcode progQuery} mean. */
+export const PROG_QUERY: Refusals = {
+  command: "PROG_QUERY",
+  rows: {
+    EPERM: [
+      "capability",
+      "it needs CAP_NET_ADMIN",
+      "run as root, or give the process CAP_NET_ADMIN",
+    ],
+    EINVAL: [
+      "invalid",
+      "the target is no place of this attach type, or places of this type cannot be queried",
+      "cgroups, network namespaces, sockmaps, tcx (Linux 6.6) and netkit (6.7) can",
+    ],
+    EBADF: [
+      "invalid",
+      "the target is no directory of a cgroup2 file system, or the fd is closed",
+      "name a directory below a cgroup2 mount, not a file and not cgroup v1",
+    ],
+    ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
+    ENXIO: ["invalid", "the interface is no netkit device", "name a device made with `ip link add type netkit`"],
+    ENOENT: ["gone", "the cgroup is being removed"],
+    EOPNOTSUPP: ["invalid", "the target is a map of another type", "name a sockmap or sockhash"],
+  },
+};
 
 /**
  * Reads what is attached to a cgroup, a network namespace, a sockmap, or the tcx or netkit hook of an interface.
@@ -105,13 +131,11 @@ export function progQuery(target: number, attachType: AttachType, options: ProgQ
       hasFlags = false; // before Linux 6.1
       continue;
     }
-    if (result < 0) {
-      throw refusal(
-        result,
-        "PROG_QUERY",
-        `Cannot query ${attachType} of ${hasLinks ? `interface ${target}` : `fd ${target}`}`,
-      );
-    }
+    checked(
+      result,
+      PROG_QUERY,
+      () => `Cannot query ${attachType} of ${hasLinks ? `interface ${target}` : `fd ${target}`}`,
+    );
     const revision = request.getU64(query.revision);
     return {
       attachFlags: request.getU32(query.attach_flags),

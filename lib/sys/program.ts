@@ -1,19 +1,17 @@
 /** The commands of bpf(2) on programs that links need. */
 import { checkFd, checkInteger, checkKeys, checkString, checkU32, kindOf } from "../check.ts";
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
+import { btfFind } from "../ffi/btf.ts";
 import { Request } from "../ffi/request.ts";
-import { refusal } from "../refusal.ts";
+import { type CAPABILITIES, isOlderThan, missingCapabilities } from "../os/capabilities.ts";
+import { close } from "../os/files.ts";
+import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
 import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
-import { EAGAIN } from "../uapi/errno.ts";
+import { EACCES, EAGAIN } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
-import {
-  type AttachType,
-  attachTypeNumber,
-  type ProgramType,
-  programTypeName,
-  programTypeNumber,
-} from "../uapi/types.ts";
-import { explainProgLoad } from "./diagnose.ts";
+import { type AttachType, attachTypeNumber, type ProgramType, programTypeName, programTypeNumber } from "../uapi/types.ts";
+import { OBJ_GET_INFO_BY_FD } from "./object_type.ts";
+import { tooOld } from "./type/mod.ts";
 
 /** Options of {@linkcode progLoad}, named as in `struct bpf_prog_load_opts`. */
 export interface ProgLoadOptions {
@@ -64,6 +62,32 @@ const OPTIONS: readonly (keyof ProgLoadOptions)[] = [
   "logLevel",
   "logSize",
 ];
+
+/** What errnos of {@linkcode progLoad} mean. */
+export const PROG_LOAD: Refusals = {
+  command: "PROG_LOAD",
+  rows: {
+    EPERM: [
+      "policy",
+      "loading this kind of program is not permitted",
+      "privileges suffice, so the kernel or a security module refuses the kind itself",
+    ],
+    EACCES: ["invalid", "the verifier refuses the program", "the error's log says why"],
+    EINVAL: [
+      "invalid",
+      "the kernel refuses the program or its options",
+      "the error's log says why, if the verifier ran; check type, expectedAttachType and attachTo",
+    ],
+    E2BIG: [
+      "limit",
+      "the program is too long or too complex, or an option is newer than the kernel",
+      "the error's log says why, if the verifier ran",
+    ],
+    EBADF: CLOSED,
+    ENOENT: ["invalid", "the function to attach to does not exist"],
+    ENOTSUPP: ["invalid", "this type and attach type do not go together, or attachTo is missing"],
+  },
+};
 
 /**
  * Loads a program.
@@ -123,6 +147,89 @@ export function progLoad(type: ProgramType, instructions: Uint8Array, options: P
 }
 
 /** A signal makes the verifier give up with EAGAIN. */
+/** The counts that the verifier ends every log with, whatever it found. */
+const COUNTS = /^(processed \d+ insns|stack depth|verification time|peak_states|max_states_per_insn)\b/;
+
+/** Whether a verifier's log says more than counts: a policy may refuse a program behind the verifier. */
+export function hasComplaint(log: string): boolean {
+  return log.split("\n").some((line) => line.trim() !== "" && !COUNTS.test(line));
+}
+
+/** What a refused PROG_LOAD means. */
+function explainProgLoad(
+  errno: number,
+  log: string,
+  type: ProgramType,
+  attachType: AttachType | undefined,
+): Explanation {
+  const known = explanation(-errno, PROG_LOAD);
+  if (hasComplaint(log)) return known.reason === "policy" ? explanation(-EACCES, PROG_LOAD) : known;
+  if (known.reason === "policy") {
+    return missingCapabilities(capabilitiesFor(type)) ?? refusedKind(type, attachType) ?? known;
+  }
+  return known.reason === "invalid" && attachType !== undefined ? tooOld(attachType) ?? known : known;
+}
+
+const TRACING_PROGRAMS: readonly ProgramType[] = [
+  "kprobe",
+  "tracepoint",
+  "perf_event",
+  "raw_tracepoint",
+  "raw_tracepoint_writable",
+  "tracing",
+  "lsm",
+  "struct_ops",
+];
+const OTHER_PROGRAMS: readonly ProgramType[] = ["socket_filter", "sk_reuseport", "sk_lookup", "syscall"];
+
+/** What loading a program of this type takes. */
+function capabilitiesFor(type: ProgramType): (keyof typeof CAPABILITIES)[] {
+  if (TRACING_PROGRAMS.includes(type)) return ["CAP_BPF", "CAP_PERFMON"];
+  if (OTHER_PROGRAMS.includes(type)) return ["CAP_BPF"];
+  return type === "ext" ? ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"] : ["CAP_BPF", "CAP_NET_ADMIN"];
+}
+
+/** Why a program is refused by who has all capabilities for it; undefined if nothing tells. */
+function refusedKind(type: ProgramType, attachType: AttachType | undefined): Explanation | undefined {
+  if (capabilitiesFor(type).includes("CAP_PERFMON") && iteratorLoads()) {
+    const kind = attachType === undefined ? `program type ${type}` : `attach type ${attachType}`;
+    return {
+      reason: "policy",
+      meaning: `kernel refuses ${kind} by policy; privileges are sufficient`,
+      hint: "hardened kernels refuse programs that patch code; kprobe, tp_btf and raw_tracepoint programs patch none",
+    };
+  }
+  if (!isOlderThan("5.11")) return undefined;
+  return {
+    reason: "limit",
+    meaning: "the process may not lock more memory",
+    hint: "before Linux 5.11 programs and maps count against RLIMIT_MEMLOCK: raise it",
+  };
+}
+
+// r0 = 0; exit
+const NOTHING = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+
+/** The control experiment: a tracing program that patches no code, and takes the same capabilities as those that do. */
+function iteratorLoads(): boolean {
+  let attachBtfId: number | undefined;
+  try {
+    attachBtfId = btfFind("function", "bpf_iter_task");
+  } catch {
+    return false; // a kernel without BTF has none of these programs
+  }
+  const request = new Request(prog_load.attach_prog_fd, 192) // all before
+    .u32(prog_load.prog_type, programTypeNumber("tracing", "type"))
+    .u32(prog_load.insn_cnt, NOTHING.length / 8)
+    .u32(prog_load.expected_attach_type, attachTypeNumber("trace_iter", "attachType"))
+    .u32(prog_load.attach_btf_id, attachBtfId ?? 0);
+  request.data(prog_load.insns, NOTHING);
+  request.string(prog_load.license, "GPL");
+  const fd = request.bpf(Command.PROG_LOAD);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
 function load(request: Request): number {
   let result;
   for (let tries = 0; (result = request.bpf(Command.PROG_LOAD)) === -EAGAIN && tries < 5; tries++);
@@ -200,6 +307,15 @@ export function nameBytes(name: unknown): Uint8Array {
   return new TextEncoder().encode(name as string).subarray(0, 15);
 }
 
+/** What errnos of {@linkcode progGetFdById} mean. */
+export const PROG_GET_FD_BY_ID: Refusals = {
+  command: "PROG_GET_FD_BY_ID",
+  rows: {
+    EPERM: ADMIN,
+    ENOENT: ["gone", "there is no such program", "it was unloaded when its last user ended"],
+  },
+};
+
 /**
  * Opens a program by its id.
  *
@@ -227,8 +343,7 @@ export function nameBytes(name: unknown): Uint8Array {
 export function progGetFdById(id: number): number {
   const result = new Request(get_id.sizeof).u32(get_id.prog_id, checkU32(id, "id"))
     .bpf(Command.PROG_GET_FD_BY_ID);
-  if (result >= 0) return result;
-  throw refusal(result, "PROG_GET_FD_BY_ID", `Cannot open program ${id}`);
+  return checked(result, PROG_GET_FD_BY_ID, () => `Cannot open program ${id}`);
 }
 
 /** What the kernel tells of a program: the part of `struct bpf_prog_info` that links need. */
@@ -289,7 +404,7 @@ export function progGetInfoByFd(progFd: number): ProgInfo {
     const info = request.room(info_by_fd.info, at.sizeof);
     const ids = request.u32(info + at.nr_map_ids, maps).room(info + at.map_ids, maps * 4);
     const result = request.bpf(Command.OBJ_GET_INFO_BY_FD);
-    if (result < 0) throw refusal(result, "OBJ_GET_INFO_BY_FD", `Cannot read info of program (fd ${progFd})`);
+    checked(result, OBJ_GET_INFO_BY_FD, () => `Cannot read info of program (fd ${progFd})`);
     const count = request.getU32(info + at.nr_map_ids);
     if (count > maps) {
       maps = count;

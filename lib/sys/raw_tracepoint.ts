@@ -1,9 +1,59 @@
 /** The command that makes links of raw tracepoints. */
 import { checkFd, checkString, checkU64 } from "../check.ts";
 import { Request } from "../ffi/request.ts";
-import { refusal } from "../refusal.ts";
+import { checked, CLOSED, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { raw_tracepoint } from "../uapi/layout.ts";
+
+/** What errnos of {@linkcode rawTracepointOpen} mean. */
+export const RAW_TRACEPOINT_OPEN: Refusals = {
+  command: "RAW_TRACEPOINT_OPEN",
+  rows: {
+    ENOENT: [
+      "invalid",
+      "the kernel has no raw tracepoint of this name",
+      "names are those of events in tracefs, without the category",
+    ],
+    EINVAL: [
+      "invalid",
+      "the program is no raw_tracepoint program, or the kernel does not know the cookie",
+      "cookies came with Linux 6.10",
+    ],
+    EEXIST: [
+      "exists",
+      "the program is attached to this tracepoint already",
+      "older kernels take a program once there: load it a second time",
+    ],
+    EBADF: CLOSED,
+    EFAULT: ["invalid", "a raw_tracepoint program needs a name"],
+    EPERM: ["policy", "attaching is not permitted"],
+  },
+};
+
+/** The same without a name, for the function that the program was loaded for. */
+export const FUNCTION_OPEN: Refusals = {
+  command: "RAW_TRACEPOINT_OPEN",
+  rows: {
+    ...RAW_TRACEPOINT_OPEN.rows,
+    EINVAL: [
+      "invalid",
+      "the program was loaded for no function, or its function is unknown by now",
+      "load it as trace_fentry, trace_fexit, modify_return or lsm_mac; attach an ext program again with replace",
+    ],
+    EBUSY: ["busy", "the program is attached to its function already, or an extension is in the way"],
+    ENOENT: [
+      "unsupported",
+      "the program was attached to its function before",
+      "load it again, or name the place with replace: before Linux 5.13 a program is attached to its function once",
+    ],
+    E2BIG: [
+      "limit",
+      "the function has all programs that it can take (38; 40 before Linux 5.12)",
+      "detach one of them first",
+    ],
+    EFAULT: ["invalid", "the program is for a raw tracepoint by name", 'use the target { type: "raw_tracepoint" }'],
+  },
+};
 
 /**
  * Attaches a program to a raw tracepoint, or a program loaded for a BTF-typed function to that function.
@@ -41,7 +91,7 @@ import { raw_tracepoint } from "../uapi/layout.ts";
  * ```
  */
 export function rawTracepointOpen(name: string | undefined, progFd: number, cookie?: bigint): number {
-  return settle(name, encode(name, progFd, cookie).bpf(Command.RAW_TRACEPOINT_OPEN));
+  return openRawTracepoint(name, progFd, cookie);
 }
 
 /**
@@ -68,7 +118,27 @@ export async function rawTracepointOpenAsync(
   progFd: number,
   cookie?: bigint,
 ): Promise<number> {
-  return settle(name, await encode(name, progFd, cookie).bpfAsync(Command.RAW_TRACEPOINT_OPEN));
+  return await openRawTracepointAsync(name, progFd, cookie);
+}
+
+/** {@linkcode rawTracepointOpen} whose error begins with `action`. */
+export function openRawTracepoint(
+  name: string | undefined,
+  progFd: number,
+  cookie: bigint | undefined,
+  action?: () => string,
+): number {
+  return settle(encode(name, progFd, cookie).bpf(Command.RAW_TRACEPOINT_OPEN), name, action);
+}
+
+/** {@linkcode openRawTracepoint} on another thread. */
+export async function openRawTracepointAsync(
+  name: string | undefined,
+  progFd: number,
+  cookie: bigint | undefined,
+  action?: () => string,
+): Promise<number> {
+  return settle(await encode(name, progFd, cookie).bpfAsync(Command.RAW_TRACEPOINT_OPEN), name, action);
 }
 
 function encode(name: string | undefined, progFd: number, cookie: bigint | undefined): Request {
@@ -80,8 +150,8 @@ function encode(name: string | undefined, progFd: number, cookie: bigint | undef
   return request;
 }
 
-function settle(name: string | undefined, result: number): number {
-  if (result >= 0) return result;
-  const action = name === undefined ? "Cannot attach program" : `Cannot attach to raw tracepoint "${name}"`;
-  throw refusal(result, "RAW_TRACEPOINT_OPEN", action, name === undefined ? "function" : undefined);
+function settle(result: number, name: string | undefined, action: (() => string) | undefined): number {
+  const refusals = name === undefined ? FUNCTION_OPEN : RAW_TRACEPOINT_OPEN;
+  const usual = () => name === undefined ? "Cannot attach program" : `Cannot attach to raw tracepoint "${name}"`;
+  return checked(result, refusals, action ?? usual);
 }

@@ -1,9 +1,18 @@
 /** The command that makes the kernel count what programs do. */
 import { checkU32 } from "../check.ts";
 import { Request } from "../ffi/request.ts";
-import { refusal } from "../refusal.ts";
+import { ADMIN, checked, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { enable_stats } from "../uapi/layout.ts";
+
+/** What errnos of {@linkcode enableStats} mean. */
+export const ENABLE_STATS: Refusals = {
+  command: "ENABLE_STATS",
+  rows: {
+    EPERM: ADMIN,
+    EINVAL: ["invalid", "there are no such statistics", "0 is the runs of programs"],
+  },
+};
 
 /**
  * Makes the kernel count how often and how long each program runs, as long as the fd is open.
@@ -31,6 +40,5 @@ export function enableStats(type = 0): number {
   const result = new Request(enable_stats.sizeof).u32(enable_stats.type, checkU32(type, "type")).bpf(
     Command.ENABLE_STATS,
   );
-  if (result >= 0) return result;
-  throw refusal(result, "ENABLE_STATS", "Cannot count the runs of programs");
+  return checked(result, ENABLE_STATS, () => "Cannot count the runs of programs");
 }

@@ -1,9 +1,29 @@
 /** The command that makes BPF tokens. */
 import { checkFd } from "../check.ts";
 import { Request } from "../ffi/request.ts";
-import { refusal } from "../refusal.ts";
+import { checked, CLOSED, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { token_create } from "../uapi/layout.ts";
+
+/** What errnos of {@linkcode tokenCreate} mean. */
+export const TOKEN_CREATE: Refusals = {
+  command: "TOKEN_CREATE",
+  rows: {
+    EBADF: CLOSED,
+    EINVAL: ["invalid", "the fd is not the root of a bpf file system", "tokens came with Linux 6.9"],
+    EPERM: [
+      "capability",
+      "it needs CAP_BPF in the user namespace of the bpf file system, and a caller inside it",
+      "CAP_SYS_ADMIN does not stand in for it",
+    ],
+    EOPNOTSUPP: [
+      "unsupported",
+      "the bpf file system belongs to the initial user namespace",
+      "capabilities count there; tokens are for other user namespaces",
+    ],
+    ENOENT: ["invalid", "the mount delegates nothing", "mount it with delegate_cmds and its sisters"],
+  },
+};
 
 /**
  * Makes a token: an fd that stands in for capabilities when programs, maps and BTF are loaded.
@@ -36,6 +56,5 @@ import { token_create } from "../uapi/layout.ts";
 export function tokenCreate(bpffsFd: number): number {
   const result = new Request(token_create.sizeof).u32(token_create.bpffs_fd, checkFd(bpffsFd, "bpffsFd"))
     .bpf(Command.TOKEN_CREATE);
-  if (result >= 0) return result;
-  throw refusal(result, "TOKEN_CREATE", `Cannot create token (bpf file system fd ${bpffsFd})`);
+  return checked(result, TOKEN_CREATE, () => `Cannot create token (bpf file system fd ${bpffsFd})`);
 }

@@ -1,6 +1,6 @@
 /** Links to functions: of the kernel, of its security hooks, of other programs. */
-import type { Explanation } from "../../error.ts";
 import { checkKeys, checkU32, checkU64 } from "../../check.ts";
+import type { Explanation } from "../../error.ts";
 import { isOlderThan, kernelRelease } from "../../os/capabilities.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
 import { type AttachType, attachTypeName } from "../../uapi/types.ts";
