@@ -1,6 +1,10 @@
 /** The cookies that programs see. */
-import { BpfMap, Program, type ProgramLoadOptions } from "../../mod.ts";
+import { assertEquals } from "@std/assert";
+import { type AttachTarget, BpfMap, Link, Program, type ProgramLoadOptions } from "../../mod.ts";
+import { Victim } from "../fixture/place/victim.ts";
 import { add, assemble, call, copy, exit, loadMap, set, store } from "../fixture/program/assembler.ts";
+import { kernelTest, type Requirements } from "../fixture/run/kernel.ts";
+import { spin } from "../fixture/run/runs.ts";
 
 const GET_ATTACH_COOKIE = 174, MAP_UPDATE_ELEM = 2;
 
@@ -36,4 +40,25 @@ export class CookieReader implements Disposable {
     this.program.close();
     this.#map.close();
   }
+}
+
+const COOKIE = 0xfedcba9876543210n;
+
+/** Registers the test that a cookie reaches the program and comes back in the info. A process of the victim provokes it. */
+export function testCookie(
+  name: string,
+  requirements: Requirements,
+  make: (victim: Victim, cookie: bigint) => [Omit<ProgramLoadOptions, "instructions">, AttachTarget],
+): void {
+  kernelTest(`${name}: the program and the info see the cookie`, requirements, () => {
+    using victim = new Victim();
+    const [options, target] = make(victim, COOKIE);
+    using reader = new CookieReader(options);
+    using link = Link.attach(reader.program, target) as Link<"perf_event">;
+    victim.run();
+    for (let i = 0; i < 200 && reader.seen().length === 0; i++) spin(5);
+    assertEquals(reader.seen(), [COOKIE]);
+    const info = link.info();
+    if ("cookie" in info) assertEquals(info.cookie, COOKIE); // told since 6.9
+  });
 }

@@ -1,20 +1,16 @@
 /** What is special about links to netfilter hooks. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BpfError, Link, type NetfilterTarget } from "../../../mod.ts";
+import { assert, assertEquals } from "@std/assert";
+import { Link, type NetfilterTarget } from "../../../mod.ts";
 import { Loopback } from "../../fixture/place/loopback.ts";
 import { OtherNetns, VethPair } from "../../fixture/place/netns.ts";
 import { indexOf, move } from "../../fixture/place/rtnetlink.ts";
 import { netfilter, VERDICT } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
+import { refusal } from "../../fixture/run/refusal.ts";
 import { delay, until } from "../../fixture/run/wait.ts";
 
 const NEEDS = { since: "6.4", needs: ["netns"] } as const;
 const target = { type: "netfilter", family: "ipv4", hook: "local_in", priority: 7 } as const;
-
-function refusal(fn: () => unknown): [string, string] {
-  const { code, reason } = assertThrows(fn, BpfError);
-  return [code, reason];
-}
 
 kernelTest("netfilter: every family, hook and priority comes back as it was given", NEEDS, () => {
   using program = netfilter();

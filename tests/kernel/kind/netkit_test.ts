@@ -1,19 +1,15 @@
 /** What is special about links to netkit pairs. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BpfError, Link } from "../../../mod.ts";
+import { assert, assertEquals } from "@std/assert";
+import { Link } from "../../../mod.ts";
 import { NetkitPair } from "../../fixture/place/netkit.ts";
 import { OtherNetns } from "../../fixture/place/netns.ts";
 import { addPair } from "../../fixture/place/rtnetlink.ts";
 import { tcx, VERDICT } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
+import { refusal } from "../../fixture/run/refusal.ts";
 
 const NEEDS = { since: "6.7", needs: ["netns", "netkit"] } as const;
 const NEXT = -1;
-
-function refusal(fn: () => unknown): [string, string] {
-  const { code, reason } = assertThrows(fn, BpfError);
-  return [code, reason];
-}
 
 kernelTest("netkit: the primary side and the peer's are two hooks of one device", NEEDS, async () => {
   using pair = new NetkitPair();

@@ -11,14 +11,10 @@ import { addAddress } from "../../fixture/place/rtnetlink.ts";
 import { extension, JUDGE, JUDGE_ID, linkGuard, replaceable, tracer } from "../../fixture/program/functions.ts";
 import { answering, VERDICT, xdp } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
+import { refusal } from "../../fixture/run/refusal.ts";
 
 const NEEDS = { needs: ["trampolines"] } as const;
 const FUNCTION = "security_inode_link";
-
-function refusal(fn: () => unknown): [string, string] {
-  const { code, reason } = assertThrows(fn, BpfError);
-  return [code, reason];
-}
 
 /** Sends a datagram. */
 async function send(address: string): Promise<void> {
