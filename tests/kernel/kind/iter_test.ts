@@ -1,8 +1,10 @@
 /** What is special about iter links: the text that their program writes. */
 import { assertEquals } from "@std/assert";
-import { BpfMap, Link } from "../../../mod.ts";
-import { elementWriter } from "../../fixture/program/programs.ts";
+import { linkCreate } from "../../../lib/sys/mod.ts";
+import { BpfMap, Link, type Program } from "../../../mod.ts";
+import { answering, elementWriter, taskIterator } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
+import { netnsFd, NO_FD, rows } from "../refusal/rows.ts";
 
 const VALUE_SIZE = 8;
 
@@ -32,3 +34,40 @@ kernelTest("iter: reading goes on after a million objects of which nothing was w
   assertEquals(new TextDecoder().decode(link.read()), "the end\n");
   assertEquals(await Array.fromAsync(link.lines()), ["the end"]);
 });
+
+/** Walks the elements of a map, of which it must be told. */
+function mapIterator(): Program {
+  return answering(0, { type: "tracing", expectedAttachType: "trace_iter", attachTo: "bpf_map_elem" });
+}
+
+rows(
+  {},
+  [
+    "a target, which iterators have not",
+    (own) => linkCreate(own.use(taskIterator("x")).fd, netnsFd(own), "trace_iter"),
+    "LINK_CREATE EINVAL invalid",
+    /iterator refuses/,
+  ],
+  [
+    "the map that is not said",
+    (own) => linkCreate(own.use(mapIterator()).fd, 0, "trace_iter"),
+    "LINK_CREATE EBADF invalid",
+    /needs a map/,
+  ],
+);
+
+rows(
+  { since: "6.1" },
+  [
+    "a thread and a process at once",
+    (own) => linkCreate(own.use(taskIterator("x")).fd, 0, "trace_iter", { iterInfo: { task: { tid: 1, pid: 1 } } }),
+    "LINK_CREATE EINVAL invalid",
+    /one of tid, pid and pidfd/,
+  ],
+  [
+    "a process file that is none",
+    (own) => linkCreate(own.use(taskIterator("x")).fd, 0, "trace_iter", { iterInfo: { task: { pidFd: NO_FD } } }),
+    "LINK_CREATE EBADF invalid",
+    /process that is open/,
+  ],
+);

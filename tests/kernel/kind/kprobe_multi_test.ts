@@ -8,6 +8,7 @@ import { kernelTest } from "../../fixture/run/kernel.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
 import { leastRunsOf } from "../../fixture/run/runs.ts";
 import { CookieReader } from "../cookies.ts";
+import { rows } from "../refusal/rows.ts";
 
 const KERNEL_MULTI = { type: "kprobe", expectedAttachType: "trace_kprobe_multi" } as const;
 
@@ -64,3 +65,16 @@ for (const [returns, times] of [[0, 2], [1, 1]] as const) {
     assertEquals(leastRunsOf(program, victim), times);
   });
 }
+
+rows(
+  { needs: ["fprobe"], since: "6.1" },
+  [
+    "no such function",
+    (own) => {
+      const program = own.use(answering(0, { type: "kprobe", expectedAttachType: "trace_kprobe_multi" }));
+      return Link.attach(program, { type: "kprobe_multi", symbols: ["no_such_function"] });
+    },
+    "LINK_CREATE ESRCH invalid",
+    /available_filter_functions/,
+  ],
+);

@@ -1,5 +1,6 @@
 /** What is special about links to netfilter hooks. */
 import { assert, assertEquals } from "@std/assert";
+import { linkCreate } from "../../../lib/sys/mod.ts";
 import { Link, type NetfilterTarget } from "../../../mod.ts";
 import { Loopback } from "../../fixture/place/loopback.ts";
 import { OtherNetns, VethPair } from "../../fixture/place/netns.ts";
@@ -8,6 +9,7 @@ import { netfilter, VERDICT } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { refusal } from "../../fixture/run/refusal.ts";
 import { delay, until } from "../../fixture/run/wait.ts";
+import { filterLink, rows } from "../refusal/rows.ts";
 
 const NEEDS = { since: "6.4", needs: ["netns"] } as const;
 const target = { type: "netfilter", family: "ipv4", hook: "local_in", priority: 7 } as const;
@@ -90,3 +92,46 @@ kernelTest("netfilter: another network namespace, which lives as long as the lin
   link.detach();
   await until(() => !isThere(), "the network namespace is gone");
 });
+
+rows(
+  { needs: ["netns"], since: "6.4" },
+  [
+    "another protocol family",
+    (own) => linkCreate(own.use(netfilter()).fd, 0, "netfilter", { netfilter: { pf: 1, hooknum: 0, priority: 0 } }),
+    "LINK_CREATE EAFNOSUPPORT invalid",
+    /neither IPv4 nor IPv6/,
+  ],
+  [
+    "no such hook",
+    (own) => linkCreate(own.use(netfilter()).fd, 0, "netfilter", { netfilter: { pf: 2, hooknum: 9, priority: 0 } }),
+    "LINK_CREATE EPROTO invalid",
+    /no such netfilter hook/,
+  ],
+  [
+    "a priority at the end of the range",
+    (own) =>
+      linkCreate(own.use(netfilter()).fd, 0, "netfilter", {
+        netfilter: { pf: 2, hooknum: 0, priority: 0x7fffffff },
+      }),
+    "LINK_CREATE ERANGE invalid",
+    /priority/,
+  ],
+  [
+    "flags that no kernel has",
+    (own) =>
+      linkCreate(own.use(netfilter()).fd, 0, "netfilter", {
+        netfilter: { pf: 2, hooknum: 0, priority: 0, flags: 128 },
+      }),
+    "LINK_CREATE EOPNOTSUPP unsupported",
+    /flags/,
+  ],
+  [
+    "the same priority twice",
+    (own) => {
+      filterLink(own);
+      return filterLink(own);
+    },
+    "LINK_CREATE EBUSY busy",
+    /another priority/,
+  ],
+);

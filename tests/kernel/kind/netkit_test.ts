@@ -7,6 +7,7 @@ import { addPair } from "../../fixture/place/rtnetlink.ts";
 import { tcx, VERDICT } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { refusal } from "../../fixture/run/refusal.ts";
+import { NO_IFINDEX, rows } from "../refusal/rows.ts";
 
 const NEEDS = { since: "6.7", needs: ["netns", "netkit"] } as const;
 const NEXT = -1;
@@ -71,3 +72,25 @@ kernelTest("netkit: a pair that is deleted, and one in another network namespace
   using link = Link.attach(program, { type: "netkit", device: "far0", netns: other.path });
   assertEquals(link.attached(), true);
 });
+
+rows(
+  { needs: ["netns", "netkit"], since: "6.7" },
+  [
+    "no such interface, netkit",
+    (own) => Link.attach(own.use(tcx()), { type: "netkit", device: NO_IFINDEX }),
+    "LINK_CREATE ENODEV gone",
+    /no such interface/,
+  ],
+  [
+    "another kind of interface",
+    (own) => Link.attach(own.use(tcx()), { type: "netkit", device: "lo" }),
+    "LINK_CREATE ENXIO invalid",
+    /no netkit device.*ip link add type netkit/,
+  ],
+  [
+    "the other end of a pair",
+    (own) => Link.attach(own.use(tcx()), { type: "netkit", device: own.use(new NetkitPair()).peer }),
+    "LINK_CREATE EACCES invalid",
+    /say peer: true/,
+  ],
+);

@@ -1,11 +1,13 @@
 /** Links in another network namespace, made by a process that stays in its own. */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { close, open } from "../../../lib/sys/mod.ts";
+import { close, linkCreate, open } from "../../../lib/sys/mod.ts";
 import { type AnyLink, type AttachTarget, BpfError, Hook, Link, type Netns, type Program } from "../../../mod.ts";
 import { OtherNetns } from "../../fixture/place/netns.ts";
 import { addPair } from "../../fixture/place/rtnetlink.ts";
-import { answering, skLookup, tcx, xdp } from "../../fixture/program/programs.ts";
+import { progAttach } from "../../fixture/program/prog_attach.ts";
+import { answering, flowDissector, skLookup, tcx, xdp } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
+import { DEV_NULL, file, rows } from "../refusal/rows.ts";
 
 /** A kind of link that a namespace can be named for. */
 interface Kind {
@@ -187,3 +189,42 @@ kernelTest("the lo of another namespace is not taken for ours", { needs: ["netns
     assertStringIncludes(message(openedOurs, pass), '(tcx on "lo")'); // the hook of our lo tells the link
   }
 });
+
+rows(
+  { needs: ["netns"] },
+  [
+    "a file that is no network namespace",
+    (own) => linkCreate(own.use(skLookup()).fd, file(own, DEV_NULL), "sk_lookup"),
+    "LINK_CREATE EINVAL invalid",
+    /no network namespace/,
+  ],
+  [
+    "a second flow dissector",
+    (own) => {
+      const program = own.use(flowDissector());
+      own.use(Link.attach(program, { type: "netns" }));
+      return Link.attach(program, { type: "netns" });
+    },
+    "LINK_CREATE E2BIG limit",
+    /flow dissector/,
+  ],
+  [
+    "a flow dissector without a link",
+    (own) => {
+      const program = own.use(flowDissector());
+      progAttach(own, 0, program.fd, 17);
+      return Link.attach(program, { type: "netns" });
+    },
+    "LINK_CREATE EEXIST busy",
+    /without a link/,
+  ],
+  [
+    "the 65th sk_lookup program",
+    (own) => {
+      const program = own.use(skLookup());
+      for (let i = 0; i < 65; i++) own.use(Link.attach(program, { type: "netns" }));
+    },
+    "LINK_CREATE E2BIG limit",
+    /64/,
+  ],
+);

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Call } from "../../../lib/ffi/calls.ts";
 import { Request } from "../../../lib/ffi/request.ts";
-import { close, open, perfEventEnable, perfEventOpen } from "../../../lib/sys/mod.ts";
+import { close, linkCreate, open, perfEventEnable, perfEventOpen } from "../../../lib/sys/mod.ts";
 import { BpfError, Link } from "../../../mod.ts";
 import { deadPid } from "../../fixture/process/pids.ts";
 import { answering, xdp } from "../../fixture/program/programs.ts";
@@ -10,6 +10,7 @@ import { kernelTest } from "../../fixture/run/kernel.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
 import { runsWhileBusy } from "../../fixture/run/runs.ts";
 import { testCookie } from "../cookies.ts";
+import { clock, DEV_NULL, eventProgram, file, rows } from "../refusal/rows.ts";
 
 const SOFTWARE = 1, CPU_CLOCK = 0n, OWN_THREAD = 0;
 const CLOCK = { type: "software", config: "cpu_clock", pid: OWN_THREAD, samplePeriod: 100_000n } as const;
@@ -97,3 +98,35 @@ kernelTest("perfEventOpen: the hardware has few breakpoints", {}, () => {
     events.forEach(close);
   }
 });
+
+rows(
+  { since: "5.15" },
+  [
+    "a file that is no event",
+    (own) => linkCreate(own.use(eventProgram()).fd, file(own, DEV_NULL), "perf_event"),
+    "LINK_CREATE EBADF invalid",
+    /no perf event/,
+  ],
+  [
+    "a file that is no event",
+    (own) => Link.attach(own.use(eventProgram()), { type: "perf_event", event: file(own, DEV_NULL) }),
+    "ioctl ENOTTY invalid",
+    /pass what perf_event_open returned/,
+  ],
+  [
+    "a second program",
+    (own) => {
+      const event = clock(own), program = own.use(eventProgram());
+      own.use(Link.attach(program, { type: "perf_event", event }));
+      return Link.attach(program, { type: "perf_event", event });
+    },
+    "LINK_CREATE EEXIST exists",
+    /an event of your own/,
+  ],
+  [
+    "a program for another kind of event",
+    (own) => Link.attach(own.use(answering(0, { type: "kprobe" })), { type: "perf_event", event: clock(own) }),
+    "LINK_CREATE EINVAL invalid",
+    /program's type/,
+  ],
+);

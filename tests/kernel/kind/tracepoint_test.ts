@@ -1,13 +1,15 @@
 /** What is special about links to tracepoints with their record. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { BpfError, Link } from "../../../mod.ts";
+import { BpfError, Link, Program } from "../../../mod.ts";
 import { Victim } from "../../fixture/place/victim.ts";
+import { assemble, exit, load, set } from "../../fixture/program/assembler.ts";
 import { answering } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { mountPoints } from "../../fixture/run/own.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
 import { runsOf } from "../../fixture/run/runs.ts";
 import { testCookie } from "../cookies.ts";
+import { rows } from "../refusal/rows.ts";
 
 testCookie("tracepoint", { since: "5.15" }, (_, cookie) => [
   { type: "tracepoint" },
@@ -44,3 +46,17 @@ kernelTest("tracepoint: one that the kernel has not", { since: "5.15" }, () => {
   assertEquals(attachRefusal(program, target), ["ENOENT", "invalid"]);
   assertStringIncludes(assertThrows(() => Link.attach(program, target), BpfError).message, "sched/no_such_tracepoint");
 });
+
+rows(
+  { since: "5.15" },
+  [
+    "a program that reads beyond the record",
+    (own) => {
+      const instructions = assemble(load(0, 1, 2000), set(0, 0), exit);
+      const program = own.use(Program.load({ type: "tracepoint", instructions }));
+      return Link.attach(program, { type: "tracepoint", category: "sched", name: "sched_switch" });
+    },
+    "LINK_CREATE EACCES invalid",
+    /format file/,
+  ],
+);

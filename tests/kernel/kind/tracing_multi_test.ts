@@ -2,12 +2,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { btfFind } from "../../../lib/ffi/btf.ts";
 import { linkCreate } from "../../../lib/sys/mod.ts";
-import { BpfError, Link, type LinkInfo, type Source } from "../../../mod.ts";
+import { BpfError, Link, type LinkInfo, type Program, type Source } from "../../../mod.ts";
 import { HardLinks } from "../../fixture/place/hard_links.ts";
 import { answering } from "../../fixture/program/programs.ts";
 import { Own } from "../../fixture/run/claims.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { countRuns } from "../../fixture/run/runs.ts";
+import { fd, rows } from "../refusal/rows.ts";
 
 /** Two functions that making a hard link comes by, and a cookie for each. */
 const IDS = ["security_inode_link", "vfs_link"].map((name) => btfFind("function", name)!);
@@ -51,3 +52,33 @@ async function listed(source: Source, id: number): Promise<LinkInfo | undefined>
   for await (const info of Link.infos({ source })) if (info.id === id) return info;
   return undefined;
 }
+
+const traceAll = (program: Program, ids: number[]) =>
+  linkCreate(program.fd, 0, "trace_fentry_multi", { tracingMulti: { ids } });
+const multiTracer = () => answering(0, { type: "tracing", expectedAttachType: "trace_fentry_multi" });
+
+rows(
+  { needs: ["trampolines"], since: "7.2" },
+  [
+    "a function twice",
+    (own) => traceAll(own.use(multiTracer()), [1, 2].map(() => btfFind("function", "vfs_read")!)),
+    "LINK_CREATE EINVAL invalid",
+    /comes twice/,
+  ],
+  [
+    "the same program twice, at many functions",
+    (own) => {
+      const program = own.use(multiTracer()), ids = [btfFind("function", "vfs_read")!];
+      fd(own, traceAll(program, ids));
+      return traceAll(program, ids);
+    },
+    "LINK_CREATE EBUSY busy",
+    /attached to one of the functions already/,
+  ],
+  [
+    "more functions than one link takes",
+    (own) => traceAll(own.use(multiTracer()), new Array<number>(2 ** 20 + 1).fill(1)),
+    "LINK_CREATE E2BIG limit",
+    /2 \*\* 20/,
+  ],
+);

@@ -12,6 +12,7 @@ import { extension, JUDGE, JUDGE_ID, linkGuard, replaceable, tracer } from "../.
 import { answering, VERDICT, xdp } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { refusal } from "../../fixture/run/refusal.ts";
+import { rows } from "../refusal/rows.ts";
 
 const NEEDS = { needs: ["trampolines"] } as const;
 const FUNCTION = "security_inode_link";
@@ -186,3 +187,17 @@ kernelTest("ext: refusals", NEEDS, () => {
 });
 
 const LOAD = { type: "ext", instructions: new Uint8Array([0x95, 0, 0, 0, 0, 0, 0, 0]) } as const;
+
+rows(
+  { needs: ["trampolines"], since: "5.13" }, // before: ENOENT, for a program goes there once
+  [
+    "the same program twice, at a function",
+    (own) => {
+      const program = own.use(tracer("trace_fentry", "vfs_read"));
+      own.use(Link.attach(program, { type: "tracing" }));
+      return Link.attach(program, { type: "tracing" });
+    },
+    "RAW_TRACEPOINT_OPEN EBUSY busy",
+    /attached to its function already/,
+  ],
+);

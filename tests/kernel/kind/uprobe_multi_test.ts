@@ -8,6 +8,7 @@ import { kernelTest } from "../../fixture/run/kernel.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
 import { runsOf } from "../../fixture/run/runs.ts";
 import { CookieReader } from "../cookies.ts";
+import { DEV_NULL, rows, uprobes } from "../refusal/rows.ts";
 import { testPlacesInFiles } from "./places_in_files.ts";
 
 const MULTI = { type: "kprobe", expectedAttachType: "trace_uprobe_multi" } as const;
@@ -87,3 +88,57 @@ for (const [returns, times] of [[0, 2], [1, 1]] as const) {
     assertEquals(runsOf(program, victim), times);
   });
 }
+
+rows(
+  { since: "6.6" },
+  [
+    "no such file",
+    (own) =>
+      linkCreate(own.use(uprobes()).fd, 0, "trace_uprobe_multi", { uprobeMulti: { path: "/none", offsets: [0n] } }),
+    "LINK_CREATE ENOENT gone",
+    /no such file/,
+  ],
+  [
+    "a device",
+    (own) =>
+      linkCreate(own.use(uprobes()).fd, 0, "trace_uprobe_multi", { uprobeMulti: { path: DEV_NULL, offsets: [0n] } }),
+    "LINK_CREATE EBADF invalid",
+    /no regular file/,
+  ],
+  [
+    "no such process",
+    (own) =>
+      linkCreate(own.use(uprobes()).fd, 0, "trace_uprobe_multi", {
+        uprobeMulti: { path: Deno.execPath(), offsets: [0n], pid: 0x7ffffff0 },
+      }),
+    "LINK_CREATE ESRCH gone",
+    /no such process/,
+  ],
+  [
+    "beyond the end of the file",
+    (own) =>
+      linkCreate(own.use(uprobes()).fd, 0, "trace_uprobe_multi", {
+        uprobeMulti: { path: Deno.execPath(), offsets: [1n << 50n] },
+      }),
+    "LINK_CREATE EINVAL invalid",
+    /outside of the file/,
+  ],
+  [
+    "no place",
+    (own) =>
+      linkCreate(own.use(uprobes()).fd, 0, "trace_uprobe_multi", {
+        uprobeMulti: { path: Deno.execPath(), offsets: [] },
+      }),
+    "LINK_CREATE EINVAL invalid",
+    /there is none/,
+  ],
+  [
+    "more places than one link takes",
+    (own) =>
+      linkCreate(own.use(uprobes()).fd, 0, "trace_uprobe_multi", {
+        uprobeMulti: { path: Deno.execPath(), offsets: new Array<bigint>((1 << 20) + 1).fill(0n) },
+      }),
+    "LINK_CREATE E2BIG limit",
+    /2 \*\* 20/,
+  ],
+);
