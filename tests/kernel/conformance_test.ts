@@ -10,9 +10,7 @@ import {
 } from "@std/assert";
 import { type AnyLink, BpfError, Link, type Program } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
-import { Cgroup } from "../fixture/place/cgroup.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";
-import { answering } from "../fixture/program/programs.ts";
 import { SINCE } from "../fixture/run/expectations.ts";
 import { kernelTest, type Need } from "../fixture/run/kernel.ts";
 import { assertGone, isLinkFd } from "../fixture/run/state.ts";
@@ -239,18 +237,6 @@ check("G update", async ({ row, program, attach, assertBlocks }) => {
   assertNotEquals(assertThrows(() => link.update(misfit), BpfError).reason, "unsupported");
   assertEquals(link.info().programId, program.id);
 }, { rows: ROWS.filter((row) => row.hasUpdate) });
-
-kernelTest("G update: a cgroup refuses what its kernel would take", { needs: ["cgroup2"] }, () => {
-  const connect = (attachType: "cgroup_inet4_connect" | "cgroup_inet6_connect") =>
-    answering(1, { type: "cgroup_sock_addr", expectedAttachType: attachType });
-  using cgroup = new Cgroup();
-  using connect4 = connect("cgroup_inet4_connect");
-  using connect6 = connect("cgroup_inet6_connect");
-  using link = Link.attach(connect4, { type: "cgroup", cgroup: cgroup.path });
-  assertEquals(link.info().attachType, "cgroup_inet4_connect");
-  assertThrows(() => link.update(connect6), BpfError);
-  assertEquals(link.info().programId, connect4.id);
-});
 
 check("G no update", ({ row, program, attach }) => {
   using link = attach();

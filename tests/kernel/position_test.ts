@@ -7,7 +7,7 @@ import { Loopback } from "../fixture/place/loopback.ts";
 import { NetkitPair } from "../fixture/place/netkit.ts";
 import { VethPair } from "../fixture/place/netns.ts";
 import { Resident } from "../fixture/place/resident.ts";
-import { cgroupEgress, connectDigit, tcxDigit, tcxJudge, xdp } from "../fixture/program/programs.ts";
+import { connectDigit, tcxDigit, tcxJudge, xdp } from "../fixture/program/programs.ts";
 import { firstWith } from "../fixture/run/expectations.ts";
 import { kernelTest, type Requirements } from "../fixture/run/kernel.ts";
 
@@ -281,31 +281,4 @@ kernelTest("cgroup: preorder runs first, and has an order of its own", CGROUP, a
     BpfError,
   );
   assertEquals([mixed.code, mixed.reason], ["EINVAL", "invalid"]);
-});
-
-kernelTest("cgroup: 64 links a hook, and one more", { needs: ["cgroup2"] }, () => {
-  using cgroup = new Cgroup();
-  using program = cgroupEgress();
-  using links = new DisposableStack();
-  const target = { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" } as const;
-  for (let i = 0; i < 64; i++) links.use(Link.attach(program, target));
-  const error = assertThrows(() => Link.attach(program, target), BpfError);
-  assertEquals([error.code, error.reason, error.hint !== undefined], ["E2BIG", "limit", true]);
-  assertEquals(Hook.query(target).entries.length, 64);
-});
-
-kernelTest("tcx: 63 links a hook, each program once, and one more", TCX, () => {
-  using veth = new VethPair();
-  using stack = new DisposableStack();
-  const target = { type: "tcx", device: veth.name, direction: "ingress" } as const;
-  for (let i = 0; i < 63; i++) stack.use(Link.attach(stack.use(tcxDigit(1)), target));
-  using more = tcxDigit(1);
-  const full = assertThrows(() => Link.attach(more, target), BpfError);
-  assertEquals([full.code, full.reason, full.hint !== undefined], ["ERANGE", "limit", true]);
-  const { entries } = Hook.query(target);
-  assertEquals([entries.length, new Set(entries.map(({ linkId }) => linkId)).size], [63, 63]);
-  using _ingress = Link.attach(more, { ...target, direction: "egress" });
-  const twice = assertThrows(() => Link.attach(more, { ...target, direction: "egress" }), BpfError);
-  assertEquals([twice.code, twice.reason], ["EEXIST", "exists"]);
-  veth.delete(); // at once; link by link the kernel would wait each time
 });

@@ -1,9 +1,13 @@
 /** What is special about links to cgroups. */
-import { linkCreate } from "../../../lib/sys/mod.ts";
-import { Link } from "../../../mod.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { linkCreate, linkUpdate } from "../../../lib/sys/mod.ts";
+import { BpfError, Hook, Link } from "../../../mod.ts";
 import { Cgroup } from "../../fixture/place/cgroup.ts";
 import { progAttach } from "../../fixture/program/prog_attach.ts";
-import { cgroupEgress } from "../../fixture/program/programs.ts";
+import { answering, cgroupEgress } from "../../fixture/program/programs.ts";
+import { kernelTest } from "../../fixture/run/kernel.ts";
+import { until } from "../../fixture/run/wait.ts";
+import { assertDetached } from "../detached.ts";
 import { cgroupLink, cgroupTarget, file, NO_FD, rows } from "../refusal/rows.ts";
 
 rows(
@@ -93,3 +97,68 @@ rows(
     /query the hook again/,
   ],
 );
+
+/** A program that does not fit the attach type of a cgroup link: the kernel would take it, `Link.update` does not. */
+/** A program of one type for another attach type, which the kernel's update does not compare. */
+const MISFITS: readonly [type: string, right: string, wrong: string][] = [
+  ["cgroup_sock_addr", "cgroup_inet4_connect", "cgroup_inet6_connect"],
+  ["cgroup_sock_addr", "cgroup_inet4_connect", "cgroup_inet4_bind"],
+  ["cgroup_sockopt", "cgroup_getsockopt", "cgroup_setsockopt"],
+];
+
+for (const [type, right, wrong] of MISFITS) {
+  kernelTest(`${wrong} is refused in a link of ${right}`, { needs: ["cgroup2"] }, () => {
+    const load = (expectedAttachType: string) => answering(1, { type, expectedAttachType });
+    using cgroup = new Cgroup();
+    using fitting = load(right);
+    using another = load(right);
+    using misfit = load(wrong);
+    using link = Link.attach(fitting, { type: "cgroup", cgroup: cgroup.path });
+    for (const options of [undefined, { expected: fitting }]) {
+      const error = assertThrows(() => link.update(misfit, options), BpfError);
+      assertEquals([error.reason, error.command], ["mismatch", "LINK_UPDATE"]);
+      assertStringIncludes(error.message, `program ${misfit.id} (${type}) does not fit the attach type ${right}`);
+    }
+    assertEquals(link.info().programId, fitting.id);
+    linkUpdate(link.fd, misfit.fd); // the kernel's own answer
+    assertEquals(link.info().programId, misfit.id);
+    link.update(another); // there is a way out
+    assertEquals(link.info().programId, another.id);
+  });
+}
+
+kernelTest("G update: a cgroup refuses what its kernel would take", { needs: ["cgroup2"] }, () => {
+  const connect = (attachType: "cgroup_inet4_connect" | "cgroup_inet6_connect") =>
+    answering(1, { type: "cgroup_sock_addr", expectedAttachType: attachType });
+  using cgroup = new Cgroup();
+  using connect4 = connect("cgroup_inet4_connect");
+  using connect6 = connect("cgroup_inet6_connect");
+  using link = Link.attach(connect4, { type: "cgroup", cgroup: cgroup.path });
+  assertEquals(link.info().attachType, "cgroup_inet4_connect");
+  assertThrows(() => link.update(connect6), BpfError);
+  assertEquals(link.info().programId, connect4.id);
+});
+
+kernelTest("cgroup: 64 links a hook, and one more", { needs: ["cgroup2"] }, () => {
+  using cgroup = new Cgroup();
+  using program = cgroupEgress();
+  using links = new DisposableStack();
+  const target = { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" } as const;
+  for (let i = 0; i < 64; i++) links.use(Link.attach(program, target));
+  const error = assertThrows(() => Link.attach(program, target), BpfError);
+  assertEquals([error.code, error.reason, error.hint !== undefined], ["E2BIG", "limit", true]);
+  assertEquals(Hook.query(target).entries.length, 64);
+});
+
+kernelTest("cgroup: it is removed", { needs: ["cgroup2"] }, async () => {
+  const cgroup = new Cgroup();
+  using program = cgroupEgress();
+  using next = cgroupEgress();
+  const attachType = "cgroup_inet_egress";
+  using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path, attachType });
+  cgroup[Symbol.dispose]();
+  await until(() => link.attached() === false, "the kernel detaches the link");
+  await assertDetached(link, program, next, { cgroupId: 0n, attachType });
+  const error = assertThrows(() => Link.attach(program, { type: "cgroup", cgroup: cgroup.path, attachType }), BpfError);
+  assertEquals([error.code, error.reason], ["ENOENT", "gone"]);
+});

@@ -5,7 +5,7 @@ import { Link, type NetfilterTarget } from "../../../mod.ts";
 import { Loopback } from "../../fixture/place/loopback.ts";
 import { OtherNetns, VethPair } from "../../fixture/place/netns.ts";
 import { indexOf, move } from "../../fixture/place/rtnetlink.ts";
-import { netfilter, VERDICT } from "../../fixture/program/programs.ts";
+import { answering, netfilter, skLookup, VERDICT } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { refusal } from "../../fixture/run/refusal.ts";
 import { delay, until } from "../../fixture/run/wait.ts";
@@ -135,3 +135,22 @@ rows(
     /another priority/,
   ],
 );
+
+kernelTest("netfilter: a link keeps its namespace alive", { needs: ["netns"], since: "6.4" }, async () => {
+  await using other = new OtherNetns();
+  using accept = answering(1, { type: "netfilter", expectedAttachType: "netfilter" });
+  using program = skLookup();
+  using witness = Link.attach(program, { type: "netns", netns: other.path, attachType: "sk_lookup" });
+  using holder = Link.attach(accept, {
+    type: "netfilter",
+    netns: other.path,
+    family: "ipv4",
+    hook: "local_in",
+    priority: 1,
+  });
+  await other.end();
+  await new Promise((resolve) => setTimeout(resolve, 200)); // ten times what it takes without the holder
+  assertEquals([holder.attached(), witness.attached()], [undefined, true]);
+  holder.detach();
+  await until(() => witness.attached() === false, "the namespace is gone");
+});

@@ -7,6 +7,8 @@ import { addPair } from "../../fixture/place/rtnetlink.ts";
 import { progAttach } from "../../fixture/program/prog_attach.ts";
 import { answering, flowDissector, skLookup, tcx, xdp } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
+import { until } from "../../fixture/run/wait.ts";
+import { assertDetached } from "../detached.ts";
 import { DEV_NULL, file, rows } from "../refusal/rows.ts";
 
 /** A kind of link that a namespace can be named for. */
@@ -228,3 +230,15 @@ rows(
     /64/,
   ],
 );
+
+kernelTest("netns: its last process ends", { needs: ["netns"] }, async () => {
+  await using other = new OtherNetns();
+  using program = skLookup();
+  using next = skLookup();
+  using link = attach(program, { type: "netns", netns: other.path, attachType: "sk_lookup" });
+  const info = link.info();
+  assertEquals(info.type === "netns" && info.netnsIno, other.ino);
+  await other.end();
+  await until(() => link.attached() === false, "the kernel detaches the link");
+  await assertDetached(link, program, next, { netnsIno: 0, attachType: "sk_lookup" });
+});

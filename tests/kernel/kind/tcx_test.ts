@@ -1,7 +1,10 @@
 /** What is special about links to an interface's traffic control hooks. */
+import { assertEquals, assertThrows } from "@std/assert";
 import { linkCreate } from "../../../lib/sys/mod.ts";
-import { Link } from "../../../mod.ts";
-import { tcx } from "../../fixture/program/programs.ts";
+import { BpfError, Hook, Link } from "../../../mod.ts";
+import { VethPair } from "../../fixture/place/netns.ts";
+import { tcx, tcxDigit } from "../../fixture/program/programs.ts";
+import { kernelTest } from "../../fixture/run/kernel.ts";
 import { LO, NO_IFINDEX, rows, tcxLink } from "../refusal/rows.ts";
 
 rows(
@@ -63,3 +66,19 @@ rows(
     /option/,
   ],
 );
+
+kernelTest("tcx: 63 links a hook, each program once, and one more", { needs: ["netns"], since: "6.6" }, () => {
+  using veth = new VethPair();
+  using stack = new DisposableStack();
+  const target = { type: "tcx", device: veth.name, direction: "ingress" } as const;
+  for (let i = 0; i < 63; i++) stack.use(Link.attach(stack.use(tcxDigit(1)), target));
+  using more = tcxDigit(1);
+  const full = assertThrows(() => Link.attach(more, target), BpfError);
+  assertEquals([full.code, full.reason, full.hint !== undefined], ["ERANGE", "limit", true]);
+  const { entries } = Hook.query(target);
+  assertEquals([entries.length, new Set(entries.map(({ linkId }) => linkId)).size], [63, 63]);
+  using _ingress = Link.attach(more, { ...target, direction: "egress" });
+  const twice = assertThrows(() => Link.attach(more, { ...target, direction: "egress" }), BpfError);
+  assertEquals([twice.code, twice.reason], ["EEXIST", "exists"]);
+  veth.delete(); // at once; link by link the kernel would wait each time
+});

@@ -1,7 +1,7 @@
 /** What is said to a process that lacks capabilities or has no room for another fd. */
 import { assertEquals } from "@std/assert";
 import type { BpfError } from "../../../mod.ts";
-import type { Cgroup } from "../../fixture/place/cgroup.ts";
+import { Cgroup } from "../../fixture/place/cgroup.ts";
 import { withOnly, WITHOUT_CAPABILITIES } from "../../fixture/process/privileges.ts";
 import { FEW_FILES, MOD, runScript } from "../../fixture/process/script.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";

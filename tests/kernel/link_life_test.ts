@@ -1,4 +1,4 @@
-/** When a link ends, and when it does not: `close()`, scopes, pins, second handles, abort signals, garbage, other processes. */
+/** When a link ends, and when it does not: `close()`, scopes, second handles, abort signals, garbage, other processes. */
 import {
   assert,
   assertEquals,
@@ -9,43 +9,16 @@ import {
   assertThrows,
 } from "@std/assert";
 import { close } from "../../lib/os/files.ts";
-import { BpfError, libraryBytes, Link, openHandles, type Program } from "../../mod.ts";
-import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { BpfError, libraryBytes, Link, openHandles } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";
 import { assemble, exit, set } from "../fixture/program/assembler.ts";
 import { cgroupEgress } from "../fixture/program/programs.ts";
-import { kernelTest, type Need } from "../fixture/run/kernel.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
 import { collectGarbage, liveBytes } from "../fixture/run/memory.ts";
 import { assertGone, isLinkFd } from "../fixture/run/state.ts";
 import { until } from "../fixture/run/wait.ts";
-
-/** What most tests here need: a cgroup to attach to and a program. */
-class Scene implements Disposable {
-  readonly program: Program = cgroupEgress();
-  readonly cgroup = new Cgroup();
-  readonly target = { type: "cgroup", cgroup: this.cgroup.path, attachType: "cgroup_inet_egress" } as const;
-
-  attach(options?: Parameters<typeof Link.attach>[2]): Link<"cgroup"> {
-    return Link.attach(this.program, this.target, options);
-  }
-
-  attachAsync(options?: Parameters<typeof Link.attachAsync>[2]): Promise<Link<"cgroup">> {
-    return Link.attachAsync(this.program, this.target, options);
-  }
-
-  [Symbol.dispose](): void {
-    this.program.close();
-    this.cgroup[Symbol.dispose]();
-  }
-}
-
-function lifeTest(name: string, test: (scene: Scene) => void | Promise<void>, needs: readonly Need[] = []): void {
-  kernelTest(name, { needs: ["cgroup2", ...needs] }, async () => {
-    using scene = new Scene();
-    await test(scene);
-  });
-}
+import { lifeTest, type Scene } from "./life.ts";
 
 lifeTest("nested scopes end their links when the inner one throws", async (scene) => {
   const ids: number[] = [];
@@ -125,59 +98,6 @@ lifeTest("onClose set by hand detaches through an opened handle", (scene) => {
   other.close();
   assertEquals(link.attached(), false);
 });
-
-lifeTest("onClose set by hand wins over pin()", (scene) => {
-  using pins = new PinDirectory();
-  const link = scene.attach();
-  link.onClose = "detach";
-  link.pin(pins.pin("link"));
-  using other = Link.open(link.id);
-  link.close();
-  assertEquals(other.attached(), false);
-  assertThrows(() => other.onClose = "never" as "keep", TypeError, "onClose");
-}, ["bpffs"]);
-
-lifeTest("a pin keeps the link, and detach() removes the pin that the handle made", (scene) => {
-  using pins = new PinDirectory();
-  {
-    using link = scene.attach();
-    link.pin(new URL(`file://${pins.pin("link")}`));
-  }
-  using opened = Link.openPinned(pins.pin("link"));
-  assertEquals(opened.attached(), true);
-  using made = scene.attach();
-  made.pin(pins.pin("own"));
-  made.detach();
-  assertEquals([made.pinnedPath, pins.pins], [undefined, ["link"]]);
-}, ["bpffs"]);
-
-lifeTest("a handle that pins twice knows both pins", (scene) => {
-  using pins = new PinDirectory();
-  const link = scene.attach();
-  for (const name of ["a", "b"]) link.pin(pins.pin(name));
-  assertEquals(link.pinnedPath, pins.pin("b"));
-  link.unpin();
-  assertEquals([link.pinnedPath, link.onClose, pins.pins], [pins.pin("a"), "keep", ["a"]]);
-  link.unpin();
-  assertEquals([link.pinnedPath, link.onClose, pins.pins], [undefined, "detach", []]);
-  for (const name of ["a", "b"]) link.pin(pins.pin(name));
-  link.onClose = "detach";
-  link.close();
-  assertEquals(pins.pins, []);
-}, ["bpffs"]);
-
-lifeTest("unpin() leaves a pin alone that is not the link's any more", (scene) => {
-  using pins = new PinDirectory();
-  const path = pins.pin("link");
-  using link = scene.attach();
-  link.pin(path);
-  Deno.removeSync(path);
-  using other = scene.attach();
-  other.pin(path);
-  assertThrows(() => link.unpin(), Error);
-  assertEquals(pins.pins, ["link"]);
-  other.unpin();
-}, ["bpffs"]);
 
 lifeTest("a forgotten link stays attached until the process ends", async (scene) => {
   const script = `
@@ -407,4 +327,55 @@ lifeTest("imported over HTTP", async (scene) => {
   } finally {
     Deno.removeSync(cache, { recursive: true });
   }
+});
+
+kernelTest("two handles on one link see each other's changes", { needs: ["cgroup2"] }, () => {
+  using cgroup = new Cgroup();
+  using a = cgroupEgress();
+  using b = cgroupEgress();
+  using made = Link.attach(a, { type: "cgroup", cgroup: cgroup.path });
+  using opened = Link.open(made.id) as Link<"cgroup">;
+  opened.update(b, { expected: a });
+  assertEquals(made.info().programId, b.id);
+  assertEquals(assertThrows(() => made.update(a, { expected: a }), BpfError).reason, "mismatch");
+  opened.detach();
+  assertEquals([made.attached(), opened.attached()], [false, false]);
+  made.detach();
+  made.close();
+  assertEquals(opened.info().cgroupId, 0n);
+});
+
+kernelTest("detach during a storm of updates", { needs: ["cgroup2"] }, async () => {
+  using cgroup = new Cgroup();
+  using a = cgroupEgress();
+  using b = cgroupEgress();
+  using link = Link.attach(a, { type: "cgroup", cgroup: cgroup.path });
+  const storm = `
+    import { BpfError, Link, Program } from "${MOD}";
+    using link = Link.open(${link.id});
+    using a = Program.open(${a.id});
+    using b = Program.open(${b.id});
+    let updates = 0;
+    try {
+      for (; updates < 1_000_000; updates += 2) {
+        link.update(a);
+        link.update(b);
+      }
+    } catch (error) {
+      console.log(error.reason, error.code, updates > 0);
+    }
+  `;
+  const storms = Promise.all([runScript(storm, ["--allow-ffi"]), runScript(storm, ["--allow-ffi"])]);
+  let hasEnded = false;
+  const outcomes = storms.finally(() => hasEnded = true);
+  const seen = new Set<number | undefined>();
+  const isRaging = () => hasEnded || seen.add(link.info().programId).size === 2;
+  await until(isRaging, "both programs are seen", 60_000); // an emulated machine starts a process in seconds
+  link.detach();
+  assertEquals(link.attached(), false);
+  for (const { errors, output } of await outcomes) {
+    assertEquals(errors, "");
+    assert(/^gone ENOLINK (true|false)\n$/.test(output), output);
+  }
+  assert([a.id, b.id].includes(link.info().programId!));
 });
