@@ -174,7 +174,7 @@ export const ROWS: readonly Row[] = [
   {
     name: "iter (elements of a map)",
     type: "iter",
-    needs: [],
+    needs: ["writable iterators"],
     program: (effect) => taskIterator(effect === "block" ? "b" : "p", "bpf_map_elem"),
     misfit: xdp,
     hasUpdate: true,
@@ -242,7 +242,7 @@ export const ROWS: readonly Row[] = [
   {
     name: "lsm_cgroup",
     type: "cgroup",
-    needs: ["cgroup2", "trampolines", "lsm"],
+    needs: ["cgroup2", "lsm_cgroup", "lsm"],
     program: (effect) => sendGuard(VERDICT.cgroup[effect]),
     misfit: cgroupEgress,
     hasUpdate: true,
@@ -303,7 +303,7 @@ export const ROWS: readonly Row[] = [
   ...(["trace_fentry", "trace_fexit"] as const).map((attachType): Row => ({
     name: `tracing (${attachType})`,
     type: "tracing",
-    needs: ["trampolines"],
+    needs: [attachType === "trace_fentry" ? "trampolines" : attachType],
     program: () => tracer(attachType, "security_inode_link"),
     misfit: xdp,
     hasUpdate: false,
@@ -313,7 +313,7 @@ export const ROWS: readonly Row[] = [
   ...(["modify_return", "lsm_mac"] as const).map((attachType): Row => ({
     name: `tracing (${attachType})`,
     type: "tracing",
-    needs: ["trampolines", "vm", ...attachType === "lsm_mac" ? ["lsm"] as const : []], // "block" is for every process
+    needs: [attachType, "vm", ...attachType === "lsm_mac" ? ["lsm"] as const : []], // "block" is for every process
     program: (effect) => linkGuard(attachType, GUARD[effect]),
     misfit: xdp,
     hasUpdate: false,
@@ -331,7 +331,7 @@ export const ROWS: readonly Row[] = [
   {
     name: "tracing (ext)",
     type: "tracing",
-    needs: ["trampolines", "netns"],
+    needs: ["ext", "netns"],
     program: (effect) => extension(VERDICT.xdp[effect]),
     misfit: xdp,
     hasUpdate: false,

@@ -102,7 +102,7 @@ kernelTest("probe without capabilities: every no names the one that is missing",
   }
 });
 
-kernelTest("probe says that it is policy where privileges suffice", { needs: ["policy"] }, () => {
+kernelTest("probe says that it is policy where privileges suffice", { needs: ["no trampolines"] }, () => {
   assertMatch(
     probe().tracing.attach.reason ?? "",
     /kernel refuses attach type trace_fentry by policy; privileges are sufficient/,

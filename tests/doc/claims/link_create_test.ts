@@ -102,7 +102,7 @@ const SINCE: readonly (readonly [kernel: string, type: string, Requirements, Mak
   ],
   ["5.9", "netns (sk_lookup)", { needs: ["netns"] }, link.lookup],
   ["5.9", "xdp", { needs: ["netns"] }, link.xdp],
-  ["5.10", "tracing (freplace)", { needs: ["trampolines"] }, (own) => own.fd(replace(own, own.use(replaceable())))],
+  ["5.10", "tracing (freplace)", { needs: ["ext"] }, (own) => own.fd(replace(own, own.use(replaceable())))],
   ["5.15", "perf_event", {}, link.event],
   ["5.18", "kprobe_multi", { needs: ["fprobe"] }, (own) => own.fd(kprobes(own, { syms: ["vfs_read"] }))],
   [
@@ -115,7 +115,7 @@ const SINCE: readonly (readonly [kernel: string, type: string, Requirements, Mak
   [
     "6.0",
     "cgroup (lsm_cgroup)",
-    { needs: ["trampolines", "cgroup2"] },
+    { needs: ["lsm_cgroup", "cgroup2"] },
     (own) => own.fd(linkCreate(own.use(sendGuard(1)).fd, cgroup(own), "lsm_cgroup")),
   ],
   ["6.4", "netfilter", { needs: ["netns"] }, link.netfilter],
@@ -375,25 +375,29 @@ refusal(
   },
 );
 const traceJudge = (own: Own, program: Program) => own.use(tracer("trace_fentry", { program, symbol: JUDGE })).fd;
-refusal("linkCreate: EBUSY, freplace: another program replaces the function", { needs: ["trampolines"] }, (own) => {
+refusal("linkCreate: EBUSY, freplace: another program replaces the function", { needs: ["ext"] }, (own) => {
   const target = own.use(replaceable());
   own.fd(replace(own, target));
   return replace(own, target);
 });
 refusal(
   "linkCreate: EBUSY, fentry: another program replaces the function",
-  { needs: ["trampolines"], since: "5.19" },
+  { needs: ["trampolines", "ext"], since: "5.19" },
   (own) => {
     const target = own.use(replaceable()), tracing = traceJudge(own, target);
     own.fd(replace(own, target));
     return linkCreate(tracing, 0, "trace_fentry");
   },
 );
-refusal("linkCreate: EBUSY, freplace: a program is attached to the function", { needs: ["trampolines"] }, (own) => {
-  const target = own.use(replaceable());
-  own.fd(rawTracepointOpen(undefined, traceJudge(own, target)));
-  return replace(own, target);
-});
+refusal(
+  "linkCreate: EBUSY, freplace: a program is attached to the function",
+  { needs: ["trampolines", "ext"] },
+  (own) => {
+    const target = own.use(replaceable());
+    own.fd(rawTracepointOpen(undefined, traceJudge(own, target)));
+    return replace(own, target);
+  },
+);
 refusal(
   "linkCreate: EBUSY, tracing_multi: the program is attached already",
   { needs: ["trampolines"], since: "7.2" },

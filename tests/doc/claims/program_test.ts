@@ -156,7 +156,7 @@ claim("progLoad: `reason` says that capabilities are missing", unprivilegedLoad,
 });
 claim(
   "progLoad: EPERM, the kernel refuses this kind of program by policy; `reason` says which",
-  { needs: ["policy"] },
+  { needs: ["no trampolines"] },
   () => {
     const attachBtfId = btfFind("function", "vfs_read")!;
     const { code, reason } = errorOf(() =>

@@ -15,6 +15,7 @@ import { refusal } from "../../fixture/run/refusal.ts";
 import { rows } from "../refusal/rows.ts";
 
 const NEEDS = { needs: ["trampolines"] } as const;
+const EXT = { needs: ["ext"] } as const;
 const FUNCTION = "security_inode_link";
 
 /** Sends a datagram. */
@@ -25,7 +26,8 @@ async function send(address: string): Promise<void> {
 }
 
 for (const attachType of ["trace_fentry", "trace_fexit"] as const) {
-  kernelTest(`tracing: a ${attachType} program runs once a call`, NEEDS, () => {
+  const needs = [attachType === "trace_fentry" ? "trampolines" as const : attachType];
+  kernelTest(`tracing: a ${attachType} program runs once a call`, { needs }, () => {
     using files = new HardLinks();
     using program = tracer(attachType, FUNCTION);
     const counting = enableStats();
@@ -68,7 +70,7 @@ kernelTest("tracing: a program attaches to its function again", { ...NEEDS, sinc
   for (let i = 0; i < 3; i++) Link.attach(program, { type: "tracing" }).close();
 });
 
-kernelTest("tracing: cookies", { needs: ["trampolines", "lsm"], since: "5.19" }, () => {
+kernelTest("tracing: cookies", { needs: ["trampolines", "modify_return", "lsm_mac", "lsm"], since: "5.19" }, () => {
   const cookie = 0x8000000000000001n;
   for (const program of [tracer("trace_fentry", FUNCTION), linkGuard("modify_return", 0), linkGuard("lsm_mac", 0)]) {
     using loaded = program;
@@ -77,7 +79,7 @@ kernelTest("tracing: cookies", { needs: ["trampolines", "lsm"], since: "5.19" },
   }
 });
 
-kernelTest("tracing: a cookie for a program that was not loaded here", { needs: ["trampolines", "lsm"] }, () => {
+kernelTest("tracing: a cookie for a program that was not loaded here", NEEDS, () => {
   using loaded = tracer("trace_fentry", FUNCTION);
   using program = Program.fromFd(loaded.fd);
   assertThrows(() => Link.attach(program, { type: "tracing", cookie: 1n }), TypeError, "loaded here");
@@ -127,7 +129,7 @@ kernelTest(
   },
 );
 
-kernelTest("tracing: a program is traced by another", NEEDS, async () => {
+kernelTest("tracing: a program is traced by another", { needs: ["trampolines", "netns"] }, async () => {
   using loopback = await Loopback.open();
   using target = replaceable();
   using program = answering(0, {
@@ -147,7 +149,7 @@ kernelTest("tracing: a program is traced by another", NEEDS, async () => {
   }
 });
 
-kernelTest("ext: without replace it takes the place it was loaded for, once", NEEDS, async () => {
+kernelTest("ext: without replace it takes the place it was loaded for, once", { needs: ["ext", "netns"] }, async () => {
   using loopback = await Loopback.open();
   using target = replaceable();
   using _running = Link.attach(target, { type: "xdp", device: "lo", mode: "generic" });
@@ -162,7 +164,7 @@ kernelTest("ext: without replace it takes the place it was loaded for, once", NE
   assert(!await loopback.passes());
 });
 
-kernelTest("ext: refusals", NEEDS, () => {
+kernelTest("ext: refusals", EXT, () => {
   using target = replaceable();
   using other = replaceable();
   using bare = xdp();

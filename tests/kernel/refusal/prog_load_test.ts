@@ -2,6 +2,8 @@
 import { Program } from "../../../mod.ts";
 import { assemble, exit, load, set } from "../../fixture/program/assembler.ts";
 import { extension, linkGuard, tracer } from "../../fixture/program/functions.ts";
+import { taskIterator } from "../../fixture/program/programs.ts";
+import type { Refusable } from "../../fixture/run/abilities.ts";
 import { rows } from "./rows.ts";
 
 rows(
@@ -26,37 +28,20 @@ rows(
   ],
 );
 
-// What a kernel that refuses to have its code patched says to who has every privilege for it.
-rows(
-  { needs: ["policy"] },
-  [
-    "trace_fentry",
-    () => tracer("trace_fentry", "vfs_read"),
+// What a kernel that refuses a kind of program, most often because it patches code, says to who has every privilege for it.
+const REFUSED: readonly [what: Refusable, load: () => Program, says: RegExp][] = [
+  ["trampolines", () => tracer("trace_fentry", "vfs_read"), /kernel refuses attach type trace_fentry by policy/],
+  ["trace_fexit", () => tracer("trace_fexit", "vfs_read"), /kernel refuses attach type trace_fexit by policy/],
+  ["modify_return", () => linkGuard("modify_return", 0), /kernel refuses attach type modify_return by policy/],
+  ["lsm_mac", () => linkGuard("lsm_mac", 0), /kernel refuses attach type lsm_mac by policy/],
+  ["ext", () => extension(), /kernel refuses program type ext by policy/],
+  ["writable iterators", () => taskIterator("x", "bpf_map_elem"), /by policy/],
+];
+for (const [what, load, says] of REFUSED) {
+  rows({ needs: [`no ${what}`] }, [
+    what,
+    load,
     "PROG_LOAD EPERM policy",
-    /kernel refuses attach type trace_fentry by policy; privileges are sufficient/,
-  ],
-  [
-    "trace_fexit",
-    () => tracer("trace_fexit", "vfs_read"),
-    "PROG_LOAD EPERM policy",
-    /kernel refuses attach type trace_fexit by policy; privileges are sufficient/,
-  ],
-  [
-    "modify_return",
-    () => linkGuard("modify_return", 0),
-    "PROG_LOAD EPERM policy",
-    /kernel refuses attach type modify_return by policy; privileges are sufficient/,
-  ],
-  [
-    "lsm_mac",
-    () => linkGuard("lsm_mac", 0),
-    "PROG_LOAD EPERM policy",
-    /kernel refuses attach type lsm_mac by policy; privileges are sufficient/,
-  ],
-  [
-    "ext",
-    () => extension(),
-    "PROG_LOAD EPERM policy",
-    /kernel refuses program type ext by policy; privileges are sufficient/,
-  ],
-);
+    new RegExp(`${says.source}; privileges are sufficient`),
+  ]);
+}
