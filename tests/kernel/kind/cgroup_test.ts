@@ -1,14 +1,47 @@
 /** What is special about links to cgroups. */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { linkCreate, linkUpdate } from "../../../lib/sys/mod.ts";
-import { BpfError, Hook, Link } from "../../../mod.ts";
+import { BpfError, Hook, Link, Program } from "../../../mod.ts";
 import { Cgroup } from "../../fixture/place/cgroup.ts";
+import { Resident } from "../../fixture/place/resident.ts";
 import { progAttach } from "../../fixture/program/prog_attach.ts";
-import { answering, cgroupEgress } from "../../fixture/program/programs.ts";
+import { answering, cgroupEgress, VERDICT } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { until } from "../../fixture/run/wait.ts";
 import { assertDetached } from "../detached.ts";
 import { cgroupLink, cgroupTarget, file, NO_FD, rows } from "../refusal/rows.ts";
+
+const CGROUP = { needs: ["cgroup2"] } as const;
+
+kernelTest("cgroup: the attach type is the program's, and must be given for one that was opened", CGROUP, () => {
+  using cgroup = new Cgroup();
+  using loaded = answering(1, { type: "cgroup_sock_addr", expectedAttachType: "cgroup_inet4_bind" });
+  using opened = Program.fromFd(loaded.fd);
+  const target = { type: "cgroup", cgroup: cgroup.path } as const;
+  {
+    using link = Link.attach(loaded, target);
+    assertEquals(link.info().attachType, "cgroup_inet4_bind");
+  }
+  assertThrows(() => Link.attach(opened, target), TypeError, "target.attachType is required");
+  using link = Link.attach(opened, { ...target, attachType: "cgroup_inet4_bind" });
+  assertEquals(link.info().attachType, "cgroup_inet4_bind");
+});
+
+kernelTest("cgroup: a program judges the processes of the cgroups below, and none above", CGROUP, async () => {
+  using parent = new Cgroup();
+  using child = new Cgroup(parent.path);
+  using block = cgroupEgress(VERDICT.cgroup.block);
+  await using above = new Resident(parent);
+  await using below = new Resident(child);
+  const passes = async () => [await above.passes(), await below.passes()];
+  assertEquals(await passes(), [true, true]);
+  {
+    using _link = Link.attach(block, { type: "cgroup", cgroup: child.path });
+    assertEquals(await passes(), [true, false]);
+  }
+  using _link = Link.attach(block, { type: "cgroup", cgroup: parent.path });
+  assertEquals(await passes(), [false, false]);
+});
 
 rows(
   { needs: ["cgroup2"] },

@@ -1,10 +1,18 @@
 /** What is special about iter links: the text that their program writes. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { linkCreate } from "../../../lib/sys/mod.ts";
 import { BpfMap, Link, type Program } from "../../../mod.ts";
 import { answering, elementWriter, taskIterator } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { netnsFd, NO_FD, rows } from "../refusal/rows.ts";
+
+kernelTest("iter: what it walks is the program's, and what it is narrowed to is told", { since: "6.2" }, () => {
+  using program = taskIterator("t");
+  using all = Link.attach(program, { type: "iter" });
+  using one = Link.attach(program, { type: "iter", task: { pid: Deno.pid } });
+  assertEquals([all.info().targetName, one.info().targetName], ["task", "task"]);
+  assert(one.read().length < all.read().length, "the threads of this process are fewer than all");
+});
 
 const VALUE_SIZE = 8;
 /** An iterator over the elements of a map can write to them, which a kernel's policy may refuse. */

@@ -1,14 +1,35 @@
 /** What is special about links to an interface's traffic control hooks. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { linkCreate } from "../../../lib/sys/mod.ts";
 import { BpfError, Hook, Link } from "../../../mod.ts";
+import { Loopback } from "../../fixture/place/loopback.ts";
 import { VethPair } from "../../fixture/place/netns.ts";
-import { tcx, tcxDigit } from "../../fixture/program/programs.ts";
+import { tcx, tcxDigit, VERDICT } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { LO, NO_IFINDEX, rows, tcxLink } from "../refusal/rows.ts";
 
+const TCX = { needs: ["netns"], since: "6.6" } as const;
+/** What a program says that leaves the decision to the next. */
+const NEXT = -1;
+
+kernelTest("tcx: programs run in their order until one decides, at each direction by itself", TCX, async () => {
+  using loopback = await Loopback.open();
+  using next = tcx(NEXT);
+  using pass = tcx(VERDICT.tcx.pass);
+  using block = tcx(VERDICT.tcx.block);
+  const target = { type: "tcx", device: "lo", direction: "ingress" } as const;
+  using _next = Link.attach(next, target);
+  using blocking = Link.attach(block, target);
+  assert(!await loopback.passes());
+  using _elsewhere = Link.attach(pass, { ...target, direction: "egress", position: "first" });
+  assert(!await loopback.passes(), "what leaves is another hook's");
+  using other = tcx(VERDICT.tcx.pass);
+  using _pass = Link.attach(other, { ...target, position: { before: blocking } });
+  assert(await loopback.passes());
+});
+
 rows(
-  { needs: ["netns"], since: "6.6" },
+  TCX,
   [
     "no such interface",
     (own) => Link.attach(own.use(tcx()), { type: "tcx", device: NO_IFINDEX, direction: "egress" }),
@@ -67,7 +88,7 @@ rows(
   ],
 );
 
-kernelTest("tcx: 63 links a hook, each program once, and one more", { needs: ["netns"], since: "6.6" }, () => {
+kernelTest("tcx: 63 links a hook, each program once, and one more", TCX, () => {
   using veth = new VethPair();
   using stack = new DisposableStack();
   const target = { type: "tcx", device: veth.name, direction: "ingress" } as const;

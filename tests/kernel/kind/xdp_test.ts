@@ -1,8 +1,40 @@
 /** What is special about xdp links. */
-import { Link } from "../../../mod.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { BpfError, Hook, Link } from "../../../mod.ts";
+import { Loopback } from "../../fixture/place/loopback.ts";
 import { VethPair } from "../../fixture/place/netns.ts";
-import { xdp } from "../../fixture/program/programs.ts";
+import { VERDICT, xdp } from "../../fixture/program/programs.ts";
+import { kernelTest } from "../../fixture/run/kernel.ts";
 import { DEV_NULL, NO_IFINDEX, rows, xdpLink } from "../refusal/rows.ts";
+
+const NETNS = { needs: ["netns"] } as const;
+
+kernelTest("xdp: a mode that is not given is the driver's if it has one, else the generic one", NETNS, () => {
+  using veth = new VethPair();
+  using program = xdp();
+  for (const [device, mode] of [[veth.name, "generic"], ["lo", "native"]] as const) {
+    const target = { type: "xdp", device } as const;
+    {
+      using _link = Link.attach(program, target);
+      assertThrows(() => Link.attach(program, { ...target, mode }), BpfError); // the other mode
+    }
+    if (mode === "generic") Link.attach(program, { ...target, mode }).close(); // nothing is left in the way
+  }
+});
+
+kernelTest("xdp: an update keeps the mode", NETNS, async () => {
+  using loopback = await Loopback.open();
+  using pass = xdp(VERDICT.xdp.pass);
+  using block = xdp(VERDICT.xdp.block);
+  const target = { type: "xdp", device: "lo" } as const;
+  using link = Link.attach(pass, { ...target, mode: "generic" });
+  const flags = () => Hook.query(target).entries.map(({ attachFlags }) => attachFlags);
+  const before = flags();
+  assert(await loopback.passes());
+  link.update(block);
+  assert(!await loopback.passes());
+  assertEquals(flags(), before);
+});
 
 rows(
   { needs: ["netns"] },
