@@ -3,6 +3,34 @@
  *
  * An argument that is part of the path of a tested file picks that file, any other picks tests by name. As root, tests
  * run in a network namespace and with a bpffs of their own, made here and gone with the run.
+ *
+ * What is where:
+ *
+ * | what is tested | where |
+ * | --- | --- |
+ * | what asks no kernel: arguments, encoders and decoders, ELF, layout of output, the contract | unit/ |
+ * | the laws of `lib` (imports, where types are named) · that nothing of a type is forgotten | unit/layers_test · unit/types_test |
+ * | the native library: found, refused · what it exports | unit/library_test · unit/symbols_test |
+ * | what every kind of link does, by letters: attach, scope, pin, open, update, detach, info, listing | kernel/conformance_test, a row each in conformance.ts |
+ * | what is special about target X, and what errnos mean there | kernel/kind/X_test |
+ * | what else errnos are said to mean, by command | kernel/refusal/ |
+ * | since when a kernel can do what (fixture/run/expectations.ts) · layouts and numbers | kernel/expectations_test · kernel/layout_test |
+ * | `lib/x.ts`: ensure_pinned, group, holders, hook, links, map, probe, watch, wait … | kernel/x_test |
+ * | `lib/link.ts`: when a link ends · pins · updates | kernel/link_life_test · pin_test · link_update_test |
+ * | `lib/handle/`: forgotten handles, openHandles() | kernel/open_handles_test |
+ * | `lib/kind/position.ts`: order among links · targets that die or move | kernel/position_test · target_gone_test |
+ * | `lib/btf/` and the BTF commands · PROG_QUERY · ENABLE_STATS | kernel/btf_test · prog_query_test · stats_test |
+ * | each sentence and errno of `@bpf/link/sys` | doc/claims/, compared by doc/errnos_test |
+ * | the examples in comments and the README | run here, from where they stand |
+ * | all of it on other kernels | vm/ |
+ *
+ * To add a test: `kernelTest(name, { needs, since }, fn)` of fixture/run/kernel.ts where a kernel must take part; it
+ * skips with the reason in the name, and fails if anything is left behind. What a kernel was built for or lets be done is
+ * a `Need`, found out in fixture/run/abilities.ts, never concluded from a version. To add a target: a row in
+ * kernel/conformance.ts and in fixture/run/expectations.ts, a file in kernel/kind, a line in unit/targets.ts.
+ *
+ * Fixtures are in drawers: place (what links are attached to), program (what is attached), process (other processes and
+ * what they may do), run (what runs a test and looks after it). They import nothing from the tests.
  */
 import { missingCapabilities } from "./fixture/process/privileges.ts";
 import { inNamespaces, netns, OWN } from "./fixture/run/own.ts";

@@ -1,5 +1,5 @@
 /** The package against its contract: the compiler compares the types, so this file has failed if it does not compile. */
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { AssertTrue, IsExact } from "@std/testing/types";
 import * as mod from "../../mod.ts";
 import type * as contract from "./contract.ts";
@@ -85,6 +85,12 @@ export type Plain = [
   AssertTrue<Same<mod.TargetProbe, contract.TargetProbe>>,
 ];
 
+export type TargetOfEach = AssertTrue<
+  {
+    [K in keyof mod.AttachTargets | contract.TargetType]: Same<mod.AttachTargets[K], contract.AttachTargets[K]>;
+  }[keyof mod.AttachTargets | contract.TargetType]
+>;
+export type InfoNames = AssertTrue<Same<keyof mod.LinkInfos, keyof contract.LinkInfos>>;
 export type InfoOfEach = AssertTrue<
   {
     [K in keyof contract.LinkInfos]: Same<ReturnType<mod.Link<K>["info"]>, contract.LinkInfos[K]>;
@@ -116,4 +122,16 @@ const module: contract.Module = mod;
 
 Deno.test("the package fits its contract", () => {
   for (const value of [iterLink, program, map, hook, error, ...Object.values(module)]) assert(value);
+});
+
+Deno.test("each target and each info that the package exports is in the contract, and compared with it above", () => {
+  const text = (path: string) => Deno.readTextFileSync(new URL(path, import.meta.url));
+  const names = (path: string, pattern: RegExp) =>
+    [...new Set(Array.from(text(path).matchAll(pattern), ([, name]) => name))].sort();
+  const exported = names("../../mod.ts", /\b(\w+(?:Target|Info))\b(?=,| })/g);
+  const contracted = names("contract.ts", /^export (?:interface|type) (\w+(?:Target|Info))\b/gm);
+  const compared = names("contract_test.ts", /Same<mod\.(\w+(?:Target|Info)), /g);
+  // LinkInfo<T> is compared for each T
+  assertEquals(exported.filter((name) => name !== "LinkInfo"), contracted);
+  assertEquals(compared, contracted);
 });

@@ -205,6 +205,13 @@ Deno.test("nothing that is published imports a package", () => {
   assertEquals(packages, []);
 });
 
+Deno.test("fixtures import no test", () => {
+  const found = sources("tests/fixture").flatMap((file) =>
+    importsOf(file).filter(({ path }) => /^tests\/(?!fixture\/)/.test(path)).map(({ path }) => `${file}: ${path}`)
+  );
+  assertEquals(found, []);
+});
+
 Deno.test("Rust, and so what is unsafe, stands in ffi/*/src alone", () => {
   const elsewhere = sources("", ".rs").filter((file) => !/^ffi\/\w+\/src\//.test(file));
   assertEquals(elsewhere.filter((file) => /\bunsafe\b/.test(text(file))), []);
