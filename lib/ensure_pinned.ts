@@ -2,12 +2,22 @@
 import { checkFlag, checkKeys, checkPath } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { checkPinnable } from "./handle/owned.ts";
-import { type AttachTargets, kindFor, type LinkTypeOf, type SourceOf, type TargetType } from "./kind/mod.ts";
-import { isAttachedTo, tellTheSame } from "./kind/same.ts";
+import type { Attachment } from "./kind/kind.ts";
+import {
+  type AttachTargets,
+  kindFor,
+  type KindOf,
+  type LinkInfo,
+  type LinkTypeOf,
+  type SourceOf,
+  type TargetType,
+  toJson,
+} from "./kind/mod.ts";
 import { closeTemporary } from "./kind/target.ts";
 import type { AnyLink, Link } from "./link.ts";
 import { close, directoryOf, lock, open, rename } from "./os/files.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
+import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { EEXIST } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/types.ts";
 
@@ -76,7 +86,7 @@ export function ensurePinned<K extends TargetType>(
     place: kind.describe(target),
     attach: () => linkClass.attach<K>(source, target) as Link<LinkType>,
     update: (link) => link.update(source),
-    isAt: (link) => link.type === kind.linkType && isAttachedTo(linkGetInfoByFd(link.fd), attachment),
+    isAt: (link) => link.type === kind.linkType && isAttachedTo(kind, linkGetInfoByFd(link.fd), attachment),
   };
   try {
     return ensure(linkClass, wanted);
@@ -108,7 +118,19 @@ function create({ file, attach }: Wanted): "created" {
   return "created";
 }
 
-/** Puts the program into the pinned link, or a new link into its place. */
+/**
+ * Puts the program into the pinned link, or a new link into its place:
+ *
+ * | the old link | then |
+ * | --- | --- |
+ * | is detached | a new link takes its place |
+ * | is elsewhere | the same with `replace`, else an error |
+ * | is at the target and has the program | nothing |
+ * | is at the target and has an update | it gets the program |
+ * | is at the target, no update | a new link takes its place; if the target takes one link, the old one ends first |
+ *
+ * Where the kernel does not say whether it is at the target, a new link is made first, to compare with.
+ */
 function takeOver(old: Link, wanted: Wanted): "updated" | "replaced" {
   if (old.attached() === false) return replace(old, wanted.attach(), wanted);
   const has = holds(old, wanted.sourceId);
@@ -176,7 +198,7 @@ function end(link: Link): Link {
 
 function holds(link: Link, sourceId: number): boolean {
   const info = linkGetInfoByFd(link.fd);
-  return (info.type === "struct_ops" ? info.mapId : info.progId) === sourceId;
+  return (info.progId || "mapId" in info && info.mapId) === sourceId;
 }
 
 function isTaken(error: unknown): boolean {
@@ -208,4 +230,25 @@ function openIfThere(linkClass: LinkClass, path: string): AnyLink | undefined {
 /** Beside the pin, where a rename can reach it; names may have no dot. */
 function temporaryOf(file: string): string {
   return `${file}~`;
+}
+
+/** Whether a live link is attached to what an attachment names; `undefined` where only a second link can tell. */
+function isAttachedTo<K extends TargetType>(
+  kind: KindOf<K>,
+  info: BpfLinkInfo,
+  attachment: Attachment,
+): boolean | undefined {
+  return "rawTracepoint" in attachment ? undefined : kind.isAt?.(info as never, attachment);
+}
+
+/** Fields that do not belong to the place. */
+const OWN = ["id", "programId", "attached", "cookie", "missed"];
+
+/** Whether two infos tell the same place; not if they tell none, as those of perf events before Linux 6.6. */
+function tellTheSame(one: LinkInfo, other: LinkInfo): boolean {
+  return placeOf(one) === placeOf(other) && !("event" in one && one.event === "unknown");
+}
+
+function placeOf(info: LinkInfo): string {
+  return JSON.stringify(toJson(info), (key, value) => OWN.includes(key) ? undefined : value);
 }

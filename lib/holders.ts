@@ -1,9 +1,10 @@
 /** What keeps links attached: fds of processes, and pins. */
 import { type LinkFd, linkFds } from "./ffi/holders.ts";
-import { unlessGone, visibly, visitPins, withPinnedLink } from "./listing/pins.ts";
+import { visitPins, withPinnedLink } from "./listing/pins.ts";
 import { linkReferences } from "./listing/references.ts";
 import { compareFiles, readDirectory, readTextFile, statPath } from "./os/files.ts";
 import { mounts, ownPid } from "./os/proc.ts";
+import { unlessGone, visibly } from "./refusal.ts";
 import { linkGetId } from "./sys/link_info.ts";
 
 /** One thing that keeps a link attached; see {@linkcode Link.holders}. */

@@ -1,28 +1,25 @@
 /** What is attached at one place, in order. */
-import { checkFlag, checkKeys, checkOneOf, kindOf } from "./check.ts";
+import { kindOf } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { checkHandle } from "./handle/brand.ts";
 import type { AttachOptions } from "./kind/attach.ts";
-import { type CgroupTarget, isCgroupAttachType } from "./kind/cgroup.ts";
+import type { CgroupTarget } from "./kind/cgroup.ts";
+import type { HookKind, Look } from "./kind/kind.ts";
+import { type AttachTarget, kindFor, KINDS, type TargetType } from "./kind/mod.ts";
 import type { NetkitTarget } from "./kind/netkit.ts";
 import type { NetnsTarget } from "./kind/netns.ts";
 import type { Position } from "./kind/position.ts";
-import { SOCKMAP_ATTACH_TYPES, type SockmapTarget } from "./kind/sockmap.ts";
-import { type Device, interfaceTarget, mapFd, type Netns, openNetns, openTarget } from "./kind/target.ts";
+import type { SockmapTarget } from "./kind/sockmap.ts";
 import type { TcxTarget } from "./kind/tcx.ts";
 import type { XdpTarget } from "./kind/xdp.ts";
 import { type AnyLink, Link } from "./link.ts";
 import { linkWalk } from "./listing/walk.ts";
-import { close, inode, open } from "./os/files.ts";
-import { xdpQuery } from "./os/interfaces.ts";
+import { programName } from "./names.ts";
+import { close } from "./os/files.ts";
 import type { Program } from "./program.ts";
 import { linkGetFdById, linkGetNextId } from "./sys/link.ts";
-import { type ProgQuery, progQuery } from "./sys/prog_query.ts";
-import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
-import { BPF_F_QUERY_EFFECTIVE } from "./uapi/constants.ts";
-import { EBADF, EOPNOTSUPP } from "./uapi/errno.ts";
-import { attachTypeNumber } from "./uapi/types.ts";
+import { EOPNOTSUPP } from "./uapi/errno.ts";
 
 /** A place that can be asked what is attached to it: the target of a link, without a position. */
 export type HookTarget =
@@ -57,11 +54,6 @@ interface View {
   readonly revision: bigint | undefined;
   readonly entries: readonly HookEntry[];
   readonly effective: readonly HookEntry[];
-}
-
-/** The same as the kernel tells it. Where it does not tell the links, `isLink` knows those that may be meant. */
-interface Look extends View {
-  readonly isLink?: ((info: BpfLinkInfo, of: "entries" | "effective") => boolean) | undefined;
 }
 
 /**
@@ -120,10 +112,11 @@ export class Hook {
    * if this kernel has no such places.
    */
   static query(target: HookTarget): Hook {
-    if (typeof target !== "object" || target === null) {
-      throw new TypeError(`target must be an object, not ${kindOf(target)}`);
+    if (hookKindFor(target) === undefined) {
+      throw new TypeError(
+        `target.type must be one of ${HOOK_TYPES.map((type) => `"${type}"`).join(", ")}, not "${target.type}"`,
+      );
     }
-    checkOneOf(target.type, "target.type", TYPES);
     return new Hook({ ...target });
   }
 
@@ -139,8 +132,8 @@ export class Hook {
 
   /**
    * Attaches a program at a position that depends on what is there, such as "after X if X is there, else first": if the
-   * hook has changed since it was looked at, it is looked at again and `place` is asked again. Each such round means
-   * that somebody else's change succeeded; only `options.signal`, aborted in `place`, ends them early.
+   * hook has changed since it was looked at, it is looked at again and `place` is asked again. Every retry means
+   * that another writer changed the hook in between; only `options.signal`, aborted in `place`, ends them early.
    *
    * A fixed position needs none of that: {@linkcode Link.attach} inserts atomically. The revision of a tcx hook begins
    * anew when its last program leaves, so it may be the same after other programs came: look shortly before, or keep
@@ -171,30 +164,34 @@ export class Hook {
     place: (entries: readonly HookEntry[]) => Position,
     options?: AttachOptions,
   ): AnyLink {
-    const target = this.#target;
+    const target = this.#target, { type } = target;
     checkHandle(program, "program", "program");
     if (typeof place !== "function") throw new TypeError(`place must be a function, not ${kindOf(place)}`);
-    if (target.type !== "tcx" && target.type !== "netkit" && target.type !== "cgroup") {
-      throw new TypeError(`programs of ${target.type} hooks have no position: use Link.attach`);
+    if (KINDS[type].probe.position === undefined) {
+      throw new TypeError(`programs of ${type} hooks have no position: use Link.attach`);
     }
-    for (let { revision, entries }: View = this;; { revision, entries } = this.refresh()) {
-      if (revision === undefined) throw withoutRevision(target.type);
+    let { revision, entries }: View = this;
+    for (;;) {
+      if (revision === undefined) throw withoutRevision(type);
       const position = place(entries);
       try {
         // the position is checked with the rest of the target: a cgroup takes links only
-        return Link.attach(
-          program,
-          { ...target, position, expectedRevision: revision } as TcxTarget,
-          options,
-        ) as AnyLink;
+        const placed = { ...target, position, expectedRevision: revision } as AttachTarget;
+        return Link.attach(program, placed, options) as AnyLink;
       } catch (error) {
         if (!(error instanceof BpfError && error.reason === "stale")) throw error;
       }
+      ({ revision, entries } = this.refresh());
     }
   }
 }
 
-const TYPES = ["tcx", "netkit", "cgroup", "netns", "sockmap", "xdp"] as const;
+const HOOK_TYPES = (Object.keys(KINDS) as TargetType[]).filter((type) => KINDS[type].hook !== undefined);
+
+/** The kind of a hook; `undefined` if places of this type cannot be asked. */
+function hookKindFor(target: HookTarget): HookKind<HookTarget> | undefined {
+  return (kindFor(target) as { hook?: HookKind<HookTarget> }).hook;
+}
 
 function withoutRevision(type: string): BpfError {
   return new BpfError(EOPNOTSUPP, {
@@ -211,9 +208,10 @@ const PATIENCE = 16;
 
 /** Looks at a place until its programs and their links belong together. */
 function view(target: HookTarget): View {
+  const kind = hookKindFor(target)!;
   let before: View | undefined;
   for (let attempt = 1;; attempt++) {
-    const found = look(target), isLast = attempt === PATIENCE;
+    const found: Look = kind.look(target), isLast = attempt === PATIENCE;
     const isThere = found.entries.length + found.effective.length > 0;
     const now = found.isLink === undefined || !isThere ? found : withLinks(found, isLast ? [] : linksOfMachine());
     const isLinked = [...now.entries, ...now.effective].every(({ linkId }) => linkId !== undefined);
@@ -228,125 +226,6 @@ function view(target: HookTarget): View {
 function print({ revision, entries, effective }: View): string {
   const line = ({ programId, linkId }: HookEntry) => `${programId} ${linkId}`;
   return [revision, ...entries.map(line), "effective", ...effective.map(line)].join();
-}
-
-/** Asks the kernel about a place. */
-function look(target: HookTarget): Look {
-  switch (target.type) {
-    case "tcx": {
-      checkKeys(target, "target", ["type", "device", "netns", "direction"]);
-      const direction = checkOneOf(target.direction, "target.direction", ["ingress", "egress"]);
-      return atInterface(target, (ifindex, netns) => ordered(progQuery(ifindex, `tcx_${direction}`, { netns })));
-    }
-    case "netkit": {
-      checkKeys(target, "target", ["type", "device", "netns", "peer"]);
-      const attachType = checkFlag(target.peer, "target.peer") ? "netkit_peer" : "netkit_primary";
-      return atInterface(target, (ifindex, netns) => ordered(progQuery(ifindex, attachType, { netns })));
-    }
-    case "xdp":
-      checkKeys(target, "target", ["type", "device", "netns"]);
-      return atInterface(target, (ifindex, netns) => {
-        const entries = xdpQuery(ifindex, netns).map(({ progId, mode }) => ({ programId: progId, attachFlags: mode }));
-        return {
-          revision: undefined,
-          entries,
-          effective: entries,
-          isLink: (info) => info.type === "xdp" && info.ifindex === ifindex,
-        };
-      });
-    case "netns": {
-      checkKeys(target, "target", ["type", "netns", "attachType"]);
-      const attachType = checkOneOf(target.attachType, "target.attachType", ["sk_lookup", "flow_dissector"]);
-      return within(openNetns(target.netns ?? "/proc/thread-self/ns/net", "target.netns"), (fd) => {
-        const ino = Number(inode(fd));
-        const isLink = (info: BpfLinkInfo) =>
-          info.type === "netns" && info.netnsIno === ino && info.attachType === attachType;
-        return { ...ordered(progQuery(fd, attachType)), isLink };
-      });
-    }
-    case "sockmap": {
-      checkKeys(target, "target", ["type", "map", "attachType"]);
-      const fd = mapFd(target.map, "target.map", ["sockmap", "sockhash"]), { id } = target.map;
-      const attachType = checkOneOf(target.attachType, "target.attachType", SOCKMAP_ATTACH_TYPES);
-      const isLink = (info: BpfLinkInfo) =>
-        info.type === "sockmap" && info.mapId === id && info.attachType === attachType;
-      return { ...ordered(progQuery(fd, attachType)), isLink };
-    }
-    case "cgroup":
-      return lookAtCgroup(target);
-  }
-}
-
-function atInterface(
-  target: { device: Device; netns?: Netns | undefined },
-  ask: (ifindex: number, netns: number | undefined) => Look,
-): Look {
-  const { targetFd, options, temporary } = interfaceTarget(target, {});
-  return within({ fd: targetFd, temporary }, (ifindex) => ask(ifindex, (options as { netns?: number }).netns));
-}
-
-function lookAtCgroup(target: Omit<CgroupTarget, "position" | "expectedRevision">): Look {
-  checkKeys(target, "target", ["type", "cgroup", "attachType", "preorder"]);
-  const attachType = target.attachType!;
-  attachTypeNumber(attachType, "target.attachType"); // throws if there is no such type
-  if (!isCgroupAttachType(attachType)) {
-    throw new TypeError(`target.attachType must begin with cgroup_, or be lsm_cgroup, not "${attachType}"`);
-  }
-  return within(openTarget(target.cgroup, "target.cgroup"), (fd) => {
-    const here = progQuery(fd, attachType);
-    const { progs } = progQuery(fd, attachType, { queryFlags: BPF_F_QUERY_EFFECTIVE });
-    const id = inode(fd);
-    const above = progs.length > here.progs.length ? ancestors(fd, id, attachType) : [];
-    const levels = [{ id, query: here }, ...above];
-    const ids = levels.map((level) => level.id);
-    // the flags of a program are those of the nearest level that has it
-    const flagsOf = (programId: number) =>
-      levels.flatMap(({ query }) => ordered(query).entries).find((entry) => entry.programId === programId)
-        ?.attachFlags ?? 0;
-    return {
-      ...ordered(here),
-      effective: progs.map(({ progId }) => ({ programId: progId, attachFlags: flagsOf(progId) })),
-      isLink: (info, of) =>
-        info.type === "cgroup" && info.attachType === attachType &&
-        (info.cgroupId === id || of === "effective" && ids.includes(info.cgroupId)),
-    };
-  });
-}
-
-/** The cgroups above one, as far as they can be seen from here, the nearest first. */
-function ancestors(fd: number, id: bigint, attachType: string): { id: bigint; query: ProgQuery }[] {
-  const levels = [];
-  for (let path = `/proc/thread-self/fd/${fd}/..`;; path += "/..") {
-    const parent = open(path);
-    try {
-      const parentId = inode(parent);
-      if (parentId === id) return levels; // "/" is its own parent
-      levels.push({ id: id = parentId, query: progQuery(parent, attachType) });
-    } catch (error) {
-      if (error instanceof BpfError && error.errno === EBADF) return levels; // the mount ends here
-      throw error;
-    } finally {
-      close(parent);
-    }
-  }
-}
-
-/** The answer of PROG_QUERY as entries, which are what runs, too, except in a cgroup. */
-function ordered({ revision, attachFlags, progs }: ProgQuery): Look {
-  const entries = progs.map(({ progId, progAttachFlags, linkId }): HookEntry => ({
-    programId: progId,
-    ...linkId ? { linkId } : {},
-    attachFlags: progAttachFlags ?? attachFlags,
-  }));
-  return { revision, entries, effective: entries };
-}
-
-function within(target: { fd: number; temporary: readonly number[] }, ask: (fd: number) => Look): Look {
-  try {
-    return ask(target.fd);
-  } finally {
-    target.temporary.forEach(close);
-  }
 }
 
 /** The links of the machine; none for those who may not see them. */
@@ -406,19 +285,4 @@ function named({ revision, entries, effective }: View): View {
     return { programId, ...programName ? { programName } : {}, ...rest };
   };
   return { revision, entries: entries.map(withName), effective: effective.map(withName) };
-}
-
-/** The name of a program; empty if it has none, or is gone, or may not be seen. */
-function programName(id: number): string {
-  try {
-    const fd = progGetFdById(id);
-    try {
-      return progGetInfoByFd(fd).name;
-    } finally {
-      close(fd);
-    }
-  } catch (error) {
-    if (error instanceof BpfError) return "";
-    throw error;
-  }
 }

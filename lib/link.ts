@@ -1,15 +1,32 @@
 /** The class that this package is about. */
 import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./check.ts";
-import { placeOf } from "./describe.ts";
 import { type EnsuredLink, ensurePinned } from "./ensure_pinned.ts";
 import { BpfError } from "./error.ts";
 import { attachAll, attachAllAsync, type AttachEntry, type LinkGroup } from "./group.ts";
 import { findHolders, type LinkHolders } from "./holders.ts";
+import { placeOf } from "./names.ts";
 
 import { brand } from "./handle/brand.ts";
 import { OwnedFd } from "./handle/owned.ts";
-import { attachLater, type AttachmentPlan, attachNow, type AttachOptions, fdOf, planAttachment } from "./kind/attach.ts";
-import { type AttachTargets, kindFor, type LinkInfo, type LinkTypeOf, readInfo, type SourceOf, type TargetType, toJson, UPDATES } from "./kind/mod.ts";
+import {
+  attachLater,
+  type AttachmentPlan,
+  attachNow,
+  type AttachOptions,
+  fdOf,
+  planAttachment,
+} from "./kind/attach.ts";
+import {
+  type AttachTargets,
+  kindFor,
+  type LinkInfo,
+  linkKindOf,
+  type LinkTypeOf,
+  readInfo,
+  type SourceOf,
+  type TargetType,
+  toJson,
+} from "./kind/mod.ts";
 import { checkListOptions, type LinkListing, Listing, type ListOptions } from "./links.ts";
 import { loadedIterator } from "./listing/shared.ts";
 import type { BpfMap } from "./map.ts";
@@ -17,7 +34,14 @@ import { close, closeAsync, closeIfOpen, duplicateFd, readLines } from "./os/fil
 import type { Program } from "./program.ts";
 import { checked } from "./refusal.ts";
 import { iterCreate, iterRead } from "./sys/iter.ts";
-import { LINK_DETACH, linkGetFdById, linkGetNextId, tryDetach, tryDetachAndCloseAsync, updateLink } from "./sys/link.ts";
+import {
+  LINK_DETACH,
+  linkGetFdById,
+  linkGetNextId,
+  tryDetach,
+  tryDetachAndCloseAsync,
+  updateLink,
+} from "./sys/link.ts";
 import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
 import { objGet } from "./sys/object.ts";
 import { isLink } from "./sys/object_type.ts";
@@ -543,7 +567,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     const { fd, type } = this, expected = options?.expected;
     const newFd = fdOf(source, type), oldFd = expected && fdOf(expected, type, "options.expected");
     const action = () => `Cannot update ${this.#describe()}`;
-    const update = UPDATES[type as LinkType];
+    const { update } = linkKindOf(type);
     if (update !== undefined) update({ fd, attachType: this.#origin.attachType }, source, expected, action);
     else updateLink(fd, newFd, oldFd === undefined ? undefined : { oldProgFd: oldFd }, action);
   }

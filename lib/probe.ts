@@ -1,16 +1,10 @@
 /** What this kernel and this process can do with links, found out without touching anything that exists. */
 import { BpfError } from "./error.ts";
 import { btfFind } from "./ffi/btf.ts";
-import type { TargetType } from "./kind/mod.ts";
-import { close } from "./os/files.ts";
-import { readTracefs } from "./os/tracefs.ts";
+import type { Ability, Example, ProbeRule, Proof } from "./kind/kind.ts";
+import { KINDS, type TargetType } from "./kind/mod.ts";
+import { isOlderThan } from "./os/capabilities.ts";
 import { Program, type ProgramLoadOptions } from "./program.ts";
-import { linkCreate } from "./sys/link_create.ts";
-import { KPROBE_OPEN, openEvent, perfEventOpen, probeType, UPROBE_OPEN } from "./sys/perf_event.ts";
-import { rawTracepointOpen } from "./sys/raw_tracepoint.ts";
-import type { LinkCreateOptions } from "./sys/type/mod.ts";
-import { BPF_F_BEFORE } from "./uapi/constants.ts";
-import type { AttachType } from "./uapi/types.ts";
 
 /** Whether something can be done. */
 export interface ProbeAnswer {
@@ -34,198 +28,6 @@ export interface TargetProbe {
   position: ProbeAnswer;
 }
 
-/**
- * What proves that something can be done: a call that succeeds, or fails with this errno for one argument that names
- * nothing, at which the kernel looks last; or a function that the kernel has for it.
- */
-type Proof = readonly [call: (program: number) => unknown, errno?: string] | { readonly kernelFunction: string };
-
-/** Something that can be done where all of `proofs` hold; `needs` is what it takes, for the reason of a no. */
-interface Ability {
-  readonly needs: string;
-  readonly proofs: readonly Proof[];
-}
-
-interface Rule {
-  /** A program for such links; that it loads is part of every proof. */
-  readonly program: Omit<ProgramLoadOptions, "instructions">;
-  readonly attach: Ability;
-  /** Beyond `attach`; absent if links of this type cannot do it on any kernel. */
-  readonly update?: Ability;
-  readonly detach?: Ability;
-  readonly position?: Ability;
-  /** Since which kernel programs can read a cookie. */
-  readonly cookie?: string;
-}
-
-/** As old as links of the type. */
-const ALWAYS: Ability = { needs: "nothing more", proofs: [] };
-const NO_TARGET = -1; // neither an fd nor an interface
-const NO_FILE = "/proc/self/bpf_link_probe";
-const NO_NAME = "bpf_link_probe";
-const SOFTWARE = 1, TRACEPOINT = 2; // PERF_TYPE_*
-
-const RULES: { readonly [K in TargetType]: Rule } = {
-  cgroup: {
-    program: { type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress" },
-    attach: { needs: "Linux 5.7 and CONFIG_CGROUP_BPF", proofs: [[create(NO_TARGET, "cgroup_inet_egress"), "EBADF"]] },
-    update: ALWAYS,
-    detach: ALWAYS,
-    position: {
-      needs: "Linux 6.17",
-      proofs: [[create(NO_TARGET, "cgroup_inet_egress", { flags: BPF_F_BEFORE }), "EBADF"]],
-    },
-  },
-  xdp: {
-    program: { type: "xdp" },
-    // the kernel says the same of a link type that it lacks; but none from 5.10 on has such programs and no such links
-    attach: { needs: "Linux 5.9", proofs: [[create(NO_TARGET, "xdp"), "EINVAL"]] },
-    update: ALWAYS,
-    detach: ALWAYS,
-  },
-  tcx: {
-    program: { type: "sched_cls" },
-    attach: { needs: "Linux 6.6 and CONFIG_NET_XGRESS", proofs: [[create(NO_TARGET, "tcx_ingress"), "ENODEV"]] },
-    update: ALWAYS,
-    detach: ALWAYS,
-    position: ALWAYS,
-  },
-  netkit: {
-    program: { type: "sched_cls" },
-    attach: { needs: "Linux 6.7 and CONFIG_NETKIT", proofs: [[create(NO_TARGET, "netkit_primary"), "ENODEV"]] },
-    update: ALWAYS,
-    detach: ALWAYS,
-    position: ALWAYS,
-  },
-  netns: {
-    program: { type: "sk_lookup", expectedAttachType: "sk_lookup" },
-    attach: { needs: "Linux 5.9 and CONFIG_NET_NS", proofs: [[create(NO_TARGET, "sk_lookup"), "EBADF"]] },
-    update: ALWAYS,
-    detach: ALWAYS,
-  },
-  netfilter: {
-    program: { type: "netfilter", expectedAttachType: "netfilter" },
-    attach: {
-      needs: "Linux 6.4 and CONFIG_NETFILTER_BPF_LINK",
-      proofs: [[create(0, "netfilter", { netfilter: { pf: 0, hooknum: 0, priority: 0 } }), "EAFNOSUPPORT"]],
-    },
-    detach: ALWAYS,
-  },
-  sockmap: {
-    program: { type: "sk_msg", expectedAttachType: "sk_msg_verdict" },
-    attach: { needs: "Linux 6.10 and CONFIG_NET_SOCK_MSG", proofs: [[create(NO_TARGET, "sk_msg_verdict"), "EBADF"]] },
-    update: ALWAYS,
-    detach: ALWAYS,
-  },
-  iter: {
-    program: { type: "tracing", expectedAttachType: "trace_iter", attachTo: "bpf_map_elem" },
-    attach: { needs: "Linux 5.9", proofs: [[create(0, "trace_iter"), "EBADF"]] }, // this iterator wants a map
-    update: ALWAYS,
-  },
-  raw_tracepoint: {
-    program: { type: "raw_tracepoint" },
-    attach: {
-      needs: "Linux 5.7 and CONFIG_BPF_EVENTS",
-      proofs: [[(program) => close(rawTracepointOpen(NO_NAME, program)), "ENOENT"]],
-    },
-    cookie: "6.10",
-  },
-  tp_btf: {
-    program: { type: "tracing", expectedAttachType: "trace_raw_tp", attachTo: "sched_switch" },
-    attach: { needs: "Linux 5.7 and CONFIG_BPF_EVENTS", proofs: [] },
-    cookie: "6.10",
-  },
-  tracing: {
-    program: { type: "tracing", expectedAttachType: "trace_fentry", attachTo: "vfs_read" },
-    attach: {
-      needs: "Linux 5.7 (6.4 on arm64) and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
-      // x86_64 patches functions wherever it loads such programs; arm64 loads them before it can
-      proofs: Deno.build.arch === "aarch64" ? [{ kernelFunction: "register_ftrace_direct" }] : [],
-    },
-    cookie: "5.19",
-  },
-  perf_event: {
-    program: { type: "perf_event" },
-    attach: {
-      needs: "Linux 5.15 and CONFIG_BPF_EVENTS",
-      proofs: [
-        [create(NO_TARGET, "perf_event"), "EBADF"],
-        [() => close(perfEventOpen({ type: SOFTWARE, config: 0n }, -1, -1)), "EINVAL"],
-      ],
-    },
-    cookie: "5.15",
-  },
-  tracepoint: {
-    program: { type: "tracepoint" },
-    attach: {
-      needs: "Linux 5.15 and CONFIG_BPF_EVENTS",
-      proofs: [
-        [create(NO_TARGET, "perf_event"), "EBADF"],
-        [() => readTracefs(`events/${NO_NAME}/id`)],
-        [() => close(perfEventOpen({ type: TRACEPOINT, config: 0n }, -1, 0)), "EINVAL"],
-      ],
-    },
-    cookie: "5.15",
-  },
-  kprobe: {
-    program: { type: "kprobe" },
-    attach: {
-      needs: "Linux 5.15 and CONFIG_KPROBE_EVENTS",
-      proofs: [
-        [create(NO_TARGET, "perf_event"), "EBADF"],
-        [() => probeType("kprobe")],
-        [openProbe("kprobe", NO_NAME), "ENOENT"],
-      ],
-    },
-    cookie: "5.15",
-  },
-  uprobe: {
-    program: { type: "kprobe" },
-    attach: {
-      needs: "Linux 5.15 and CONFIG_UPROBE_EVENTS",
-      proofs: [
-        [create(NO_TARGET, "perf_event"), "EBADF"],
-        [() => probeType("uprobe")],
-        [openProbe("uprobe", NO_FILE), "ENOENT"],
-      ],
-    },
-    cookie: "5.15",
-  },
-  kprobe_multi: {
-    program: { type: "kprobe", expectedAttachType: "trace_kprobe_multi" },
-    attach: {
-      needs: "Linux 5.18 and CONFIG_FPROBE",
-      proofs: [[create(0, "trace_kprobe_multi", { kprobeMulti: { syms: [NO_NAME] } }), "ESRCH"]],
-    },
-    cookie: "5.18",
-  },
-  uprobe_multi: {
-    program: { type: "kprobe", expectedAttachType: "trace_uprobe_multi" },
-    attach: {
-      needs: "Linux 6.6 and CONFIG_UPROBES",
-      proofs: [[create(0, "trace_uprobe_multi", { uprobeMulti: { path: NO_FILE, offsets: [0n] } }), "ENOENT"]],
-    },
-    cookie: "6.6",
-  },
-  struct_ops: {
-    program: { type: "struct_ops", attachTo: { struct: "tcp_congestion_ops", member: "ssthresh" } },
-    attach: { needs: "Linux 6.4 and CONFIG_BPF_JIT", proofs: [{ kernelFunction: "bpf_struct_ops_link_create" }] },
-    update: { needs: "Linux 6.4", proofs: [{ kernelFunction: "bpf_struct_ops_map_link_update" }] },
-    detach: { needs: "Linux 6.11", proofs: [{ kernelFunction: "bpf_struct_ops_map_link_detach" }] },
-  },
-};
-
-function create(target: number, attachType: AttachType, options?: LinkCreateOptions): (program: number) => void {
-  return (program) => close(linkCreate(program, target, attachType, options));
-}
-
-function openProbe(kind: "kprobe" | "uprobe", place: string): () => void {
-  return () => {
-    const event = { type: probeType(kind).type, config: 0n, config1: place };
-    close(openEvent(event, -1, 0, `Cannot open ${kind}`, kind === "kprobe" ? KPROBE_OPEN : UPROBE_OPEN));
-  };
-}
-
 // r0 = 0; exit
 const NOTHING = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
 // call bpf_get_attach_cookie; r0 = 0; exit
@@ -239,7 +41,7 @@ const YES: ProbeAnswer = { answer: "yes" };
  * It looks, and touches nothing: programs that do nothing are loaded and closed again, and calls are made that must fail
  * because their target does not exist. So the answers do not depend on what is attached, and a "yes" does not promise
  * success at a given place: a driver may have no XDP, a hook may be taken, an address may not be probed. For `tracing`
- * the question is about `trace_fentry`; programs of type ext and lsm may be refused all the same. The update of a
+ * the question is about `trace_fentry` and `trace_fexit`; programs of type ext and lsm may be refused all the same. The update of a
  * `struct_ops` link also needs operations that can be updated.
  *
  * Takes some milliseconds, so ask once. It never throws for lack of privileges: then the answer is "no", with the
@@ -258,62 +60,82 @@ const YES: ProbeAnswer = { answer: "yes" };
  * ```
  */
 export function probe(): Record<TargetType, TargetProbe> {
-  const types = Object.keys(RULES) as TargetType[];
-  return Object.fromEntries(types.map((type) => [type, ask(type, RULES[type])])) as Record<TargetType, TargetProbe>;
+  const types = Object.keys(KINDS) as TargetType[];
+  return Object.fromEntries(types.map((type) => [type, ask(type, KINDS[type].probe)])) as Record<
+    TargetType,
+    TargetProbe
+  >;
 }
 
-function ask(type: TargetType, rule: Rule): TargetProbe {
-  const program = load(rule, NOTHING);
-  if (program instanceof BpfError) return refused(whyNot(program, rule.attach));
-  using _ = program;
-  const attach = answer(rule.attach, program);
+/** Asks about a kind of target. */
+export function ask(type: string, rule: ProbeRule, load: Load = Program.load): TargetProbe {
+  const loaded = loadFirst(rule.examples, NOTHING, load);
+  if (loaded instanceof BpfError) return refused(whyNot(loaded, rule.attach));
+  using program = loaded.program;
+  const attach = answer(rule.attach, [...rule.attach.proofs, ...loaded.example.proofs ?? []], program.fd);
   if (attach.answer !== "yes") return refused(attach);
   const also = (ability: Ability | undefined, what: string): ProbeAnswer =>
-    ability === undefined ? no(`links of ${type} targets have no ${what}, on any kernel`) : answer(ability, program);
+    ability === undefined
+      ? no(`links of ${type} targets have no ${what}, on any kernel`)
+      : answer(ability, ability.proofs, program.fd);
   return {
     attach,
     update: also(rule.update, "update"),
     detach: also(rule.detach, "detachment by force"),
-    cookie: rule.cookie === undefined ? also(undefined, "cookie") : readsCookie(rule, rule.cookie),
+    cookie: rule.cookie === undefined ? also(undefined, "cookie") : readsCookie(rule, rule.cookie, load),
     position: also(rule.position, "position"),
   };
 }
+
+type Load = (options: ProgramLoadOptions) => Program;
 
 /** What cannot be attached can do nothing else either. */
 function refused(attach: ProbeAnswer): TargetProbe {
   return { attach, update: attach, detach: attach, cookie: attach, position: attach };
 }
 
-function load({ program }: Rule, instructions: Uint8Array): Program | BpfError {
-  try {
-    return Program.load({ ...program, instructions });
-  } catch (error) {
-    if (error instanceof BpfError) return error;
-    throw error;
-  }
-}
-
-function answer(ability: Ability, program: Program): ProbeAnswer {
-  for (const proof of ability.proofs) {
+/** The first example that loads; why the first was refused if none does. */
+function loadFirst(
+  examples: readonly Example[],
+  instructions: Uint8Array,
+  load: Load,
+): { example: Example; program: Program } | BpfError {
+  let first: BpfError | undefined;
+  for (const example of examples) {
     try {
-      if (!("kernelFunction" in proof)) proof[0](program.fd);
-      else if (btfFind("function", proof.kernelFunction) === undefined) return lacks(ability.needs);
+      return { example, program: load({ ...example.program, instructions }) };
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
-      if ("kernelFunction" in proof || error.code !== proof[1]) return whyNot(error, ability);
+      first ??= error;
+    }
+  }
+  return first!;
+}
+
+function answer(ability: Ability, proofs: readonly Proof[], programFd: number): ProbeAnswer {
+  for (const proof of proofs) {
+    if ("kernelFunction" in proof) {
+      if (btfFind("function", proof.kernelFunction) === undefined) return lacks(ability);
+      continue;
+    }
+    try {
+      proof.call(programFd);
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+      if (error.code !== proof.errno) return whyNot(error, ability);
     }
   }
   return YES;
 }
 
-function readsCookie(rule: Rule, since: string): ProbeAnswer {
-  const program = load(rule, COOKIE_READER);
-  if (program instanceof BpfError) return whyNot(program, { needs: `Linux ${since}` });
-  program.close();
+function readsCookie(rule: ProbeRule, since: string, load: Load): ProbeAnswer {
+  const loaded = loadFirst(rule.examples, COOKIE_READER, load);
+  if (loaded instanceof BpfError) return whyNot(loaded, { since, proofs: [] });
+  loaded.program.close();
   return YES;
 }
 
-function whyNot(error: BpfError, { needs }: Pick<Ability, "needs">): ProbeAnswer {
+function whyNot(error: BpfError, ability: Ability): ProbeAnswer {
   switch (error.reason) {
     case "capability":
     case "policy":
@@ -321,12 +143,16 @@ function whyNot(error: BpfError, { needs }: Pick<Ability, "needs">): ProbeAnswer
     case "limit": // it may be otherwise in a moment
       return { answer: "unknown", reason: error.message };
     default: // whatever else a kernel says, it does not know the thing
-      return lacks(needs);
+      return lacks(ability, error.message);
   }
 }
 
-function lacks(needs: string): ProbeAnswer {
-  return no(`not on this kernel: it takes ${needs}`);
+/** A version that the kernel has is no reason. */
+function lacks({ since, config }: Ability, refusal?: string): ProbeAnswer {
+  const needs = [...isOlderThan(since) ? [`Linux ${since}`] : [], ...config === undefined ? [] : [config]];
+  return no(
+    needs.length === 0 ? refusal ?? "this kernel lacks it" : `not on this kernel: it takes ${needs.join(" and ")}`,
+  );
 }
 
 function no(reason: string): ProbeAnswer {

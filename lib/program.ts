@@ -158,7 +158,7 @@ export class Program implements Disposable {
       const name = program.name === "" ? "" : ` "${program.name}"`;
       return `Program ${program.id} (${program.type}${name}${program.closed ? ", closed" : ""})`;
     });
-    expectedAttachTypeOf = (program) => program.#expectedAttachType;
+    expectedAttachTypeOf = (program) => #expectedAttachType in program ? program.#expectedAttachType : undefined;
     adoptProgram = (fd, expectedAttachType) => new Program(fd, expectedAttachType);
   }
 

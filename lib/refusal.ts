@@ -76,3 +76,33 @@ export const ADMIN: Row = [
   "it needs CAP_SYS_ADMIN in the initial user namespace",
   "run as root, or give the process CAP_SYS_ADMIN; CAP_BPF is not enough",
 ];
+
+/** What `look` sees; `undefined` if what it looks at is gone meanwhile. */
+export function unlessGone<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof BpfError && ["ENOENT", "ESRCH"].includes(error.code)) return undefined;
+    throw error;
+  }
+}
+
+/** What `look` sees; `undefined` if the caller may not look. */
+export function visibly<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof BpfError && ["EACCES", "EPERM", "ENOENT"].includes(error.code)) return undefined;
+    throw error;
+  }
+}
+
+/** What `ask` gives; `undefined` if the kernel refuses. */
+export function unlessRefused<T>(ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof BpfError) return undefined;
+    throw error;
+  }
+}

@@ -1,11 +1,11 @@
 /** `detach`, `pin`, `unpin` and `update`. */
-import type { LinkInfo } from "../kind/mod.ts";
+import { type LinkInfo, linkKindOf } from "../kind/mod.ts";
 import { type AnyLink, Link } from "../link.ts";
 import { BpfMap } from "../map.ts";
+import { Names } from "../names.ts";
 import { Program } from "../program.ts";
 import { type Command, isNumber, numberFrom, openLink, type Output, Status, UsageError } from "./command.ts";
 import { holdersText, type Item, named, programText, targetOf, toRecord } from "./item.ts";
-import { Names } from "./names.ts";
 import { printable } from "./table.ts";
 
 export const detach: Command = {
@@ -57,7 +57,7 @@ export const update: Command = {
   usage: "ID|PIN PROGRAM [--expected PROGRAM]",
   summary: "put another program into a link, without a gap",
   details: [
-    "PROGRAM is the id or a pin of a program; of a map for a struct_ops link.",
+    "PROGRAM is the id or a pin of a program; of a map for a link that holds one.",
     "",
     "--expected PROGRAM   fail if the link holds another program than this one",
   ],
@@ -65,7 +65,7 @@ export const update: Command = {
   takes: [2, 2],
   run({ values, positionals: [which, next] }, output): number {
     using link = openLink(which!);
-    const source = link.type === "struct_ops" ? BpfMap : Program;
+    const source = linkKindOf(link.type).holds === "map" ? BpfMap : Program;
     const open = (text: string) => isNumber(text) ? source.open(numberFrom(text, "PROGRAM")) : source.openPinned(text);
     using program = open(next!);
     using expected = typeof values.expected === "string" ? open(values.expected) : undefined;

@@ -3,12 +3,25 @@ import { BpfError } from "../error.ts";
 import { linkFds } from "../ffi/holders.ts";
 import type { LinkInfo } from "../kind/mod.ts";
 import type { Source } from "../links.ts";
+import { Names } from "../names.ts";
 import { statPath } from "../os/files.ts";
 import { deviceIndex } from "../os/interfaces.ts";
 import { mounts } from "../os/proc.ts";
-import { type Arguments, type Command, isNumber, listOptions, NothingThere, numberFrom, openLink, type Output, SOURCE_HELP, Status, TYPE_HELP, UsageError } from "./command.ts";
+import {
+  type Arguments,
+  type Command,
+  isNumber,
+  listOptions,
+  NothingThere,
+  numberFrom,
+  openLink,
+  type Output,
+  SOURCE_HELP,
+  Status,
+  TYPE_HELP,
+  UsageError,
+} from "./command.ts";
 import { holdersText, holderText, type Item, items, named, programText, targetOf, toRecord } from "./item.ts";
-import { Names } from "./names.ts";
 import { columns, printable } from "./table.ts";
 
 const TITLES = ["ID", "TYPE", "TARGET", "PROGRAM", "HELD BY"];

@@ -1,11 +1,13 @@
 /** `tree`: every place, what is attached there in the kernel's order, and who holds it. */
+import { isAt, type Place, places, placeText, reportsLinks } from "../hooks.ts";
+import { linkKindOf, plainJson } from "../kind/mod.ts";
 import { visitPins } from "../listing/pins.ts";
 import { BpfMap } from "../map.ts";
+import { Names } from "../names.ts";
 import { Program } from "../program.ts";
+import { unlessRefused } from "../refusal.ts";
 import { type Command, listOptions, SOURCE_HELP, Status } from "./command.ts";
-import { holderText, type Item, items, placeText, programText, targetOf, titleOf, toRecord } from "./item.ts";
-import { Names, unlessRefused } from "./names.ts";
-import { type Place, places } from "./places.ts";
+import { holderText, type Item, items, programText, targetOf, titleOf, toRecord } from "./item.ts";
 import type { EntryRecord, HookRecord, PinRecord } from "./schema.ts";
 import { type Branch, printable, treeLines } from "./table.ts";
 
@@ -56,19 +58,16 @@ function takeFrom(left: Set<Item>, { where, programs }: Place): Item[] {
   const linkIds = programs.flatMap(({ linkId }) => linkId ? [linkId] : []);
   const here = [...left].filter(({ info, deviceName }) => {
     if (info.type !== where.type) return false;
-    if (where.type === "tcx" || where.type === "netkit") return linkIds.includes(info.id);
-    if (info.type === "xdp") return info.ifindex === where.ifindex && deviceName !== undefined;
+    if (reportsLinks(info.type)) return linkIds.includes(info.id);
     if ("attachType" in info && info.attachType !== where.attachType) return false;
-    return info.type === "cgroup"
-      ? String(info.cgroupId) === where.cgroupId
-      : info.type === "netns" && info.netnsIno === where.netnsIno;
+    return isAt(info, where) && !("ifindex" in info && deviceName === undefined);
   });
   for (const item of here) left.delete(item);
   return here;
 }
 
 /** A place with the links of its programs. */
-function hookOf({ where, programs }: Place, links: readonly Item[], names: Names): HookRecord {
+function hookOf({ where, revision, programs }: Place, links: readonly Item[], names: Names): HookRecord {
   const left = new Set(links);
   let ordered = true;
   const entries = programs.map(({ progId, linkId, attachFlags }): EntryRecord => {
@@ -86,7 +85,10 @@ function hookOf({ where, programs }: Place, links: readonly Item[], names: Names
   });
   // made or updated while we looked
   return {
-    ...where,
+    ...plainJson({ ...where, ...revision === undefined ? {} : { revision } }) as Omit<
+      HookRecord,
+      "place" | "ordered" | "entries"
+    >,
     place: placeText(where),
     ordered: ordered && left.size === 0,
     entries: [...entries, ...[...left].map(entryOf)],
@@ -103,21 +105,21 @@ function entryOf(item: Item): EntryRecord {
   };
 }
 
-/** Links of places that cannot be asked: by place, then by id, at netfilter hooks by priority. */
+/** Links of places that cannot be asked: by place, then by their order there, or by id. */
 function otherHooks(links: readonly Item[]): HookRecord[] {
   const hooks = Map.groupBy(links, (item) => {
     const { info } = item;
-    return `${info.type} ${info.type === "netfilter" ? `${info.family} ${info.hook}` : targetOf(item)}`;
+    return `${info.type} ${linkKindOf(info.type).shares?.(info).place ?? targetOf(item)}`;
   });
   return [...hooks].sort(([a], [b]) => a < b ? -1 : 1).map(([key, links]) => {
     const { type } = links[0]!.info;
-    const entries = links.toSorted((a, b) => priority(a) - priority(b)).map(entryOf);
+    const entries = links.toSorted((a, b) => orderOf(a) - orderOf(b)).map(entryOf);
     return { type, place: key.slice(type.length + 1), ordered: false, entries };
   });
 }
 
-function priority({ info }: Item): number {
-  return info.type === "netfilter" ? info.priority : 0;
+function orderOf({ info }: Item): number {
+  return linkKindOf(info.type).shares?.(info).order ?? 0;
 }
 
 /** Pins of what is no link. */

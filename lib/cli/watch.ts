@@ -1,10 +1,19 @@
 /** `watch`: changes as lines, on a terminal a table that follows them. */
 import { Link } from "../link.ts";
+import { Names } from "../names.ts";
 import type { LinkEvent, LinkWatcher } from "../watch.ts";
-import { type Command, listOptions, numberFrom, type Output, SOURCE_HELP, Status, TYPE_HELP, writeAll } from "./command.ts";
+import {
+  type Command,
+  listOptions,
+  numberFrom,
+  type Output,
+  SOURCE_HELP,
+  Status,
+  TYPE_HELP,
+  writeAll,
+} from "./command.ts";
 import { type Item, named, programText, targetOf, toRecord } from "./item.ts";
 import { linkTable } from "./list.ts";
-import { Names } from "./names.ts";
 
 export const watch: Command = {
   usage: "[OPTION]...",

@@ -8,8 +8,9 @@ import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { openRawTracepoint, openRawTracepointAsync } from "../sys/raw_tracepoint.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { LinkType } from "../uapi/types.ts";
-import { type AttachTargets, type Kind, kindFor, type SourceOf, type TargetType } from "./mod.ts";
-import { type Attachment, closeTemporary } from "./target.ts";
+import type { Attachment } from "./kind.ts";
+import { type AttachTargets, kindFor, type KindOf, linkKindOf, type SourceOf, type TargetType } from "./mod.ts";
+import { closeTemporary } from "./target.ts";
 
 /** What the end of a link's scope does, and what ends it early. */
 export interface AttachOptions {
@@ -21,7 +22,7 @@ export interface AttachOptions {
 
 /** Everything about a link that is to be made, checked. */
 export interface AttachmentPlan<K extends TargetType> {
-  readonly kind: Kind<K>;
+  readonly kind: KindOf<K>;
   readonly source: SourceOf<K>;
   readonly sourceFd: number;
   readonly target: AttachTargets[K];
@@ -90,8 +91,8 @@ function checkMade<K extends TargetType>({ kind, source, target, attachment }: A
   });
 }
 
-/** The fd of what a link of this type holds: a program, or for struct_ops a map. */
+/** The fd of what a link of this type holds: a program, or for some a map. */
 export function fdOf(source: Program | SourceOf<TargetType>, type: LinkType, name = "source"): number {
-  checkHandle(source, type === "struct_ops" ? "map" : "program", name);
+  checkHandle(source, linkKindOf(type).holds ?? "program", name);
   return source.fd;
 }

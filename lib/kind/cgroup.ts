@@ -1,18 +1,29 @@
 /** Links to a cgroup. */
 import { checkFlag, checkKeys } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { close } from "../os/files.ts";
+import { close, inode, open } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { updateLink } from "../sys/link.ts";
 import { programFits } from "../sys/link_create.ts";
-import { progQuery } from "../sys/prog_query.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import { BPF_F_PREORDER } from "../uapi/constants.ts";
-import { EINVAL, EOPNOTSUPP } from "../uapi/errno.ts";
-import type { AttachType, CgroupAttachType } from "../uapi/types.ts";
-import type { LinkInfoBase, UpdatedLink } from "./kind.ts";
+import { type ProgQuery, progQuery } from "../sys/prog_query.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { BPF_F_BEFORE, BPF_F_PREORDER, BPF_F_QUERY_EFFECTIVE } from "../uapi/constants.ts";
+import { EBADF, EINVAL, EOPNOTSUPP } from "../uapi/errno.ts";
+import { type AttachType, attachTypeNumber, type CgroupAttachType } from "../uapi/types.ts";
+import { ask, ordered, within } from "./hook.ts";
+import {
+  always,
+  type Attachment,
+  type Held,
+  type Kind,
+  type LinkInfoBase,
+  type LinkKind,
+  type Look,
+  type UpdatedLink,
+} from "./kind.ts";
 import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
-import { type Attachment, attachTypeOf, openTarget } from "./target.ts";
+import { create, NO_TARGET } from "./probe.ts";
+import { attachTypeOf, openTarget } from "./target.ts";
 
 /**
  * The programs of a cgroup run for its processes and sockets, and those of its descendants.
@@ -50,7 +61,7 @@ export interface CgroupInfo extends LinkInfoBase {
 
 const KEYS = ["type", "cgroup", "attachType", "position", "preorder", "expectedRevision"];
 
-export function prepareCgroup(program: Program, target: CgroupTarget): Attachment {
+function prepare(program: Program, target: CgroupTarget): Attachment {
   checkKeys(target, "target", KEYS);
   const { cgroup, position, expectedRevision } = target;
   const attachType = attachTypeOf(
@@ -89,10 +100,10 @@ function requireRevision(fd: number, attachType: AttachType): void {
 }
 
 /** The kernel would run a program in a place that it was not verified for. */
-export function updateCgroup(
+function update(
   { fd, attachType }: UpdatedLink,
   program: Program,
-  expected: Program | undefined,
+  expected: Held | undefined,
   action: () => string,
 ): void {
   if (
@@ -109,11 +120,11 @@ export function updateCgroup(
   updateLink(fd, program.fd, expected && { oldProgFd: expected.fd }, action);
 }
 
-export function describeCgroup(target: CgroupTarget): string {
+function describe(target: CgroupTarget): string {
   return typeof target.cgroup === "number" ? `cgroup (fd ${target.cgroup})` : `cgroup "${target.cgroup}"`;
 }
 
-export function readCgroup({ id, progId, cgroupId, attachType }: Extract<BpfLinkInfo, { type: "cgroup" }>): CgroupInfo {
+function read({ id, progId, cgroupId, attachType }: Extract<BpfLinkInfo, { type: "cgroup" }>): CgroupInfo {
   return {
     type: "cgroup",
     id,
@@ -124,7 +135,87 @@ export function readCgroup({ id, progId, cgroupId, attachType }: Extract<BpfLink
   };
 }
 
-/** Whether programs of this attach type are attached to cgroups. */
-export function isCgroupAttachType(attachType: string): boolean {
-  return attachType.startsWith("cgroup_") || attachType === "lsm_cgroup";
+function isCgroupAttachType(attachType: string): boolean {
+  return TYPES.cgroup.attachTypes.includes(attachType);
+}
+
+/** The kind of target that is a cgroup, and its links. */
+export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", CgroupInfo> = {
+  linkType: "cgroup",
+  prepare,
+  describe,
+  read,
+  where: ({ cgroupId, attachType }, { cgroup }) => `${cgroup ?? `cgroup ${cgroupId}`} ${attachType}`,
+  update: (link, source, expected, action) => update(link, source as Program, expected, action),
+  isAt: (info, { attachType, targetFd }) => info.attachType === attachType && info.cgroupId === inode(targetFd),
+  probe: {
+    examples: [{ program: { type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress" } }],
+    attach: {
+      since: TYPES.cgroup.since,
+      config: "CONFIG_CGROUP_BPF",
+      proofs: [{ call: create(NO_TARGET, "cgroup_inet_egress"), errno: "EBADF" }],
+    },
+    update: always(TYPES.cgroup),
+    detach: always(TYPES.cgroup),
+    position: {
+      since: "6.17",
+      proofs: [{ call: create(NO_TARGET, "cgroup_inet_egress", { flags: BPF_F_BEFORE }), errno: "EBADF" }],
+    },
+  },
+  hook: {
+    at: "cgroup",
+    attachTypes: TYPES.cgroup.attachTypes,
+    ask,
+    look,
+    words: "PATH ATTACH_TYPE",
+    fromWords: (cgroup, attachType) => ({ type: "cgroup", cgroup, attachType }),
+  },
+};
+
+function look(target: Omit<CgroupTarget, "position" | "expectedRevision">): Look {
+  checkKeys(target, "target", ["type", "cgroup", "attachType", "preorder"]);
+  const attachType = target.attachType!;
+  attachTypeNumber(attachType, "target.attachType"); // throws if there is no such type
+  if (!isCgroupAttachType(attachType)) {
+    throw new TypeError(`target.attachType must begin with cgroup_, or be lsm_cgroup, not "${attachType}"`);
+  }
+  return within(openTarget(target.cgroup, "target.cgroup"), (fd) => {
+    const here = progQuery(fd, attachType);
+    const { progs } = progQuery(fd, attachType, { queryFlags: BPF_F_QUERY_EFFECTIVE });
+    const id = inode(fd);
+    const above = progs.length > here.progs.length ? ancestors(fd, id, attachType) : [];
+    const levels = [{ id, query: here }, ...above];
+    const ids = levels.map((level) => level.id);
+    // the flags of a program are those of the nearest level that has it
+    const flagsOf = (programId: number) =>
+      levels.flatMap(({ query }) => ordered(query).entries).find((entry) => entry.programId === programId)
+        ?.attachFlags ?? 0;
+    return {
+      ...ordered(here),
+      effective: progs.map(({ progId }) => ({ programId: progId, attachFlags: flagsOf(progId) })),
+      isLink: (info, of) =>
+        info.type === "cgroup" && info.attachType === attachType &&
+        (info.cgroupId === id || of === "effective" && ids.includes(info.cgroupId)),
+    };
+  });
+}
+
+/** The cgroups above one, as far as they can be seen from here, the nearest first. */
+function ancestors(fd: number, ownId: bigint, attachType: AttachType): { id: bigint; query: ProgQuery }[] {
+  const levels: { id: bigint; query: ProgQuery }[] = [];
+  let below = ownId;
+  for (let path = `/proc/thread-self/fd/${fd}/..`;; path += "/..") {
+    const parent = open(path);
+    try {
+      const id = inode(parent);
+      if (id === below) return levels; // "/" is its own parent
+      levels.push({ id, query: progQuery(parent, attachType) });
+      below = id;
+    } catch (error) {
+      if (error instanceof BpfError && error.errno === EBADF) return levels; // the mount ends here
+      throw error;
+    } finally {
+      close(parent);
+    }
+  }
 }

@@ -2,10 +2,11 @@
 import { checkInteger, checkKeys, checkOneOf, checkU64, kindOf } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { CGROUP_ITER_ORDERS } from "../uapi/constants.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, mapFd, openTarget } from "./target.ts";
+import { always, type Attachment, type Example, type Kind, type LinkInfoBase, type LinkKind } from "./kind.ts";
+import { create } from "./probe.ts";
+import { mapFd, openTarget } from "./target.ts";
 
 /** In which order a cgroup iterator walks: the cgroup alone, it and its descendants (parents first or last), it and its ancestors. */
 export type CgroupOrder = "self_only" | "descendants_pre" | "descendants_post" | "ancestors_up";
@@ -65,7 +66,7 @@ export interface IterInfo extends LinkInfoBase {
 
 const ORDERS = CGROUP_ITER_ORDERS.slice(1) as CgroupOrder[];
 
-export function prepareIter(_program: Program, target: IterTarget): Attachment {
+function prepare(_program: Program, target: IterTarget): Attachment {
   checkKeys(target, "target", ["type", "map", "cgroup", "task"]);
   const { map, cgroup, task } = target;
   if ([map, cgroup, task].filter((given) => given !== undefined).length > 1) {
@@ -117,11 +118,11 @@ function taskOf(task: NonNullable<IterTarget["task"]>): { tid?: number; pid?: nu
   return "tid" in task ? { tid: value } : "pid" in task ? { pid: value } : { pidFd: value };
 }
 
-export function describeIter(): string {
+function describe(): string {
   return "the iterator's objects";
 }
 
-export function readIter(
+function read(
   { id, progId, targetName, mapId, cgroupId, order, tid, pid }: Extract<BpfLinkInfo, { type: "iter" }>,
 ): IterInfo {
   const info: IterInfo = { type: "iter", id, programId: progId, targetName };
@@ -131,4 +132,32 @@ export function readIter(
   if (tid !== 0) info.tid = tid;
   if (pid !== 0) info.pid = pid;
   return info;
+}
+
+/** The kind of target that is an iterator, and its links. */
+export const iter: Kind<IterTarget, "iter", Program> & LinkKind<"iter", IterInfo> = {
+  linkType: "iter",
+  prepare,
+  describe,
+  read,
+  where({ targetName, mapId, cgroupId, tid, pid }, names): string {
+    const objects = { map: mapId, cgroup: names.cgroup ?? cgroupId, tid, pid };
+    const words = Object.entries(objects).flatMap(([key, value]) => value === undefined ? [] : [key, value]);
+    return [targetName, ...words].join(" ");
+  },
+  probe: {
+    // kernels may refuse iterators that can write, such as the first, by policy
+    examples: [
+      // it wants a map
+      { program: iterator("bpf_map_elem"), proofs: [{ call: create(0, "trace_iter"), errno: "EBADF" }] },
+      { program: iterator("task"), proofs: [{ call: create(0, "trace_iter") }] },
+      { program: iterator("bpf_map"), proofs: [{ call: create(0, "trace_iter") }] },
+    ],
+    attach: { since: "5.9", proofs: [] },
+    update: always(TYPES.iter),
+  },
+};
+
+function iterator(attachTo: string): Example["program"] {
+  return { type: "tracing", expectedAttachType: "trace_iter", attachTo };
 }

@@ -2,9 +2,10 @@
 import { checkFlag, checkInteger, checkKeys, checkString, checkU64 } from "../check.ts";
 import type { Program } from "../program.ts";
 import { KPROBE_OPEN, openEvent, probeType } from "../sys/perf_event.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, toEvent } from "./target.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
+import { create, NO_NAME, NO_TARGET, openNothing } from "./probe.ts";
+import { toEvent } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel comes to an instruction, or returns from a function; on every CPU
@@ -55,7 +56,7 @@ export interface KprobeInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
-export function prepareKprobe(_program: Program, target: KprobeTarget): Attachment {
+function prepare(_program: Program, target: KprobeTarget): Attachment {
   checkKeys(target, "target", ["type", "symbol", "address", "offset", "retprobe", "cookie"]);
   const { symbol, address, offset = 0, cookie } = target;
   if ((symbol === undefined) === (address === undefined)) {
@@ -69,17 +70,17 @@ export function prepareKprobe(_program: Program, target: KprobeTarget): Attachme
     : { config1: checkString(symbol, "target.symbol"), config2: BigInt(offset) };
   const probe = probeType("kprobe");
   const event = { type: probe.type, config: retprobe ? probe.retprobe : 0n, ...place };
-  return toEvent(openEvent(event, -1, 0, `Cannot attach to ${describeKprobe(target)}`, KPROBE_OPEN), cookie);
+  return toEvent(openEvent(event, -1, 0, `Cannot attach to ${describe(target)}`, KPROBE_OPEN), cookie);
 }
 
-export function describeKprobe({ symbol, address, offset = 0, retprobe }: KprobeTarget): string {
+function describe({ symbol, address, offset = 0, retprobe }: KprobeTarget): string {
   const place = symbol ?? `0x${address?.toString(16)}`;
   return `${retprobe ? "the return of " : ""}kernel function ${place}${
     offset === 0 ? "" : `+0x${offset.toString(16)}`
   }`;
 }
 
-export function readKprobe(
+function read(
   { id, progId, perfType, funcName, offset, addr, missed, cookie }: Extract<
     BpfLinkInfo,
     { type: "perf_event"; perfType: "kprobe" | "kretprobe" }
@@ -92,3 +93,26 @@ export function readKprobe(
   if (cookie !== undefined) info.cookie = cookie;
   return info;
 }
+
+/** The kind of target that is a place in the kernel's code. The kernel makes a perf event of it. */
+export const kprobe: Kind<KprobeTarget, "perf_event", Program> & {
+  read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "kprobe" | "kretprobe" }>): KprobeInfo;
+} = {
+  linkType: "perf_event",
+  prepare,
+  describe,
+  read,
+  probe: {
+    examples: [{ program: { type: "kprobe" } }],
+    attach: {
+      since: TYPES.perf_event.since,
+      config: "CONFIG_KPROBE_EVENTS",
+      proofs: [
+        { call: create(NO_TARGET, "perf_event"), errno: "EBADF" },
+        { call: () => probeType("kprobe") },
+        { call: () => openNothing("kprobe", NO_NAME, KPROBE_OPEN), errno: "ENOENT" },
+      ],
+    },
+    cookie: TYPES.perf_event.since,
+  },
+};

@@ -4,10 +4,11 @@ import { BpfError } from "../error.ts";
 import { globMatches } from "../os/elf.ts";
 import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { ENOENT } from "../uapi/errno.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
+import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
+import { create, NO_NAME } from "./probe.ts";
+import { checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel enters one of many functions, or returns from one; on every CPU and
@@ -70,7 +71,7 @@ interface Places {
   readonly addresses?: readonly bigint[] | undefined;
 }
 
-export function prepareKprobeMulti(_program: Program, target: KprobeMultiTarget): Attachment {
+function prepare(_program: Program, target: KprobeMultiTarget): Attachment {
   checkKeys(target, "target", ["type", "symbols", "pattern", "addresses", "cookies", "retprobe", "session"]);
   checkOnlyOne(target, ["symbols", "pattern", "addresses"]);
   const { symbols, pattern, addresses }: Places = target;
@@ -119,14 +120,14 @@ function findFunctions(pattern: string): { syms: readonly string[] } | { addrs: 
   });
 }
 
-export function describeKprobeMulti({ symbols, pattern, addresses, retprobe }: KprobeMultiTarget & Places): string {
+function describe({ symbols, pattern, addresses, retprobe }: KprobeMultiTarget & Places): string {
   const which = pattern === undefined
     ? `${(symbols ?? addresses)?.length} kernel functions`
     : `kernel functions "${pattern}"`;
   return `${retprobe ? "the return of " : ""}${which}`;
 }
 
-export function readKprobeMulti(
+function read(
   { id, progId, count, flags, missed, functions }: Extract<BpfLinkInfo, { type: "kprobe_multi" }>,
 ): KprobeMultiInfo {
   const info: KprobeMultiInfo = {
@@ -143,3 +144,23 @@ export function readKprobeMulti(
   if (missed !== undefined) info.missed = Number(missed);
   return info;
 }
+
+/** The kind of target that is many functions of the kernel, and its links. */
+export const kprobe_multi:
+  & Kind<KprobeMultiTarget, "kprobe_multi", Program>
+  & LinkKind<"kprobe_multi", KprobeMultiInfo> = {
+    linkType: "kprobe_multi",
+    prepare,
+    describe,
+    read,
+    where: ({ count, retprobe }) => `${count} functions${retprobe ? " on return" : ""}`,
+    probe: {
+      examples: [{ program: { type: "kprobe", expectedAttachType: "trace_kprobe_multi" } }],
+      attach: {
+        since: TYPES.kprobe_multi.since,
+        config: "CONFIG_FPROBE",
+        proofs: [{ call: create(0, "trace_kprobe_multi", { kprobeMulti: { syms: [NO_NAME] } }), errno: "ESRCH" }],
+      },
+      cookie: TYPES.kprobe_multi.since,
+    },
+  };

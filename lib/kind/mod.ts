@@ -4,27 +4,26 @@ import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { LinkType } from "../uapi/types.ts";
-import { type CgroupInfo, type CgroupTarget, describeCgroup, prepareCgroup, readCgroup, updateCgroup } from "./cgroup.ts";
-import { describeIter, type IterInfo, type IterTarget, prepareIter, readIter } from "./iter.ts";
-import type { LinkInfoBase, UpdatedLink } from "./kind.ts";
-import { describeKprobe, type KprobeInfo, type KprobeTarget, prepareKprobe } from "./kprobe.ts";
-import { describeKprobeMulti, type KprobeMultiInfo, type KprobeMultiTarget, prepareKprobeMulti, readKprobeMulti } from "./kprobe_multi.ts";
-import { describeNetfilter, type NetfilterInfo, type NetfilterTarget, prepareNetfilter, readNetfilter } from "./netfilter.ts";
-import { type NetkitInfo, type NetkitTarget, prepareNetkit, readNetkit } from "./netkit.ts";
-import { describeNetns, type NetnsInfo, type NetnsTarget, prepareNetns, readNetns } from "./netns.ts";
-import { describePerfEvent, type EventInfo, type PerfEventTarget, preparePerfEvent, readPerfEvent, type UnknownEventInfo } from "./perf_event.ts";
-import { describeRawTracepoint, prepareRawTracepoint, type RawTracepointInfo, type RawTracepointTarget, readRawTracepoint } from "./raw_tracepoint.ts";
-import { describeSockmap, prepareSockmap, readSockmap, type SockmapInfo, type SockmapTarget } from "./sockmap.ts";
-import { describeStructOps, prepareStructOps, readStructOps, type StructOpsInfo, type StructOpsTarget, updateStructOps } from "./struct_ops.ts";
-import { type Attachment, describeInterface } from "./target.ts";
-import { prepareTcx, readTcx, type TcxInfo, type TcxTarget } from "./tcx.ts";
-import { describeTpBtf, prepareTpBtf, type TpBtfTarget } from "./tp_btf.ts";
-import { describeTracepoint, prepareTracepoint, type TracepointInfo, type TracepointTarget } from "./tracepoint.ts";
-import { describeTracing, prepareTracing, readTracing, type TracingInfo, type TracingTarget } from "./tracing.ts";
-import { readTracingMulti, type TracingMultiInfo } from "./tracing_multi.ts";
-import { describeUprobe, prepareUprobe, type UprobeInfo, type UprobeTarget } from "./uprobe.ts";
-import { describeUprobeMulti, prepareUprobeMulti, readUprobeMulti, type UprobeMultiInfo, type UprobeMultiTarget } from "./uprobe_multi.ts";
-import { prepareXdp, readXdp, type XdpInfo, type XdpTarget } from "./xdp.ts";
+import { cgroup, type CgroupInfo, type CgroupTarget } from "./cgroup.ts";
+import { iter, type IterInfo, type IterTarget } from "./iter.ts";
+import type { HookKind, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
+import { kprobe, type KprobeInfo, type KprobeTarget } from "./kprobe.ts";
+import { kprobe_multi, type KprobeMultiInfo, type KprobeMultiTarget } from "./kprobe_multi.ts";
+import { netfilter, type NetfilterInfo, type NetfilterTarget } from "./netfilter.ts";
+import { netkit, type NetkitInfo, type NetkitTarget } from "./netkit.ts";
+import { netns, type NetnsInfo, type NetnsTarget } from "./netns.ts";
+import { type EventInfo, perf_event, type PerfEventTarget, type UnknownEventInfo } from "./perf_event.ts";
+import { raw_tracepoint, type RawTracepointInfo, type RawTracepointTarget } from "./raw_tracepoint.ts";
+import { sockmap, type SockmapInfo, type SockmapTarget } from "./sockmap.ts";
+import { struct_ops, type StructOpsInfo, type StructOpsTarget } from "./struct_ops.ts";
+import { tcx, type TcxInfo, type TcxTarget } from "./tcx.ts";
+import { tp_btf, type TpBtfTarget } from "./tp_btf.ts";
+import { tracepoint, type TracepointInfo, type TracepointTarget } from "./tracepoint.ts";
+import { tracing, type TracingInfo, type TracingTarget } from "./tracing.ts";
+import { tracing_multi, type TracingMultiInfo } from "./tracing_multi.ts";
+import { uprobe, type UprobeInfo, type UprobeTarget } from "./uprobe.ts";
+import { uprobe_multi, type UprobeMultiInfo, type UprobeMultiTarget } from "./uprobe_multi.ts";
+import { xdp, type XdpInfo, type XdpTarget } from "./xdp.ts";
 
 /** The target of each {@linkcode TargetType}. */
 export interface AttachTargets {
@@ -127,39 +126,69 @@ export interface LinkInfos {
 /** What the kernel tells of a link; its `type` says which fields there are. */
 export type LinkInfo<T extends LinkType = LinkType> = LinkInfos[T];
 
-/** What is special about a kind. */
-export interface Kind<K extends TargetType> {
-  /** The type of the link. */
-  readonly linkType: LinkTypeOf<K>;
-  /** Checks a target and turns it into the arguments of one call. */
-  prepare(source: SourceOf<K>, target: AttachTargets[K]): Attachment;
-  /** The target in an error's words. */
-  describe(target: AttachTargets[K]): string;
-}
+/** A kind by the type of its targets. */
+export type KindOf<K extends TargetType> = Kind<AttachTargets[K], LinkTypeOf<K>, SourceOf<K>>;
 
-const KINDS: { readonly [K in TargetType]: Kind<K> } = {
-  cgroup: { linkType: "cgroup", prepare: prepareCgroup, describe: describeCgroup },
-  xdp: { linkType: "xdp", prepare: prepareXdp, describe: describeInterface },
-  tcx: { linkType: "tcx", prepare: prepareTcx, describe: describeInterface },
-  netkit: { linkType: "netkit", prepare: prepareNetkit, describe: describeInterface },
-  netns: { linkType: "netns", prepare: prepareNetns, describe: describeNetns },
-  netfilter: { linkType: "netfilter", prepare: prepareNetfilter, describe: describeNetfilter },
-  sockmap: { linkType: "sockmap", prepare: prepareSockmap, describe: describeSockmap },
-  iter: { linkType: "iter", prepare: prepareIter, describe: describeIter },
-  raw_tracepoint: { linkType: "raw_tracepoint", prepare: prepareRawTracepoint, describe: describeRawTracepoint },
-  tp_btf: { linkType: "raw_tracepoint", prepare: prepareTpBtf, describe: describeTpBtf },
-  tracing: { linkType: "tracing", prepare: prepareTracing, describe: describeTracing },
-  perf_event: { linkType: "perf_event", prepare: preparePerfEvent, describe: describePerfEvent },
-  tracepoint: { linkType: "perf_event", prepare: prepareTracepoint, describe: describeTracepoint },
-  kprobe: { linkType: "perf_event", prepare: prepareKprobe, describe: describeKprobe },
-  uprobe: { linkType: "perf_event", prepare: prepareUprobe, describe: describeUprobe },
-  kprobe_multi: { linkType: "kprobe_multi", prepare: prepareKprobeMulti, describe: describeKprobeMulti },
-  uprobe_multi: { linkType: "uprobe_multi", prepare: prepareUprobeMulti, describe: describeUprobeMulti },
-  struct_ops: { linkType: "struct_ops", prepare: prepareStructOps, describe: describeStructOps },
+/** Each kind of target. */
+export const KINDS: { readonly [K in TargetType]: KindOf<K> } = {
+  cgroup,
+  xdp,
+  tcx,
+  netkit,
+  netns,
+  netfilter,
+  sockmap,
+  iter,
+  raw_tracepoint,
+  tp_btf,
+  tracing,
+  perf_event,
+  tracepoint,
+  kprobe,
+  uprobe,
+  kprobe_multi,
+  uprobe_multi,
+  struct_ops,
 };
 
+/** Links of a type that is newer than this package. */
+const unknown: LinkKind<"unknown", UnknownInfo> = {
+  read: ({ id, progId, typeNumber }) => ({ type: "unknown", id, programId: progId, typeNumber }),
+  where: ({ typeNumber }) => `type number ${typeNumber}`,
+};
+
+/** Each type of links. */
+export const LINK_KINDS: { readonly [T in LinkType]: LinkKind<T, LinkInfos[T]> } = {
+  raw_tracepoint,
+  tracing,
+  cgroup,
+  iter,
+  netns,
+  xdp,
+  perf_event,
+  kprobe_multi,
+  struct_ops,
+  netfilter,
+  tcx,
+  uprobe_multi,
+  netkit,
+  sockmap,
+  tracing_multi,
+  unknown,
+};
+
+/** The kind of links of a type, whichever it is. */
+export function linkKindOf(type: LinkType): LinkKind<LinkType, LinkInfo> {
+  return LINK_KINDS[type] as LinkKind<LinkType, LinkInfo>;
+}
+
+/** The places of a kind that the kernel can be asked about; `undefined` if there are none. */
+export function hookKindOf(type: LinkType): HookKind<never> | undefined {
+  return (KINDS as { readonly [type: string]: { readonly hook?: HookKind<never> } })[type]?.hook;
+}
+
 /** The kind of a target. */
-export function kindFor<K extends TargetType>(target: { type: K }): Kind<K> {
+export function kindFor<K extends TargetType>(target: { type: K }): KindOf<K> {
   if (typeof target !== "object" || target === null) {
     throw new TypeError(`target must be an object, not ${kindOf(target)}`);
   }
@@ -171,42 +200,9 @@ export function kindFor<K extends TargetType>(target: { type: K }): Kind<K> {
   );
 }
 
-/** What the kernel told of a link, in the terms of this package. */
+/** What the kernel reported of a link, in the terms of this package. */
 export function readInfo(info: BpfLinkInfo): LinkInfo {
-  switch (info.type) {
-    case "cgroup":
-      return readCgroup(info);
-    case "xdp":
-      return readXdp(info);
-    case "tcx":
-      return readTcx(info);
-    case "netns":
-      return readNetns(info);
-    case "iter":
-      return readIter(info);
-    case "raw_tracepoint":
-      return readRawTracepoint(info);
-    case "netkit":
-      return readNetkit(info);
-    case "netfilter":
-      return readNetfilter(info);
-    case "tracing":
-      return readTracing(info);
-    case "tracing_multi":
-      return readTracingMulti(info);
-    case "perf_event":
-      return readPerfEvent(info);
-    case "kprobe_multi":
-      return readKprobeMulti(info);
-    case "uprobe_multi":
-      return readUprobeMulti(info);
-    case "sockmap":
-      return readSockmap(info);
-    case "struct_ops":
-      return readStructOps(info);
-    case "unknown":
-      return { type: "unknown", id: info.id, programId: info.progId, typeNumber: info.typeNumber };
-  }
+  return linkKindOf(info.type).read(info);
 }
 
 /**
@@ -223,25 +219,13 @@ export function readInfo(info: BpfLinkInfo): LinkInfo {
  * ```
  */
 export function toJson(info: LinkInfo): Record<string, unknown> {
-  return plain(info) as Record<string, unknown>;
+  return plainJson(info) as Record<string, unknown>;
 }
 
-function plain(value: unknown): unknown {
+/** A value as plain JSON, with a string for each bigint. */
+export function plainJson(value: unknown): unknown {
   if (typeof value === "bigint") return value.toString();
-  if (Array.isArray(value)) return value.map(plain);
+  if (Array.isArray(value)) return value.map(plainJson);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plainJson(field)]));
 }
-
-/** How links are updated of the types whose update the kernel does not make safe. */
-export const UPDATES: { readonly [T in LinkType]?: Update } = {
-  cgroup: updateCgroup as Update,
-  struct_ops: updateStructOps as Update,
-};
-
-type Update = (
-  link: UpdatedLink,
-  source: Program | BpfMap,
-  expected: Program | BpfMap | undefined,
-  action: () => string,
-) => void;

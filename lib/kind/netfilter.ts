@@ -1,9 +1,10 @@
 /** Links to the netfilter hooks of a network namespace. */
 import { checkFlag, checkInteger, checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, type Netns, openNetns } from "./target.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind } from "./kind.ts";
+import { create } from "./probe.ts";
+import { type Netns, openNetns } from "./target.ts";
 
 /**
  * The program judges the packets of a network namespace beside nftables and iptables: it returns NF_ACCEPT (1) or
@@ -46,7 +47,7 @@ const FAMILIES = { ipv4: 2, ipv6: 10 } as const;
 const HOOKS = ["prerouting", "local_in", "forward", "local_out", "postrouting"] as const;
 const BPF_F_NETFILTER_IP_DEFRAG = 1;
 
-export function prepareNetfilter(_program: Program, target: NetfilterTarget): Attachment {
+function prepare(_program: Program, target: NetfilterTarget): Attachment {
   checkKeys(target, "target", ["type", "netns", "family", "hook", "priority", "defragment"]);
   const { netns, family, hook, priority } = target;
   const defragment = checkFlag(target.defragment, "target.defragment");
@@ -62,12 +63,12 @@ export function prepareNetfilter(_program: Program, target: NetfilterTarget): At
   return { ...made, options: { netfilter, netns: fd }, temporary };
 }
 
-export function describeNetfilter({ family, hook, priority, netns }: NetfilterTarget): string {
+function describe({ family, hook, priority, netns }: NetfilterTarget): string {
   const place = `netfilter hook ${hook} (${family}, priority ${priority})`;
   return netns === undefined ? place : `${place} in network namespace ${netns}`;
 }
 
-export function readNetfilter(
+function read(
   { id, progId, pf, hooknum, priority, flags }: Extract<BpfLinkInfo, { type: "netfilter" }>,
 ): NetfilterInfo {
   const family = pf === FAMILIES.ipv6 ? "ipv6" : "ipv4";
@@ -75,3 +76,30 @@ export function readNetfilter(
   if (flags !== undefined) info.defragment = (flags & BPF_F_NETFILTER_IP_DEFRAG) !== 0;
   return info;
 }
+
+/** The kind of target that is a netfilter hook, and its links. */
+export const netfilter: Kind<NetfilterTarget, "netfilter", Program> & LinkKind<"netfilter", NetfilterInfo> = {
+  linkType: "netfilter",
+  prepare,
+  describe,
+  read,
+  where: ({ family, hook, priority }) => `${family} ${hook} ${priority}`,
+  shares: ({ family, hook, priority }) => ({ place: `${family} ${hook}`, order: priority }),
+  // the kernel does not report the network namespace
+  isAt(info, { options }): boolean {
+    const { pf, hooknum, priority } = options!.netfilter!;
+    return info.pf === pf && info.hooknum === hooknum && info.priority === priority;
+  },
+  probe: {
+    examples: [{ program: { type: "netfilter", expectedAttachType: "netfilter" } }],
+    attach: {
+      since: TYPES.netfilter.since,
+      config: "CONFIG_NETFILTER_BPF_LINK",
+      proofs: [{
+        call: create(0, "netfilter", { netfilter: { pf: 0, hooknum: 0, priority: 0 } }),
+        errno: "EAFNOSUPPORT",
+      }],
+    },
+    detach: always(TYPES.netfilter),
+  },
+};

@@ -1,10 +1,13 @@
 /** Links to the hooks of a netkit pair, the interfaces of containers. */
-import { checkFlag, checkKeys } from "../check.ts";
+import { checkFlag, checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { LinkInfoBase } from "./kind.ts";
+import { progQuery } from "../sys/prog_query.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { ask, lookAtInterface, ordered } from "./hook.ts";
+import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
 import { encodePosition, type Position } from "./position.ts";
-import { type Attachment, type Device, interfaceTarget, type Netns } from "./target.ts";
+import { create, NO_TARGET } from "./probe.ts";
+import { describeInterface, type Device, deviceFrom, interfaceTarget, type Netns, whereInterface } from "./target.ts";
 
 /**
  * Programs of type sched_cls see the packets that leave one side of a netkit pair, one after the other, as long as they
@@ -43,7 +46,7 @@ export interface NetkitInfo extends LinkInfoBase {
   attachType: "netkit_primary" | "netkit_peer";
 }
 
-export function prepareNetkit(_program: Program, target: NetkitTarget): Attachment {
+function prepare(_program: Program, target: NetkitTarget): Attachment {
   checkKeys(target, "target", ["type", "device", "netns", "peer", "position", "expectedRevision"]);
   const { position, expectedRevision } = target;
   const peer = checkFlag(target.peer, "target.peer");
@@ -54,7 +57,7 @@ export function prepareNetkit(_program: Program, target: NetkitTarget): Attachme
   };
 }
 
-export function readNetkit(
+function read(
   { id, progId, ifindex, attachType, netnsIno }: Extract<BpfLinkInfo, { type: "netkit" }>,
 ): NetkitInfo {
   const info: NetkitInfo = {
@@ -67,4 +70,43 @@ export function readNetkit(
   };
   if (netnsIno !== undefined) info.netnsIno = netnsIno;
   return info;
+}
+
+/** The kind of target that is a hook of a netkit pair, and its links. */
+export const netkit: Kind<NetkitTarget, "netkit", Program> & LinkKind<"netkit", NetkitInfo> = {
+  linkType: "netkit",
+  prepare,
+  describe: describeInterface,
+  read,
+  where: whereInterface,
+  isAt: ({ id, attachType }, { attachType: wanted, targetFd, options }) =>
+    attachType === wanted &&
+    progQuery(targetFd, wanted, { netns: options?.netns }).progs.some(({ linkId }) => linkId === id),
+  probe: {
+    examples: [{ program: { type: "sched_cls" } }],
+    attach: {
+      since: TYPES.netkit.since,
+      config: "CONFIG_NETKIT",
+      proofs: [{ call: create(NO_TARGET, "netkit_primary"), errno: "ENODEV" }],
+    },
+    update: always(TYPES.netkit),
+    detach: always(TYPES.netkit),
+    position: always(TYPES.netkit),
+  },
+  hook: {
+    at: "interface",
+    attachTypes: TYPES.netkit.attachTypes,
+    ask,
+    look(target): Look {
+      checkKeys(target, "target", ["type", "device", "netns", "peer"]);
+      const attachType = checkFlag(target.peer, "target.peer") ? "netkit_peer" : "netkit_primary";
+      return lookAtInterface(target, (ifindex, options) => ordered(ask(ifindex, attachType, options)));
+    },
+    words: "DEVICE primary|peer",
+    fromWords: (where, which, { netns }) => ({ type: "netkit", device: deviceFrom(where), netns, peer: isPeer(which) }),
+  },
+};
+
+function isPeer(which: string | undefined): boolean {
+  return checkOneOf(which, "the side", ["primary", "peer"]) === "peer";
 }

@@ -1,10 +1,15 @@
 /** Links to a network namespace. */
-import { checkKeys } from "../check.ts";
+import { checkKeys, checkOneOf } from "../check.ts";
+import { inode } from "../os/files.ts";
+import { OWN_NETNS } from "../os/interfaces.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { progQuery } from "../sys/prog_query.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, attachTypeOf, type Netns, openNetns } from "./target.ts";
+import { ask, ordered, within } from "./hook.ts";
+import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
+import { create, NO_TARGET } from "./probe.ts";
+import { attachTypeOf, type Netns, openNetns } from "./target.ts";
 
 /**
  * The programs of a network namespace choose the socket for a new connection (`sk_lookup`) or take packets apart
@@ -32,24 +37,60 @@ export interface NetnsInfo extends LinkInfoBase {
   attachType: AttachType;
 }
 
-const ATTACH_TYPES: readonly string[] = ["sk_lookup", "flow_dissector"];
-
-export function prepareNetns(program: Program, target: NetnsTarget): Attachment {
+function prepare(program: Program, target: NetnsTarget): Attachment {
   checkKeys(target, "target", ["type", "netns", "attachType"]);
   const attachType = attachTypeOf(
     target.attachType,
     program,
-    (name) => ATTACH_TYPES.includes(name),
+    (name) => TYPES.netns.attachTypes.includes(name),
     '"sk_lookup" or "flow_dissector"',
   );
-  const { fd, temporary } = openNetns(target.netns ?? "/proc/thread-self/ns/net", "target.netns");
+  const { fd, temporary } = openNetns(target.netns ?? OWN_NETNS, "target.netns");
   return { attachType, targetFd: fd, temporary };
 }
 
-export function describeNetns(target: NetnsTarget): string {
+function describe(target: NetnsTarget): string {
   return target.netns === undefined ? "this network namespace" : `network namespace ${target.netns}`;
 }
 
-export function readNetns({ id, progId, netnsIno, attachType }: Extract<BpfLinkInfo, { type: "netns" }>): NetnsInfo {
+function read({ id, progId, netnsIno, attachType }: Extract<BpfLinkInfo, { type: "netns" }>): NetnsInfo {
   return { type: "netns", id, programId: progId, attached: netnsIno !== 0, netnsIno, attachType };
 }
+
+/** The kind of target that is a network namespace, and its links. */
+export const netns: Kind<NetnsTarget, "netns", Program> & LinkKind<"netns", NetnsInfo> = {
+  linkType: "netns",
+  prepare,
+  describe,
+  read,
+  where: ({ netnsIno, attachType }) => `net:[${netnsIno}] ${attachType}`,
+  isAt: (info, { attachType, targetFd }) => info.attachType === attachType && BigInt(info.netnsIno) === inode(targetFd),
+  probe: {
+    examples: [{ program: { type: "sk_lookup", expectedAttachType: "sk_lookup" } }],
+    attach: {
+      since: "5.9",
+      config: "CONFIG_NET_NS",
+      proofs: [{ call: create(NO_TARGET, "sk_lookup"), errno: "EBADF" }],
+    },
+    update: always(TYPES.netns),
+    detach: always(TYPES.netns),
+  },
+  hook: {
+    at: "netns",
+    attachTypes: TYPES.netns.attachTypes,
+    ask,
+    look(target): Look {
+      checkKeys(target, "target", ["type", "netns", "attachType"]);
+      const attachType = checkOneOf(target.attachType, "target.attachType", TYPES.netns.attachTypes);
+      return within(openNetns(target.netns ?? OWN_NETNS, "target.netns"), (fd) => {
+        const ino = Number(inode(fd));
+        return {
+          ...ordered(progQuery(fd, attachType)),
+          isLink: (info) => info.type === "netns" && info.netnsIno === ino && info.attachType === attachType,
+        };
+      });
+    },
+    words: "PATH sk_lookup|flow_dissector",
+    fromWords: (netns, attachType) => ({ type: "netns", netns, attachType }),
+  },
+};

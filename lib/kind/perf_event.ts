@@ -1,14 +1,16 @@
 /** Links to perf events. */
 import { checkFd, checkFlag, checkInteger, checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../check.ts";
+import { close } from "../os/files.ts";
 import type { Program } from "../program.ts";
-import { openEvent, type PerfEventAttr, perfEventEnable } from "../sys/perf_event.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import { cacheEvent, HARDWARE_EVENTS, SOFTWARE_EVENTS } from "../uapi/perf_event.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type KprobeInfo, readKprobe } from "./kprobe.ts";
-import { type Attachment, toEvent } from "./target.ts";
-import { readTracepoint, type TracepointInfo } from "./tracepoint.ts";
-import { readUprobe, type UprobeInfo } from "./uprobe.ts";
+import { openEvent, type PerfEventAttr, perfEventEnable, perfEventOpen } from "../sys/perf_event.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { cacheEvent, HARDWARE_EVENTS, PERF_TYPES, SOFTWARE_EVENTS } from "../uapi/perf_event.ts";
+import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
+import { kprobe, type KprobeInfo } from "./kprobe.ts";
+import { create, NO_TARGET } from "./probe.ts";
+import { offsetWords, toEvent } from "./target.ts";
+import { tracepoint, type TracepointInfo } from "./tracepoint.ts";
+import { uprobe, type UprobeInfo } from "./uprobe.ts";
 
 /** An event that the kernel or the hardware counts. */
 export interface PerfEvent {
@@ -86,19 +88,21 @@ export interface UnknownEventInfo extends LinkInfoBase {
   event: "unknown";
 }
 
-/** `PERF_TYPE_*`; 2 is for tracepoints, which are a kind of target of their own. */
-const TYPES = { hardware: 0, software: 1, cache: 3, raw: 4, breakpoint: 5 } as const;
-const TYPE_NAMES = Object.keys(TYPES) as (keyof typeof TYPES)[];
+/** Info of a link to a perf event, whatever it is. */
+export type AnyEventInfo = KprobeInfo | UprobeInfo | TracepointInfo | EventInfo | UnknownEventInfo;
+
+/** Tracepoints are a kind of target of their own. */
+const TYPE_NAMES = ["hardware", "software", "cache", "raw", "breakpoint"] as const;
 const ACCESS = { read: 1, write: 2, readwrite: 3, execute: 4 } as const;
 const ACCESS_NAMES = Object.keys(ACCESS) as (keyof typeof ACCESS)[];
 const ANY = -1;
 
-export function preparePerfEvent(_program: Program, target: PerfEventTarget): Attachment {
+function prepare(_program: Program, target: PerfEventTarget): Attachment {
   checkKeys(target, "target", ["type", "event", "cookie"]);
   const { event, cookie } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
   if (typeof event !== "number") {
-    return toEvent(openEvent(...encodeEvent(event), `Cannot open ${describePerfEvent(target)}`), cookie);
+    return toEvent(openEvent(...encodeEvent(event), `Cannot open ${describe(target)}`), cookie);
   }
   perfEventEnable(checkFd(event, "target.event"));
   return { ...toEvent(event, cookie), temporary: [] };
@@ -123,7 +127,7 @@ function encodeEvent(event: PerfEvent): [attr: PerfEventAttr, pid: number, cpu: 
     {
       type: typeof event.type === "number"
         ? checkU32(event.type, `${name}.type`)
-        : TYPES[checkOneOf(event.type, `${name}.type`, TYPE_NAMES)],
+        : PERF_TYPES[checkOneOf(event.type, `${name}.type`, TYPE_NAMES)],
       config: encodeConfig(event),
       ...encodeExtension(event),
       samplePeriod,
@@ -206,24 +210,24 @@ function encodeExtension(
   };
 }
 
-export function describePerfEvent({ event }: PerfEventTarget): string {
+function describe({ event }: PerfEventTarget): string {
   if (typeof event === "number") return `perf event (fd ${event})`;
   return `perf event ${typeof event.type === "number" ? `of type ${event.type}` : event.type} ${event.config}`;
 }
 
-export function readPerfEvent(
+function read(
   info: Extract<BpfLinkInfo, { type: "perf_event" }>,
-): KprobeInfo | UprobeInfo | TracepointInfo | EventInfo | UnknownEventInfo {
+): AnyEventInfo {
   const { id, progId } = info;
   switch (info.perfType) {
     case "kprobe":
     case "kretprobe":
-      return readKprobe(info);
+      return kprobe.read(info);
     case "uprobe":
     case "uretprobe":
-      return readUprobe(info);
+      return uprobe.read(info);
     case "tracepoint":
-      return readTracepoint(info);
+      return tracepoint.read(info);
     case "event": {
       const { eventType, config, cookie } = info;
       const event: EventInfo = { type: "perf_event", id, programId: progId, event: "event", eventType, config };
@@ -232,5 +236,43 @@ export function readPerfEvent(
     }
     case "unspec":
       return { type: "perf_event", id, programId: progId, event: "unknown" };
+  }
+}
+
+/** The kind of target that is a perf event, and the links of all that the kernel makes a perf event of. */
+export const perf_event: Kind<PerfEventTarget, "perf_event", Program> & LinkKind<"perf_event", AnyEventInfo> = {
+  linkType: "perf_event",
+  prepare,
+  describe,
+  read,
+  where,
+  probe: {
+    examples: [{ program: { type: "perf_event" } }],
+    attach: {
+      since: TYPES.perf_event.since,
+      config: "CONFIG_BPF_EVENTS",
+      proofs: [
+        { call: create(NO_TARGET, "perf_event"), errno: "EBADF" },
+        { call: () => close(perfEventOpen({ type: PERF_TYPES.software, config: 0n }, -1, -1)), errno: "EINVAL" },
+      ],
+    },
+    cookie: TYPES.perf_event.since,
+  },
+};
+
+function where(info: AnyEventInfo): string {
+  switch (info.event) {
+    case "kprobe":
+    case "kretprobe":
+      return `${info.event} ${info.symbol ?? `0x${info.address?.toString(16) ?? "?"}`}${offsetWords(info.offset)}`;
+    case "uprobe":
+    case "uretprobe":
+      return `${info.event} ${info.path}${offsetWords(info.offset)}`;
+    case "tracepoint":
+      return `tracepoint ${info.name}`;
+    case "event":
+      return `event type ${info.eventType} config ${info.config}`;
+    case "unknown":
+      return "an event";
   }
 }

@@ -1,9 +1,11 @@
 /** Links to a raw tracepoint. */
-import { checkKeys, checkString } from "../check.ts";
+import { checkKeys, checkString, checkU64 } from "../check.ts";
+import { close } from "../os/files.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import type { Attachment } from "./target.ts";
+import { rawTracepointOpen } from "../sys/raw_tracepoint.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
+import { NO_NAME } from "./probe.ts";
 
 /**
  * The program runs at a tracepoint and sees the arguments as the kernel's code passes them.
@@ -30,19 +32,41 @@ export interface RawTracepointInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
-export function prepareRawTracepoint(_program: Program, target: RawTracepointTarget): Attachment {
+function prepare(_program: Program, target: RawTracepointTarget): Attachment {
   checkKeys(target, "target", ["type", "name", "cookie"]);
-  return { rawTracepoint: checkString(target.name, "target.name"), cookie: target.cookie };
+  const { name, cookie } = target;
+  if (cookie !== undefined) checkU64(cookie, "target.cookie");
+  return { rawTracepoint: checkString(name, "target.name"), cookie };
 }
 
-export function describeRawTracepoint(target: RawTracepointTarget): string {
+function describe(target: RawTracepointTarget): string {
   return `raw tracepoint "${target.name}"`;
 }
 
-export function readRawTracepoint(
+function read(
   { id, progId, tpName, cookie }: Extract<BpfLinkInfo, { type: "raw_tracepoint" }>,
 ): RawTracepointInfo {
   const info: RawTracepointInfo = { type: "raw_tracepoint", id, programId: progId, name: tpName };
   if (cookie !== undefined) info.cookie = cookie;
   return info;
 }
+
+/** The kind of target that is a raw tracepoint, and its links. */
+export const raw_tracepoint:
+  & Kind<RawTracepointTarget, "raw_tracepoint", Program>
+  & LinkKind<"raw_tracepoint", RawTracepointInfo> = {
+    linkType: "raw_tracepoint",
+    prepare,
+    describe,
+    read,
+    where: ({ name }) => name,
+    probe: {
+      examples: [{ program: { type: "raw_tracepoint" } }],
+      attach: {
+        since: TYPES.raw_tracepoint.since,
+        config: "CONFIG_BPF_EVENTS",
+        proofs: [{ call: (program) => close(rawTracepointOpen(NO_NAME, program)), errno: "ENOENT" }],
+      },
+      cookie: "6.10",
+    },
+  };

@@ -1,11 +1,15 @@
 /** Links to a map of sockets. */
-import { checkKeys } from "../check.ts";
+import { checkKeys, checkOneOf } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { mapGetInfoByFd } from "../sys/map.ts";
+import { progQuery } from "../sys/prog_query.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, attachTypeOf, mapFd } from "./target.ts";
+import { ask, ordered } from "./hook.ts";
+import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
+import { create, NO_TARGET } from "./probe.ts";
+import { attachTypeOf, mapFd } from "./target.ts";
 
 /**
  * The programs of a map of sockets see what is sent through its sockets (`sk_msg_verdict`) or received by them (the
@@ -34,32 +38,63 @@ export interface SockmapInfo extends LinkInfoBase {
   attachType: AttachType;
 }
 
-/** What the program of a map of sockets can be attached as. */
-export const SOCKMAP_ATTACH_TYPES: readonly string[] = [
-  "sk_msg_verdict",
-  "sk_skb_stream_parser",
-  "sk_skb_stream_verdict",
-  "sk_skb_verdict",
-];
+const MAP_TYPES = ["sockmap", "sockhash"] as const;
 
-export function prepareSockmap(program: Program, target: SockmapTarget): Attachment {
+function prepare(program: Program, target: SockmapTarget): Attachment {
   checkKeys(target, "target", ["type", "map", "attachType"]);
-  const targetFd = mapFd(target.map, "target.map", ["sockmap", "sockhash"]);
+  const targetFd = mapFd(target.map, "target.map", MAP_TYPES);
   const attachType = attachTypeOf(
     target.attachType,
     program,
-    (name) => SOCKMAP_ATTACH_TYPES.includes(name),
-    SOCKMAP_ATTACH_TYPES.map((name) => `"${name}"`).join(", "),
+    (name) => TYPES.sockmap.attachTypes.includes(name),
+    TYPES.sockmap.attachTypes.map((name) => `"${name}"`).join(", "),
   );
   return { attachType, targetFd };
 }
 
-export function describeSockmap({ map }: SockmapTarget): string {
+function describe({ map }: SockmapTarget): string {
   return `${map.type} ${map.id}`;
 }
 
-export function readSockmap(
+function read(
   { id, progId, mapId, attachType }: Extract<BpfLinkInfo, { type: "sockmap" }>,
 ): SockmapInfo {
   return { type: "sockmap", id, programId: progId, attached: mapId !== 0, mapId, attachType };
 }
+
+/** The kind of target that is a map of sockets, and its links. */
+export const sockmap: Kind<SockmapTarget, "sockmap", Program> & LinkKind<"sockmap", SockmapInfo> = {
+  linkType: "sockmap",
+  prepare,
+  describe,
+  read,
+  where: ({ mapId, attachType }) => `map ${mapId} ${attachType}`,
+  isAt: (info, { attachType, targetFd }) =>
+    info.attachType === attachType && info.mapId === mapGetInfoByFd(targetFd).id,
+  probe: {
+    examples: [{ program: { type: "sk_msg", expectedAttachType: "sk_msg_verdict" } }],
+    attach: {
+      since: TYPES.sockmap.since,
+      config: "CONFIG_NET_SOCK_MSG",
+      proofs: [{ call: create(NO_TARGET, "sk_msg_verdict"), errno: "EBADF" }],
+    },
+    update: always(TYPES.sockmap),
+    detach: always(TYPES.sockmap),
+  },
+  hook: {
+    at: "map",
+    attachTypes: TYPES.sockmap.attachTypes,
+    ask,
+    look(target): Look {
+      checkKeys(target, "target", ["type", "map", "attachType"]);
+      const fd = mapFd(target.map, "target.map", MAP_TYPES), { id } = target.map;
+      const attachType = checkOneOf(target.attachType, "target.attachType", TYPES.sockmap.attachTypes);
+      return {
+        ...ordered(progQuery(fd, attachType)),
+        isLink: (info) => info.type === "sockmap" && info.mapId === id && info.attachType === attachType,
+      };
+    },
+    words: "ID|PIN ATTACH_TYPE",
+    fromWords: (where, attachType, { openMap }) => ({ type: "sockmap", map: openMap(where), attachType }),
+  },
+};

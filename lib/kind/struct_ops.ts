@@ -6,10 +6,10 @@ import { close } from "../os/files.ts";
 import { updateLink } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { mapGetFdById } from "../sys/map.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { EEXIST } from "../uapi/errno.ts";
-import type { LinkInfoBase, UpdatedLink } from "./kind.ts";
-import { type Attachment, mapFd } from "./target.ts";
+import type { Attachment, Held, Kind, LinkInfoBase, LinkKind, UpdatedLink } from "./kind.ts";
+import { mapFd } from "./target.ts";
 
 /**
  * The programs implement a struct of functions of the kernel, such as a TCP congestion control. What is attached is a
@@ -31,13 +31,13 @@ export interface StructOpsInfo extends LinkInfoBase {
   mapId: number;
 }
 
-export function prepareStructOps(map: BpfMap, target: StructOpsTarget): Attachment {
+function prepare(map: BpfMap, target: StructOpsTarget): Attachment {
   checkKeys(target, "target", ["type"]);
   mapFd(map, "source", ["struct_ops"]);
   return { attachType: "struct_ops", targetFd: 0 };
 }
 
-export function describeStructOps(): string {
+function describe(): string {
   return "the kernel's struct_ops";
 }
 
@@ -46,10 +46,10 @@ export function describeStructOps(): string {
  * struct_ops until the machine is started anew. Somebody else may put it in between this look and the call; the kernel
  * is told what was seen, so it refuses then.
  */
-export function updateStructOps(
+function update(
   { fd }: UpdatedLink,
-  map: BpfMap,
-  expected: BpfMap | undefined,
+  map: Held,
+  expected: Held | undefined,
   action: () => string,
 ): void {
   const info = linkGetInfoByFd(fd), held = info.type === "struct_ops" ? info.mapId : 0;
@@ -72,6 +72,28 @@ export function updateStructOps(
   }
 }
 
-export function readStructOps({ id, mapId }: Extract<BpfLinkInfo, { type: "struct_ops" }>): StructOpsInfo {
+function read({ id, mapId }: Extract<BpfLinkInfo, { type: "struct_ops" }>): StructOpsInfo {
   return { type: "struct_ops", id, attached: mapId !== 0, mapId };
 }
+
+/** The kind of target that a struct_ops map is for, and its links. */
+export const struct_ops: Kind<StructOpsTarget, "struct_ops", BpfMap> & LinkKind<"struct_ops", StructOpsInfo> = {
+  linkType: "struct_ops",
+  prepare,
+  describe,
+  read,
+  where: ({ mapId }) => `map ${mapId}`,
+  holds: "map",
+  update,
+  isAt: () => true, // an update with another kind of map is refused
+  probe: {
+    examples: [{ program: { type: "struct_ops", attachTo: { struct: "tcp_congestion_ops", member: "ssthresh" } } }],
+    attach: {
+      since: TYPES.struct_ops.since,
+      config: "CONFIG_BPF_JIT",
+      proofs: [{ kernelFunction: "bpf_struct_ops_link_create" }],
+    },
+    update: { since: TYPES.struct_ops.since, proofs: [{ kernelFunction: "bpf_struct_ops_map_link_update" }] },
+    detach: { since: "6.11", proofs: [{ kernelFunction: "bpf_struct_ops_map_link_detach" }] },
+  },
+};

@@ -5,19 +5,8 @@ import type { BpfMap } from "../map.ts";
 import { close, open } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
-import type { LinkCreateOptions } from "../sys/type/mod.ts";
 import { type AttachType, attachTypeNumber, type MapType } from "../uapi/types.ts";
-
-/** The arguments of LINK_CREATE, or of RAW_TRACEPOINT_OPEN, beside the program. */
-export type Attachment =
-  & (
-    | { readonly attachType: AttachType; readonly targetFd: number; readonly options?: LinkCreateOptions | undefined }
-    | { readonly rawTracepoint: string | undefined; readonly cookie?: bigint | undefined }
-  )
-  & {
-    /** fds that were opened for the call, to be closed after it. */
-    readonly temporary?: readonly number[];
-  };
+import type { Attachment, PlaceNames } from "./kind.ts";
 
 /** Closes what {@linkcode Attachment.temporary} lists. */
 export function closeTemporary({ temporary }: Attachment): void {
@@ -152,4 +141,25 @@ export function checkRun(target: { retprobe?: boolean | undefined; session?: boo
   const session = checkFlag(target.session, "target.session");
   if (retprobe && session) throw new TypeError("target may have retprobe or session, not both");
   return { retprobe, session };
+}
+
+/** What a link to an interface is attached to, in words. */
+export function whereInterface(
+  info: { readonly ifindex: number; readonly netnsIno?: number; readonly attachType?: AttachType },
+  { device }: PlaceNames,
+): string {
+  const { ifindex, netnsIno, attachType } = info;
+  const netns = netnsIno === undefined ? "" : ` in net:[${netnsIno}]`;
+  const place = device ?? `interface ${ifindex}${netns}`;
+  return attachType === undefined ? place : `${place} ${attachType.slice(attachType.indexOf("_") + 1)}`;
+}
+
+/** A device as a command line names it. */
+export function deviceFrom(where: string): Device {
+  return /^\d+$/.test(where) ? Number(where) : where;
+}
+
+/** Bytes behind a symbol or the beginning of a file, in words. */
+export function offsetWords(bytes: number): string {
+  return bytes === 0 ? "" : `+0x${bytes.toString(16)}`;
 }

@@ -1,10 +1,13 @@
 /** Links to the traffic control hooks of a network interface. */
 import { checkKeys, checkOneOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { LinkInfoBase } from "./kind.ts";
+import { progQuery } from "../sys/prog_query.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { ask, lookAtInterface, ordered } from "./hook.ts";
+import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
 import { encodePosition, type Position } from "./position.ts";
-import { type Attachment, type Device, interfaceTarget, type Netns } from "./target.ts";
+import { create, NO_TARGET } from "./probe.ts";
+import { describeInterface, type Device, deviceFrom, interfaceTarget, type Netns, whereInterface } from "./target.ts";
 
 /**
  * Programs of type sched_cls see the packets that an interface receives or sends, one after the other, as long as they
@@ -40,14 +43,14 @@ export interface TcxInfo extends LinkInfoBase {
   attachType: "tcx_ingress" | "tcx_egress";
 }
 
-export function prepareTcx(_program: Program, target: TcxTarget): Attachment {
+function prepare(_program: Program, target: TcxTarget): Attachment {
   checkKeys(target, "target", ["type", "device", "netns", "direction", "position", "expectedRevision"]);
   const direction = checkOneOf(target.direction, "target.direction", ["ingress", "egress"]);
   const { flags, relative } = encodePosition(target.position, target.expectedRevision, "links and programs");
   return { attachType: `tcx_${direction}`, ...interfaceTarget(target, { flags, tcx: relative }) };
 }
 
-export function readTcx(
+function read(
   { id, progId, ifindex, attachType, netnsIno }: Extract<BpfLinkInfo, { type: "tcx" }>,
 ): TcxInfo {
   const info: TcxInfo = {
@@ -61,3 +64,38 @@ export function readTcx(
   if (netnsIno !== undefined) info.netnsIno = netnsIno;
   return info;
 }
+
+/** The kind of target that is an interface's traffic control hook, and its links. */
+export const tcx: Kind<TcxTarget, "tcx", Program> & LinkKind<"tcx", TcxInfo> = {
+  linkType: "tcx",
+  prepare,
+  describe: describeInterface,
+  read,
+  where: whereInterface,
+  isAt: ({ id, attachType }, { attachType: wanted, targetFd, options }) =>
+    attachType === wanted &&
+    progQuery(targetFd, wanted, { netns: options?.netns }).progs.some(({ linkId }) => linkId === id),
+  probe: {
+    examples: [{ program: { type: "sched_cls" } }],
+    attach: {
+      since: TYPES.tcx.since,
+      config: "CONFIG_NET_XGRESS",
+      proofs: [{ call: create(NO_TARGET, "tcx_ingress"), errno: "ENODEV" }],
+    },
+    update: always(TYPES.tcx),
+    detach: always(TYPES.tcx),
+    position: always(TYPES.tcx),
+  },
+  hook: {
+    at: "interface",
+    attachTypes: TYPES.tcx.attachTypes,
+    ask,
+    look(target): Look {
+      checkKeys(target, "target", ["type", "device", "netns", "direction"]);
+      const attachType = `tcx_${checkOneOf(target.direction, "target.direction", ["ingress", "egress"])}`;
+      return lookAtInterface(target, (ifindex, options) => ordered(ask(ifindex, attachType, options)));
+    },
+    words: "DEVICE ingress|egress",
+    fromWords: (where, which, { netns }) => ({ type: "tcx", device: deviceFrom(where), netns, direction: which }),
+  },
+};

@@ -5,8 +5,9 @@ import { btfFind } from "../ffi/btf.ts";
 import { close } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { progLoad } from "../sys/program.ts";
+import { TYPES } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { Attachment } from "./target.ts";
+import type { Attachment, Kind } from "./kind.ts";
 
 /**
  * The program runs at the tracepoint that it was loaded for (`attachTo: "sched_switch"` with the attach type
@@ -22,21 +23,26 @@ export interface TpBtfTarget {
   cookie?: bigint | undefined;
 }
 
-export function prepareTpBtf(program: Program, target: TpBtfTarget): Attachment {
+function prepare(program: Program, target: TpBtfTarget): Attachment {
   checkKeys(target, "target", ["type", "cookie"]);
   const { cookie } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
   const attachType = expectedAttachTypeOf(program);
   if (attachType !== undefined && attachType !== "trace_raw_tp") {
-    throw refusal(program, "invalid", `it was loaded for ${attachType}`, "load it with the attach type trace_raw_tp");
+    throw refusedFor(
+      program,
+      "invalid",
+      `it was loaded for ${attachType}`,
+      "load it with the attach type trace_raw_tp",
+    );
   }
   if (cookie !== undefined && !canReadCookie()) {
-    throw refusal(program, "unsupported", "no program could read the cookie here", "cookies came with Linux 6.10");
+    throw refusedFor(program, "unsupported", "no program could read the cookie here", "cookies came with Linux 6.10");
   }
   return { rawTracepoint: undefined, cookie };
 }
 
-function refusal(program: Program, reason: "invalid" | "unsupported", meaning: string, hint: string): BpfError {
+function refusedFor(program: Program, reason: "invalid" | "unsupported", meaning: string, hint: string): BpfError {
   const action = `Cannot attach program ${program.id} to its tracepoint`;
   return new BpfError(EINVAL, { action, command: "RAW_TRACEPOINT_OPEN", reason, meaning, hint });
 }
@@ -62,6 +68,18 @@ function loadsReader(): boolean {
   }
 }
 
-export function describeTpBtf(): string {
+function describe(): string {
   return "its tracepoint";
 }
+
+/** The kind of target that is a tracepoint, by a program that was loaded for it. */
+export const tp_btf: Kind<TpBtfTarget, "raw_tracepoint", Program> = {
+  linkType: "raw_tracepoint",
+  prepare,
+  describe,
+  probe: {
+    examples: [{ program: { type: "tracing", expectedAttachType: "trace_raw_tp", attachTo: "sched_switch" } }],
+    attach: { since: TYPES.raw_tracepoint.since, config: "CONFIG_BPF_EVENTS", proofs: [] },
+    cookie: "6.10",
+  },
+};

@@ -1,13 +1,16 @@
 /** Links to a tracepoint. */
 import { checkKeys, checkString, checkU64 } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { close } from "../os/files.ts";
 import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
-import { openEvent } from "../sys/perf_event.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { openEvent, perfEventOpen } from "../sys/perf_event.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { ENOENT } from "../uapi/errno.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, toEvent } from "./target.ts";
+import { PERF_TYPES } from "../uapi/perf_event.ts";
+import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
+import { create, NO_NAME, NO_TARGET } from "./probe.ts";
+import { toEvent } from "./target.ts";
 
 /**
  * A program of type tracepoint runs at a tracepoint, on every CPU and for every process, and sees its record as the
@@ -40,13 +43,11 @@ export interface TracepointInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
-const PERF_TYPE_TRACEPOINT = 2;
-
-export function prepareTracepoint(_program: Program, target: TracepointTarget): Attachment {
+function prepare(_program: Program, target: TracepointTarget): Attachment {
   checkKeys(target, "target", ["type", "category", "name", "cookie"]);
   const category = checkName(target.category, "target.category"), name = checkName(target.name, "target.name");
   if (target.cookie !== undefined) checkU64(target.cookie, "target.cookie");
-  const action = `Cannot attach to ${describeTracepoint(target)}`;
+  const action = `Cannot attach to ${describe(target)}`;
   const id = readTracefs(`events/${category}/${name}/id`);
   if (id === undefined) {
     throw new BpfError(ENOENT, {
@@ -57,7 +58,7 @@ export function prepareTracepoint(_program: Program, target: TracepointTarget): 
       hint: "available_events in tracefs lists them; that of a module is there while the module is loaded",
     });
   }
-  return toEvent(openEvent({ type: PERF_TYPE_TRACEPOINT, config: BigInt(id) }, -1, 0, action), target.cookie);
+  return toEvent(openEvent({ type: PERF_TYPES.tracepoint, config: BigInt(id) }, -1, 0, action), target.cookie);
 }
 
 /** The name of a directory. */
@@ -67,14 +68,37 @@ function checkName(value: unknown, name: string): string {
   return text;
 }
 
-export function describeTracepoint(target: TracepointTarget): string {
+function describe(target: TracepointTarget): string {
   return `tracepoint ${target.category}/${target.name}`;
 }
 
-export function readTracepoint(
+function read(
   { id, progId, tpName, cookie }: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "tracepoint" }>,
 ): TracepointInfo {
   const info: TracepointInfo = { type: "perf_event", id, programId: progId, event: "tracepoint", name: tpName };
   if (cookie !== undefined) info.cookie = cookie;
   return info;
 }
+
+/** The kind of target that is a tracepoint. The kernel makes a perf event of it. */
+export const tracepoint: Kind<TracepointTarget, "perf_event", Program> & {
+  read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "tracepoint" }>): TracepointInfo;
+} = {
+  linkType: "perf_event",
+  prepare,
+  describe,
+  read,
+  probe: {
+    examples: [{ program: { type: "tracepoint" } }],
+    attach: {
+      since: TYPES.perf_event.since,
+      config: "CONFIG_BPF_EVENTS",
+      proofs: [
+        { call: create(NO_TARGET, "perf_event"), errno: "EBADF" },
+        { call: () => readTracefs(`events/${NO_NAME}/id`) },
+        { call: () => close(perfEventOpen({ type: PERF_TYPES.tracepoint, config: 0n }, -1, 0)), errno: "EINVAL" },
+      ],
+    },
+    cookie: TYPES.perf_event.since,
+  },
+};

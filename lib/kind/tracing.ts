@@ -5,11 +5,10 @@ import { BpfError } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { checkHandle } from "../handle/brand.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { AttachType } from "../uapi/types.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import type { Attachment } from "./target.ts";
+import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 
 /**
  * The program runs when a function is entered or left (`trace_fentry`, `trace_fexit`, `trace_fsession`), may change
@@ -56,7 +55,7 @@ export interface TracingInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
-export function prepareTracing(program: Program, target: TracingTarget): Attachment {
+function prepare(program: Program, target: TracingTarget): Attachment {
   checkKeys(target, "target", ["type", "cookie", "replace"]);
   const { cookie, replace } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
@@ -121,13 +120,13 @@ function refuseTracepoint(program: Program): void {
   });
 }
 
-export function describeTracing({ replace }: TracingTarget): string {
+function describe({ replace }: TracingTarget): string {
   if (replace === undefined) return "its function";
   const what = "symbol" in replace ? `"${replace.symbol}"` : `${replace.btfId}`;
   return `function ${what} of program ${replace.program.id}`;
 }
 
-export function readTracing(
+function read(
   { id, progId, attachType, targetObjId, targetBtfId, cookie }: Extract<BpfLinkInfo, { type: "tracing" }>,
 ): TracingInfo {
   const info: TracingInfo = { type: "tracing", id, programId: progId, attachType };
@@ -136,3 +135,25 @@ export function readTracing(
   if (cookie !== undefined) info.cookie = cookie;
   return info;
 }
+
+/** The kind of target that is a function, and its links. */
+export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracing", TracingInfo> = {
+  linkType: "tracing",
+  prepare,
+  describe,
+  read,
+  where: ({ attachType, targetBtfId }) => `${attachType}${targetBtfId === undefined ? "" : ` BTF id ${targetBtfId}`}`,
+  probe: {
+    examples: [
+      { program: { type: "tracing", expectedAttachType: "trace_fentry", attachTo: "vfs_read" } },
+      { program: { type: "tracing", expectedAttachType: "trace_fexit", attachTo: "vfs_read" } },
+    ],
+    attach: {
+      since: Deno.build.arch === "aarch64" ? "6.4" : TYPES.tracing.since,
+      config: "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+      // x86_64 patches functions wherever it loads such programs; arm64 loads them before it can
+      proofs: Deno.build.arch === "aarch64" ? [{ kernelFunction: "register_ftrace_direct" }] : [],
+    },
+    cookie: "5.19",
+  },
+};

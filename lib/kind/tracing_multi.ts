@@ -1,7 +1,7 @@
 /** Links to many functions of the kernel at once. They are only read here: linkCreate() of `sys` makes them. */
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { AttachType } from "../uapi/types.ts";
-import type { LinkInfoBase } from "./kind.ts";
+import type { LinkInfoBase, LinkKind } from "./kind.ts";
 
 /** Info of a link to many functions. */
 export interface TracingMultiInfo extends LinkInfoBase {
@@ -24,7 +24,7 @@ export interface TracingMultiInfo extends LinkInfoBase {
   }[];
 }
 
-export function readTracingMulti(
+function read(
   { id, progId, attachType, btfObjId, functions }: Extract<BpfLinkInfo, { type: "tracing_multi" }>,
 ): TracingMultiInfo {
   return {
@@ -41,3 +41,9 @@ export function readTracingMulti(
     })),
   };
 }
+
+/** Links to many functions. They are only read here: linkCreate() of `sys` makes them. */
+export const tracing_multi: LinkKind<"tracing_multi", TracingMultiInfo> = {
+  read,
+  where: ({ attachType, count }) => `${attachType} ${count} functions`,
+};

@@ -3,9 +3,10 @@ import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, c
 import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
 import { openEvent, probeType, UPROBE_OPEN } from "../sys/perf_event.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, toEvent } from "./target.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
+import { create, NO_FILE, NO_TARGET, openNothing } from "./probe.ts";
+import { toEvent } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to an instruction of a file, or returns from a function.
@@ -63,7 +64,7 @@ export interface UprobeInfo extends LinkInfoBase {
 
 const REFERENCE_COUNTER = 32n; // its first bit in config
 
-export function prepareUprobe(_program: Program, target: UprobeTarget): Attachment {
+function prepare(_program: Program, target: UprobeTarget): Attachment {
   checkKeys(target, "target", [
     "type",
     "path",
@@ -97,10 +98,10 @@ export function prepareUprobe(_program: Program, target: UprobeTarget): Attachme
     config2: BigInt(start! + offset),
   };
   const [process, cpu] = pid === undefined ? [-1, 0] : [pid, -1];
-  return toEvent(openEvent(event, process, cpu, `Cannot attach to ${describeUprobe(target)}`, UPROBE_OPEN), cookie);
+  return toEvent(openEvent(event, process, cpu, `Cannot attach to ${describe(target)}`, UPROBE_OPEN), cookie);
 }
 
-export function describeUprobe({ path, symbol, offset = 0, pid, retprobe }: UprobeTarget): string {
+function describe({ path, symbol, offset = 0, pid, retprobe }: UprobeTarget): string {
   const place = symbol === undefined
     ? `offset 0x${offset.toString(16)}`
     : `function ${symbol}${offset === 0 ? "" : `+0x${offset.toString(16)}`}`;
@@ -108,7 +109,7 @@ export function describeUprobe({ path, symbol, offset = 0, pid, retprobe }: Upro
   return `${retprobe ? "the return of " : ""}${place} of "${path}"${process}`;
 }
 
-export function readUprobe(
+function read(
   { id, progId, perfType, fileName, offset, refCtrOffset, cookie }: Extract<
     BpfLinkInfo,
     { type: "perf_event"; perfType: "uprobe" | "uretprobe" }
@@ -119,3 +120,26 @@ export function readUprobe(
   if (cookie !== undefined) info.cookie = cookie;
   return info;
 }
+
+/** The kind of target that is a place in a file. The kernel makes a perf event of it. */
+export const uprobe: Kind<UprobeTarget, "perf_event", Program> & {
+  read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "uprobe" | "uretprobe" }>): UprobeInfo;
+} = {
+  linkType: "perf_event",
+  prepare,
+  describe,
+  read,
+  probe: {
+    examples: [{ program: { type: "kprobe" } }],
+    attach: {
+      since: TYPES.perf_event.since,
+      config: "CONFIG_UPROBE_EVENTS",
+      proofs: [
+        { call: create(NO_TARGET, "perf_event"), errno: "EBADF" },
+        { call: () => probeType("uprobe") },
+        { call: () => openNothing("uprobe", NO_FILE, UPROBE_OPEN), errno: "ENOENT" },
+      ],
+    },
+    cookie: TYPES.perf_event.since,
+  },
+};

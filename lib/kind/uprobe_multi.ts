@@ -2,9 +2,10 @@
 import { checkInteger, checkKeys, checkPath, checkString, checkU64 } from "../check.ts";
 import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
-import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { LinkInfoBase } from "./kind.ts";
-import { type Attachment, checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
+import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
+import { create, NO_FILE } from "./probe.ts";
+import { checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to one of many instructions of a file, or returns from one of
@@ -91,7 +92,7 @@ const KEYS = [
   "session",
 ];
 
-export function prepareUprobeMulti(_program: Program, target: UprobeMultiTarget): Attachment {
+function prepare(_program: Program, target: UprobeMultiTarget): Attachment {
   checkKeys(target, "target", KEYS);
   checkOnlyOne(target, ["symbols", "pattern", "offsets"]);
   const { symbols, pattern, offsets }: Places = target;
@@ -125,7 +126,7 @@ function checkOffset(value: unknown, name: string): number {
   return checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
 }
 
-export function describeUprobeMulti(
+function describe(
   { path, pid, symbols, pattern, offsets, retprobe }: UprobeMultiTarget & Places,
 ): string {
   const which = pattern === undefined ? `${(symbols ?? offsets)?.length} places` : `functions "${pattern}"`;
@@ -133,7 +134,7 @@ export function describeUprobeMulti(
   return `${retprobe ? "the return of " : ""}${which} of "${path}"${process}`;
 }
 
-export function readUprobeMulti(
+function read(
   { id, progId, path, pid, count, flags, places }: Extract<BpfLinkInfo, { type: "uprobe_multi" }>,
 ): UprobeMultiInfo {
   const info: UprobeMultiInfo = {
@@ -152,3 +153,26 @@ export function readUprobeMulti(
   if (pid !== 0) info.pid = pid;
   return info;
 }
+
+/** The kind of target that is many places in a file, and its links. */
+export const uprobe_multi:
+  & Kind<UprobeMultiTarget, "uprobe_multi", Program>
+  & LinkKind<"uprobe_multi", UprobeMultiInfo> = {
+    linkType: "uprobe_multi",
+    prepare,
+    describe,
+    read,
+    where: ({ path, count, retprobe }) => `${path} ${count} places${retprobe ? " on return" : ""}`,
+    probe: {
+      examples: [{ program: { type: "kprobe", expectedAttachType: "trace_uprobe_multi" } }],
+      attach: {
+        since: TYPES.uprobe_multi.since,
+        config: "CONFIG_UPROBES",
+        proofs: [{
+          call: create(0, "trace_uprobe_multi", { uprobeMulti: { path: NO_FILE, offsets: [0n] } }),
+          errno: "ENOENT",
+        }],
+      },
+      cookie: TYPES.uprobe_multi.since,
+    },
+  };

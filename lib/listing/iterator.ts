@@ -11,7 +11,23 @@ import type { LinkRecord, RecordField } from "../sys/type/row.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
 import { EOPNOTSUPP } from "../uapi/errno.ts";
 import type { LinkType } from "../uapi/types.ts";
-import { add, and, assemble, type Bytes, call, callKernel, copy, exit, type Instruction, load, set, skipIf, skipUnless, store, storeValue } from "./assembler.ts";
+import {
+  add,
+  and,
+  assemble,
+  type Bytes,
+  call,
+  callKernel,
+  copy,
+  exit,
+  type Instruction,
+  load,
+  set,
+  skipIf,
+  skipUnless,
+  store,
+  storeValue,
+} from "./assembler.ts";
 import { END, LinkRecords, NAME, type Told, Trust } from "./records.ts";
 
 const SCRATCH = END + 8; // where the stack has room for one number

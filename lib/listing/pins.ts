@@ -1,7 +1,7 @@
 /** The pins that this process can see, and how to look at what it may not see or what goes meanwhile. */
-import { BpfError } from "../error.ts";
 import { close, readDirectory, statPath } from "../os/files.ts";
 import { mounts } from "../os/proc.ts";
+import { unlessGone, visibly } from "../refusal.ts";
 import { objGet } from "../sys/object.ts";
 import { isLink } from "../sys/object_type.ts";
 
@@ -46,25 +46,5 @@ export function withPinnedLink<T>(path: string, look: (linkFd: number) => T): T 
     return isLink(fd) ? look(fd) : undefined;
   } finally {
     close(fd);
-  }
-}
-
-/** What `look` sees; `undefined` if what it looks at is gone meanwhile. */
-export function unlessGone<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if (error instanceof BpfError && ["ENOENT", "ESRCH"].includes(error.code)) return undefined;
-    throw error;
-  }
-}
-
-/** What `look` sees; `undefined` if the caller may not look. */
-export function visibly<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if (error instanceof BpfError && ["EACCES", "EPERM", "ENOENT"].includes(error.code)) return undefined;
-    throw error;
   }
 }

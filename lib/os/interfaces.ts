@@ -6,7 +6,7 @@ import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { O_CLOEXEC, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import { ifinfomsg, nlattr, nlmsgerr, nlmsghdr } from "../uapi/layout.ts";
-import { close, read, write } from "./files.ts";
+import { close, read, readTextFile, statPath, write } from "./files.ts";
 
 /** An XDP program of an interface. */
 export interface QueriedXdp {
@@ -150,4 +150,19 @@ function interfaceRequest(command: number, netns?: number): Request {
   const request = new Request(48, 128).u64(0, BigInt(socket)).u64(8, BigInt(command)).own(socket);
   request.room(16, IFREQ_SIZE);
   return request;
+}
+
+/** The names of the interfaces in the own network namespace. */
+export function interfaceNames(): string[] {
+  // two lines of headings, then: "  eth0: 1 2 3"
+  return readTextFile("/proc/thread-self/net/dev").split("\n").slice(2).filter(Boolean)
+    .map((line) => line.slice(0, line.indexOf(":")).trim());
+}
+
+/** The own network namespace, as a file. */
+export const OWN_NETNS = "/proc/thread-self/ns/net";
+
+/** The inode number of the own network namespace. */
+export function ownNetns(): number {
+  return Number(statPath(OWN_NETNS).inode);
 }

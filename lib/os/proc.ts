@@ -1,5 +1,6 @@
 /** What `/proc` tells of processes and mounts. */
-import { readTextFile } from "./files.ts";
+import { visibly } from "../refusal.ts";
+import { readDirectory, readTextFile, statPath } from "./files.ts";
 
 /** A mounted file system. */
 export interface Mount {
@@ -31,4 +32,20 @@ function unescape(path: string): string {
 /** The number of this process in the `/proc` that it sees. */
 export function ownPid(): number {
   return parseInt(readTextFile("/proc/self/stat"));
+}
+
+/** The directories of all cgroups that can be seen, each with its id, from the top down. */
+export function cgroups(): { path: string; id: bigint }[] {
+  const found: { path: string; id: bigint }[] = [];
+  const visit = (path: string, id: bigint): void => {
+    found.push({ path, id });
+    for (const { name, isDirectory, inode } of visibly(() => readDirectory(path)) ?? []) {
+      if (isDirectory) visit(`${path === "/" ? "" : path}/${name}`, inode);
+    }
+  };
+  for (const { path } of mounts("self", "cgroup2")) {
+    const id = visibly(() => statPath(path).inode);
+    if (id !== undefined && found.every((other) => other.id !== id)) visit(path, id);
+  }
+  return found;
 }

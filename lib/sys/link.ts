@@ -137,7 +137,7 @@ export const LINK_UPDATE: Refusals = {
     EEXIST: [
       "exists",
       "the new program is attached to this hook already",
-      "a program can be in a tcx or netkit hook once; load it a second time",
+      "a hook of an interface takes a program once; load it a second time",
     ],
   },
 };

@@ -10,7 +10,7 @@ import { link_create } from "../uapi/layout.ts";
 import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
 import { type AnyLinkTypeRow, type LinkCreateOptions, rowOfAttachType, tooOld, TYPES } from "./type/mod.ts";
 
-const LARGEST = link_create.uprobe_multi.sizeof;
+const LARGEST = Math.max(...Object.values(link_create).map((part) => typeof part === "number" ? 0 : part.sizeof));
 const create = new Request(LARGEST, 1024);
 const createPlain = new Request(link_create.target_btf_id); // without options: nothing to reset between two calls
 

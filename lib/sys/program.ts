@@ -9,7 +9,13 @@ import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.t
 import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
 import { EACCES, EAGAIN } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
-import { type AttachType, attachTypeNumber, type ProgramType, programTypeName, programTypeNumber } from "../uapi/types.ts";
+import {
+  type AttachType,
+  attachTypeNumber,
+  type ProgramType,
+  programTypeName,
+  programTypeNumber,
+} from "../uapi/types.ts";
 import { OBJ_GET_INFO_BY_FD } from "./object_type.ts";
 import { tooOld } from "./type/mod.ts";
 

@@ -1,5 +1,8 @@
 /** Names of the events of `linux/perf_event.h`, whose number is their index. */
 
+/** Kinds of events (`PERF_TYPE_*`). */
+export const PERF_TYPES = { hardware: 0, software: 1, tracepoint: 2, cache: 3, raw: 4, breakpoint: 5 } as const;
+
 /** `PERF_COUNT_HW_*` */
 export const HARDWARE_EVENTS: readonly string[] = [
   "cpu_cycles",

@@ -4,6 +4,7 @@
  */
 import { assertInstanceOf, assertStringIncludes } from "@std/assert";
 import { Request } from "../../lib/ffi/request.ts";
+import { brand } from "../../lib/handle/brand.ts";
 import { perfEventOpen } from "../../lib/sys/mod.ts";
 import { type AttachTarget, Hook, Link, Program, setLibraryPath } from "../../mod.ts";
 
@@ -12,15 +13,14 @@ type Refusal = typeof TypeError | typeof RangeError;
 /** What is wrong, the field that the message must name, the arguments. */
 type Case = readonly [error: Refusal, field: string, ...args: unknown[]];
 
-// Without privileges no program can be loaded: this one pretends.
-const program: Program = Object.create(Program.prototype, {
-  id: { value: 1 },
-  name: { value: "pretended" },
-  type: { value: "xdp" },
-  tag: { value: "0123456789abcdef" },
-  fd: { value: 3 },
-  closed: { value: false },
-});
+// Without privileges no program can be loaded: this one pretends, and is made known as a program here.
+class Pretended {
+  readonly id = 1;
+  readonly type = "xdp";
+  readonly fd = 3;
+}
+brand("program", Pretended, (value) => value instanceof Pretended, () => "pretended program");
+const program = new Pretended() as unknown as Program;
 
 function refuses(name: string, call: (...args: never[]) => unknown, cases: readonly Case[]): void {
   for (const [ErrorClass, field, ...args] of cases) {
@@ -397,6 +397,17 @@ refuses("Link.ensurePinned", (target: AttachTarget) => Link.ensurePinned("/nowhe
   [TypeError, "target", undefined],
   [TypeError, "event", { type: "perf_event" }],
   [TypeError, "direction", { ...tcx, direction: "up" }],
+]);
+
+refuses("Link.attach", (source: Program) => Link.attach(source, tcx as AttachTarget), [
+  [TypeError, "source must be a Program, not undefined", undefined],
+  [TypeError, "source must be a Program, not function", Link],
+  [TypeError, "source must be a Program, not a Object", { fd: 3, tag: "0123456789abcdef" }],
+]);
+
+refuses("attach", attach, [
+  [TypeError, "position", { ...tcx, position: { after: { onClose: 1, fd: 5 } } }],
+  [TypeError, "position", { ...tcx, position: { after: { tag: "0123456789abcdef", fd: 5 } } }],
 ]);
 
 refuses("perfEventOpen", perfEventOpen, [

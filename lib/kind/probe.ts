@@ -1,0 +1,23 @@
+/** What the probes of kinds have in common: calls that must fail, for they name nothing. */
+import { close } from "../os/files.ts";
+import type { Refusals } from "../refusal.ts";
+import { linkCreate } from "../sys/link_create.ts";
+import { openEvent, probeType } from "../sys/perf_event.ts";
+import type { LinkCreateOptions } from "../sys/type/mod.ts";
+import type { AttachType } from "../uapi/types.ts";
+
+/** Neither an fd nor an interface. */
+export const NO_TARGET = -1;
+export const NO_FILE = "/proc/self/bpf_link_probe";
+export const NO_NAME = "bpf_link_probe";
+
+/** A call of LINK_CREATE. */
+export function create(target: number, attachType: AttachType, options?: LinkCreateOptions): (program: number) => void {
+  return (program) => close(linkCreate(program, target, attachType, options));
+}
+
+/** Opens a probe at a place that does not exist. */
+export function openNothing(probe: "kprobe" | "uprobe", place: string, refusals: Refusals): void {
+  const event = { type: probeType(probe).type, config: 0n, config1: place };
+  close(openEvent(event, -1, 0, `Cannot open ${probe}`, refusals));
+}

@@ -1,0 +1,105 @@
+/** Names for the numbers in infos: programs, interfaces, cgroups. */
+import { hookKindOf, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
+import { linkWalk } from "./listing/walk.ts";
+import { close } from "./os/files.ts";
+import { interfaceName, ownNetns } from "./os/interfaces.ts";
+import { cgroups } from "./os/proc.ts";
+import { unlessGone, unlessRefused } from "./refusal.ts";
+import { linkGetInfoByFd } from "./sys/link_info.ts";
+import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
+
+/** What is known by name; what does not change is asked for once. */
+export class Names {
+  readonly #programs = new Map<number, string | undefined>();
+  readonly #areHere = new Map<string, boolean>();
+  readonly #cgroups = new Map<bigint, string | undefined>();
+  readonly #ownNetns = ownNetns();
+
+  /** The name of a program; empty if it has none or is gone, undefined if it may not be seen. */
+  program(id: number | undefined): string | undefined {
+    if (id === undefined) return "";
+    return remembered(this.#programs, id, () => unlessRefused(() => unlessGone(() => nameOf(id)) ?? ""));
+  }
+
+  /** The name of a link's interface, if that is surely in our network namespace: all of them have the same numbers. */
+  device(info: LinkInfo): string | undefined {
+    if (!("ifindex" in info) || info.ifindex === 0) return undefined;
+    const { id, ifindex, netnsIno } = info;
+    const isOurs = netnsIno === undefined
+      ? remembered(this.#areHere, `${id} ${ifindex}`, () => isHere(info))
+      : netnsIno === this.#ownNetns;
+    return isOurs ? interfaceName(ifindex) : undefined; // it may be renamed meanwhile
+  }
+
+  /** The directory of a cgroup. */
+  cgroup(info: LinkInfo): string | undefined {
+    const id = "cgroupId" in info ? info.cgroupId : undefined;
+    if (id === undefined || id === 0n) return undefined;
+    return remembered(this.#cgroups, id, () => {
+      for (const { path, id } of cgroups()) this.#cgroups.set(id, path);
+      return this.#cgroups.get(id);
+    });
+  }
+}
+
+/** What a link is attached to, in a few words. */
+export function whereOf(info: LinkInfo, device: string | undefined, cgroup: string | undefined): string {
+  if (info.attached !== false) return linkKindOf(info.type).where(info, { device, cgroup });
+  return "attachType" in info ? `detached from ${info.attachType}` : "detached";
+}
+
+/** The same of a link's fd, for a message about another error; `isHere` if it was made in this network namespace. */
+export function placeOf(fd: number, madeHere: boolean): string {
+  const info = unlessRefused(() => readInfo(linkGetInfoByFd(fd)));
+  if (info === undefined) return "";
+  if (!("ifindex" in info)) return "attachType" in info ? `, ${info.attachType}` : "";
+  if (info.attached === false) return ", detached";
+  const name = isHere(info, madeHere) ? interfaceName(info.ifindex) : undefined;
+  return name === undefined ? ` on interface ${info.ifindex}` : ` on "${name}"`;
+}
+
+/** The name of a program; empty if it has none, or is gone, or may not be seen. */
+export function programName(id: number): string {
+  return unlessRefused(() => nameOf(id)) ?? "";
+}
+
+function nameOf(programId: number): string {
+  const fd = progGetFdById(programId);
+  try {
+    return progGetInfoByFd(fd).name;
+  } finally {
+    close(fd);
+  }
+}
+
+type InterfaceInfo = Extract<LinkInfo, { ifindex: number }>;
+
+/**
+ * Whether a link is surely attached to the interface that has the info's number in our network namespace: every other
+ * namespace has the same numbers, and an interface may move.
+ */
+function isHere(info: InterfaceInfo, madeHere = false): boolean {
+  const { id, type, ifindex, programId } = info, attachType = "attachType" in info ? info.attachType : undefined;
+  const progs = unlessRefused(() => hookKindOf(type)?.ask(ifindex, attachType, {}).progs) ?? [];
+  if (progs.some(({ linkId }) => linkId !== undefined)) return progs.some(({ linkId }) => linkId === id);
+  // the kernel reports programs without links: another link may be meant
+  return progs.some(({ progId }) => progId === programId) && (madeHere || isAlone(info));
+}
+
+/** Whether no other link has the same program at an interface of the same number. */
+function isAlone({ id, type, ifindex, programId }: InterfaceInfo): boolean {
+  const isAnother = (other: LinkInfo) =>
+    other.type === type && other.id !== id && "ifindex" in other && other.ifindex === ifindex &&
+    other.programId === programId;
+  return unlessRefused(() => {
+    for (let last = 0, batch; (batch = linkWalk(last)).length > 0; last = batch.at(-1)!.id) {
+      if (batch.map(readInfo).some(isAnother)) return false;
+    }
+    return true;
+  }) ?? false;
+}
+
+function remembered<K, V>(known: Map<K, V>, key: K, find: () => V): V {
+  if (!known.has(key)) known.set(key, find());
+  return known.get(key)!;
+}
