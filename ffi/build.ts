@@ -1,5 +1,5 @@
 /**
- * Builds the native library: `deno task build` writes lib/ffi/x86_64.ts, aarch64.ts and symbols.ts; with `--check` it
+ * Builds the native library: `deno task build` writes x86_64.ts, aarch64.ts, symbols.ts and calls.ts of lib/ffi; with `--check` it
  * writes nothing and fails if one of them is not what the sources give.
  *
  * Another compiler makes other bytes, so the files record theirs and only that one can check them; where it is
@@ -20,10 +20,8 @@ Deno.chdir(new URL("..", import.meta.url));
 for (const tool of ["cargo", "rustc", "gcc"]) if (tell(tool, ["--version"]) === "") skip(tool);
 
 // The signatures come first: any compiler can check them.
-const symbols = "lib/ffi/symbols.ts";
 const bindgen = ["run", "--quiet", "--locked", "--manifest-path", "ffi/bindgen/Cargo.toml", "--"];
-if (check) run("cargo", [...bindgen, "--check", symbols]);
-else Deno.writeTextFileSync(symbols, run("cargo", bindgen));
+run("cargo", [...bindgen, ...check ? ["--check"] : [], "lib/ffi"]);
 
 const compiler = findCompiler();
 let stale = false;

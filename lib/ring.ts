@@ -1,6 +1,7 @@
 /** The consumer's side of a ring buffer map; `ffi/core/src/ring.rs` touches its memory. */
 import { Call } from "./ffi/calls.ts";
 import { align, Request } from "./ffi/request.ts";
+import { RingRequest } from "./ffi/ring.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { plain, type Refusals, refused } from "./refusal.ts";
 import { E2BIG } from "./uapi/errno.ts";
@@ -11,7 +12,6 @@ const PIECE = 16 * 1024;
 const HEADER = 8, DISCARDED = 0x40000000, LENGTH = 0x3fffffff;
 const EPOLL_CLOEXEC = 0o2000000, EPOLL_CTL_ADD = 1, EPOLL_CTL_MOD = 3;
 const EPOLLIN = 1, EPOLLET = 0x80000000;
-const NO_EPOLL = 0xffffffff;
 /** What an error says. */
 const ACTION = "Cannot read ring buffer";
 
@@ -40,8 +40,7 @@ export class RingReader {
   #room: number; // of the piece
   readonly #fds: number[] = []; // the map, the eventfd, the epoll instance
   readonly #finished: PromiseWithResolvers<void> = Promise.withResolvers();
-  #request: Request;
-  #piece: number; // where copies of records are in the request
+  #request: RingRequest;
   #at = 0; // of the next record in the piece
   #end = 0;
   #waiting = false;
@@ -51,9 +50,9 @@ export class RingReader {
   constructor(mapFd: number, size: number) {
     this.#size = size;
     this.#room = Math.min(size, PIECE);
-    [this.#request, this.#piece] = requestFor(size, this.#room);
+    const map = this.#keep(duplicateFd(mapFd));
+    this.#request = new RingRequest(map, size, this.#room);
     try {
-      const map = this.#keep(duplicateFd(mapFd));
       const wake = this.#keep(call("eventfd2", [1, EPOLL_CLOEXEC]));
       const epoll = this.#keep(call("epoll_create1", [EPOLL_CLOEXEC]));
       control(epoll, EPOLL_CTL_ADD, map, (EPOLLIN | EPOLLET) >>> 0);
@@ -78,7 +77,7 @@ export class RingReader {
   async next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
     while (!this.#ended) {
       while (this.#at < this.#end) {
-        const at = this.#piece + this.#at, header = this.#request.getU32(at), length = header & LENGTH;
+        const at = this.#at, header = this.#request.getU32(at), length = header & LENGTH;
         this.#at += align(HEADER + length);
         if ((header & DISCARDED) === 0) return this.#request.bytes(at + HEADER, length).slice();
       }
@@ -97,7 +96,7 @@ export class RingReader {
   }
 
   #finish(): void {
-    if (this.#at > 0) this.#read(0, NO_EPOLL).system(Call.ring);
+    if (this.#at > 0) this.#request.giveBack(this.#at);
     this.#fds.splice(0).forEach(close);
     this.#finished.resolve();
   }
@@ -105,36 +104,25 @@ export class RingReader {
   async #refill(): Promise<void> {
     let result;
     do {
-      const request = this.#read(this.#room, this.#fds[2]!);
+      const consumed = this.#at;
       this.#at = this.#end = 0;
       this.#waiting = true;
-      result = await request.systemAsync(Call.ring);
+      result = await this.#request.read(consumed, this.#fds[2]!);
       this.#waiting = false;
       if (this.#ended) return this.#finish();
       if (result === -E2BIG) {
         this.#room = Math.min(this.#size, 4 * this.#room);
-        [this.#request, this.#piece] = requestFor(this.#size, this.#room);
+        this.#request = new RingRequest(this.#fds[0]!, this.#size, this.#room);
       }
     } while (result === -E2BIG); // the record is larger than a piece
     if (result < 0) throw refused(result, RING, ACTION);
     this.#end = result;
   }
 
-  /** Gives the kernel back what was handed out, and reads up to `room` bytes of what follows. */
-  #read(room: number, epoll: number): Request {
-    return this.#request.u64(0, BigInt(this.#fds[0]!)).u64(16, BigInt(this.#at)).u64(32, BigInt(room))
-      .u64(40, BigInt(epoll));
-  }
-
   #keep(fd: number): number {
     this.#fds.push(fd);
     return fd;
   }
-}
-
-function requestFor(size: number, room: number): [request: Request, piece: number] {
-  const request = new Request(48, 48 + room + 8).u64(8, BigInt(size));
-  return [request, request.room(24, room)];
 }
 
 function control(epoll: number, operation: number, fd: number, events: number): void {

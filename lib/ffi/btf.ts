@@ -2,6 +2,7 @@
 import { BpfError } from "../error.ts";
 import { ENOENT, ERRNO } from "../uapi/errno.ts";
 import { native } from "./library.ts";
+import { shared } from "./symbols.ts";
 
 const KERNEL = "/sys/kernel/btf/vmlinux";
 const KINDS = { struct: 4, typedef: 8, function: 12 } as const;
@@ -36,7 +37,7 @@ export interface StructLayout {
   readonly members: ReadonlyMap<string, Member>;
 }
 
-const ANSWER = 8; // words for each string
+const ANSWER = shared.BTF_ANSWER_WORDS; // for each string
 
 /**
  * Where members of the kernel's structs lie, by the names of the structs; what this kernel does not have is absent. A

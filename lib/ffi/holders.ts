@@ -1,6 +1,7 @@
 /** Which processes hold fds of links. The records are those of `ffi/core/src/holders.rs`. */
 import { type Refusals, refused } from "../refusal.ts";
 import { native } from "./library.ts";
+import { shared } from "./symbols.ts";
 
 /** An fd of a link that some process holds. */
 export interface LinkFd {
@@ -11,7 +12,7 @@ export interface LinkFd {
   readonly id: number;
 }
 
-const RECORD_SIZE = 12;
+const RECORD_SIZE = shared.HOLDERS_RECORD;
 const HOLDERS: Refusals = { command: "openat", rows: { EACCES: ["policy", "the directory may not be read"] } };
 
 /** The fds of links that all visible processes hold, in the order of `/proc`. No snapshot: processes come and go. */

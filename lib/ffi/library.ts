@@ -1,7 +1,8 @@
 /** Finds, verifies and opens the native library: at first use, once, for good (a call after `close()` would crash the process). */
+import { checkPath } from "../check.ts";
 import { aarch64 } from "./aarch64.ts";
 import { sha256 } from "./sha256.ts";
-import { symbols } from "./symbols.ts";
+import { shared, symbols } from "./symbols.ts";
 import { x86_64 } from "./x86_64.ts";
 
 /** The library for one architecture, as `deno task build` made it. */
@@ -11,8 +12,6 @@ export interface EmbeddedLibrary {
   readonly base64: string;
 }
 
-/** What `bpf_link_abi` of a fitting library answers. */
-const ABI = 1;
 const VARIABLE = "BPF_LINK_LIBRARY";
 
 // A second row of the same symbol runs it on a thread of Deno's pool.
@@ -20,6 +19,7 @@ const table = {
   ...symbols,
   bpf_link_bpf_async: { ...symbols.bpf_link_bpf, name: "bpf_link_bpf", nonblocking: true },
   bpf_link_system_async: { ...symbols.bpf_link_system, name: "bpf_link_system", nonblocking: true },
+  bpf_link_ring_async: { ...symbols.bpf_link_ring, name: "bpf_link_ring", nonblocking: true },
 } as const;
 
 type OnAnotherThread = (command: number, request: Uint8Array<ArrayBuffer>, length: number) => Promise<number>;
@@ -28,14 +28,40 @@ type OnAnotherThread = (command: number, request: Uint8Array<ArrayBuffer>, lengt
 export type Native = Deno.DynamicLibrary<typeof symbols>["symbols"] & {
   bpf_link_bpf_async: OnAnotherThread;
   bpf_link_system_async: OnAnotherThread;
+  bpf_link_ring_async: (request: Uint8Array<ArrayBuffer>, length: number) => Promise<number>;
 };
 
-let chosenPath: string | undefined;
-let opened: Native | undefined;
+/** The native library of this package: opened at first use, once, for good. */
+class NativeLibrary {
+  #chosenPath: string | undefined;
+  #opened: Native | undefined;
 
-/** The native library, opened now if it is not yet. */
+  /** Names the file to open. */
+  choose(path: string): void {
+    if (this.#opened !== undefined) {
+      throw new Deno.errors.Busy(
+        "Cannot choose the native library: it is open already; call setLibraryPath() before anything else",
+      );
+    }
+    this.#chosenPath = path;
+  }
+
+  /** Its functions. */
+  get functions(): Native {
+    return this.#opened ??= this.#open();
+  }
+
+  #open(): Native {
+    const path = this.#chosenPath ?? pathFromEnvironment();
+    return path === undefined ? openEmbedded() : openFile(path);
+  }
+}
+
+const library = new NativeLibrary();
+
+/** The functions of the native library, which is opened now if it is not yet. */
 export function native(): Native {
-  return opened ??= open();
+  return library.functions;
 }
 
 /**
@@ -60,13 +86,7 @@ export function native(): Native {
  * ```
  */
 export function setLibraryPath(path: string | URL): void {
-  const file = filePath(path);
-  if (opened !== undefined) {
-    throw new Deno.errors.Busy(
-      "Cannot choose the native library: it is open already; call setLibraryPath() before anything else",
-    );
-  }
-  chosenPath = file;
+  library.choose(checkPath(path, "path"));
 }
 
 /**
@@ -76,12 +96,12 @@ export function setLibraryPath(path: string | URL): void {
  * @throws {Deno.errors.NotSupported} On another system or architecture.
  */
 export function libraryBytes(): Uint8Array<ArrayBuffer> {
-  const library = embedded();
-  const bytes = Uint8Array.fromBase64(library.base64);
+  const { base64, sha256: expected } = embedded();
+  const bytes = Uint8Array.fromBase64(base64);
   const digest = sha256(bytes);
-  if (digest !== library.sha256) {
+  if (digest !== expected) {
     throw new Deno.errors.InvalidData(
-      `Cannot load native library: the package is damaged (sha256 ${digest}, expected ${library.sha256}); install it again`,
+      `Cannot load native library: the package is damaged (sha256 ${digest}, expected ${expected}); install it again`,
     );
   }
   return bytes;
@@ -102,17 +122,6 @@ function embedded(): EmbeddedLibrary {
         `Cannot load native library: it is built for x86_64 and aarch64, this is ${arch}; build ffi/core and name the file with setLibraryPath()`,
       );
   }
-}
-
-function filePath(path: string | URL): string {
-  if (typeof path === "string" && path !== "") return path;
-  if (path instanceof URL && path.protocol === "file:") return decodeURIComponent(path.pathname);
-  throw new TypeError("path must be a non-empty string or a file: URL");
-}
-
-function open(): Native {
-  const path = chosenPath ?? pathFromEnvironment();
-  return path === undefined ? openEmbedded() : openFile(path);
 }
 
 function pathFromEnvironment(): string | undefined {
@@ -138,9 +147,9 @@ function openFile(path: string): Native {
   }
   const version = probe.symbols.bpf_link_abi();
   probe.close();
-  if (version !== ABI) {
+  if (version !== shared.ABI) {
     throw new Deno.errors.InvalidData(
-      `${is}: it has interface ${version}, this version of the package needs ${ABI}; write libraryBytes() to that path`,
+      `${is}: it has interface ${version}, this version of the package needs ${shared.ABI}; write libraryBytes() to that path`,
     );
   }
   return Deno.dlopen(path, table).symbols;

@@ -1,6 +1,7 @@
 /** A request to the kernel, encoded. The layout is that of `ffi/core/src/request.rs`. */
 import { Call } from "./calls.ts";
 import { native } from "./library.ts";
+import { shared } from "./symbols.ts";
 
 /** Room for a path that is too long, which the kernel is to refuse. */
 export const PATH_SIZE = 4104;
@@ -8,7 +9,7 @@ export const PATH_SIZE = 4104;
 /** Bytes of a request at most: far more than a call needs, and offsets fit 32 bits. */
 export const MAX_SIZE: number = 1024 * 1024 * 1024;
 
-const HEADER = 24;
+const HEADER = shared.REQUEST_HEADER;
 const NETNS = 4, NO_NETNS = 0xffffffff; // word of the header
 
 /** `struct bpf_common_attr`, and the bit of a command that says that there is one. */
@@ -198,6 +199,12 @@ export class Request {
   async systemAsync(call: number): Promise<number> {
     const length = this.#seal();
     return await native().bpf_link_system_async(call, this.#bytes, length);
+  }
+
+  /** Hands the sealed bytes to another function of the library. */
+  submit<R>(call: (request: Uint8Array<ArrayBuffer>, length: number) => R): R {
+    const length = this.#seal();
+    return call(this.#bytes, length);
   }
 
   /** Closes the fds handed over, where no call is made. */

@@ -9,6 +9,18 @@ export const symbols = {
   bpf_link_btf_layout: { parameters: ["buffer", "u32", "buffer", "u32"], result: "i32" },
   bpf_link_close: { parameters: ["i32"], result: "i32" },
   bpf_link_holders: { parameters: ["buffer", "u32"], result: "i32" },
+  bpf_link_ring: { parameters: ["buffer", "u32"], result: "i32" },
   bpf_link_system: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   bpf_link_walk: { parameters: ["u32", "u32", "buffer", "u32"], result: "i32" },
+} as const;
+
+/** Layouts: sizes in bytes unless they say otherwise. */
+export const shared = {
+  ABI: 2,
+  REQUEST_HEADER: 24,
+  WALK_RECORD: 80,
+  WALK_FD: 4,
+  WALK_INFO: 16,
+  HOLDERS_RECORD: 12,
+  BTF_ANSWER_WORDS: 8,
 } as const;

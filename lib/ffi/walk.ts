@@ -1,7 +1,8 @@
 /** The walk over the links of the machine, in batches. The records are those of `ffi/core/src/walk.rs`. */
 import { native } from "./library.ts";
+import { shared } from "./symbols.ts";
 
-const RECORD_SIZE = 80, FD = 4, INFO = 16;
+const { WALK_RECORD: RECORD_SIZE, WALK_FD: FD, WALK_INFO: INFO } = shared;
 const CAPACITY = 64;
 
 /** A batch of links, read one after the other: offsets count from the kernel's `bpf_link_info`. */

@@ -1,4 +1,5 @@
 /** How the native library is found and refused, each case in a process of its own with just the permissions it names. */
+import { shared } from "../../lib/ffi/symbols.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { aarch64 } from "../../lib/ffi/aarch64.ts";
 import { sha256 } from "../../lib/ffi/sha256.ts";
@@ -76,7 +77,7 @@ Deno.test("a library with another interface is refused", async () => {
   returnNine(bytes);
   using file = new File(bytes);
   const { output } = await runScript(setPath(file.path) + CALL, ["--allow-ffi"]);
-  assertMatch(output, /^InvalidData: .*it has interface 9, this version of the package needs 1/);
+  assertMatch(output, /^InvalidData: .*it has interface 9, this version of the package needs 2/);
 });
 
 Deno.test("setLibraryPath() refuses what is no path, and comes too late after the first call", async () => {
@@ -94,11 +95,11 @@ Deno.test("sha256 is SHA-256", async () => {
   }
 });
 
-/** Makes `bpf_link_abi`, which begins by making 1 its result, return 9. */
+/** Makes `bpf_link_abi`, which begins by making the version its result, return 9. */
 function returnNine(elf: Uint8Array<ArrayBuffer>): void {
   const [one, nine] = Deno.build.arch === "x86_64"
-    ? [[0x6a, 1], [0x6a, 9]] // push
-    : [[0x20, 0x00, 0x80, 0x52], [0x20, 0x01, 0x80, 0x52]]; // mov w0
+    ? [[0x6a, shared.ABI], [0x6a, 9]] // push
+    : [[shared.ABI << 5, 0x00, 0x80, 0x52], [0x20, 0x01, 0x80, 0x52]]; // mov w0
   const at = exportedSymbols(elf).get("bpf_link_abi")!;
   assertEquals([...elf.subarray(at, at + one.length)], one);
   elf.set(nine, at);

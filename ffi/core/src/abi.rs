@@ -3,13 +3,28 @@
 //!
 //! Scalars are 32 bits wide, every pointer is a buffer of the caller whose length follows it, results are the kernel's
 //! or `-errno`.
-use crate::{btf, holders, request::Request, syscall, walk};
+use crate::{btf, holders, request::Request, ring, syscall, walk};
 
 /// The version of this interface. TypeScript refuses a library that answers another number.
+const ABI: u32 = 2;
+
+/// What TypeScript must know of the layouts besides.
+#[cfg(feature = "bindgen")]
+pub const SHARED: &[(&str, usize)] = &[
+    ("ABI", ABI as usize),
+    ("REQUEST_HEADER", crate::request::HEADER),
+    ("WALK_RECORD", size_of::<walk::Record>()),
+    ("WALK_FD", core::mem::offset_of!(walk::Record, fd)),
+    ("WALK_INFO", core::mem::offset_of!(walk::Record, info)),
+    ("HOLDERS_RECORD", size_of::<holders::Record>()),
+    ("BTF_ANSWER_WORDS", btf::ANSWER),
+];
+
+/// [`ABI`].
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_abi() -> u32 {
-    1
+    ABI
 }
 
 /// bpf(2): the request's argument block is the attr, its common block the `bpf_common_attr` of 7.x.
@@ -24,6 +39,13 @@ pub extern "C" fn bpf_link_bpf(command: u32, request: *mut u8, request_len: u32)
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_system(call: u32, request: *mut u8, request_len: u32) -> i32 {
     Request::run(request, request_len, &|r| syscall::system(call, r.arguments()))
+}
+
+/// Reads a ring buffer: the request's argument block is [`ring::Arguments`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_ring(request: *mut u8, request_len: u32) -> i32 {
+    Request::run(request, request_len, &|r| ring::run(r.arguments()))
 }
 
 /// close(2).

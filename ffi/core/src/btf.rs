@@ -35,7 +35,7 @@ pub fn find(kind: u32, query: *const u8, query_len: u32) -> i32 {
 }
 
 /// Words of the answer for each string of a [`layout`] query.
-const ANSWER: usize = 8;
+pub const ANSWER: usize = 8;
 
 /// Finds in the kernel's own BTF where members of structs lie. `query` holds groups of strings, each string with its
 /// NUL and each group with one more: the name of a struct, and paths from it. A path is member names with dots; at a

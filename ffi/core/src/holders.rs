@@ -5,7 +5,7 @@ use crate::syscall::{self, AT_FDCWD, EFAULT, ENOENT, ESRCH, O_RDONLY_CLOEXEC, nr
 
 /// An fd of a link. A process that does not let itself be looked at has one record, with the fd -1.
 #[repr(C)]
-struct Record {
+pub struct Record {
     pid: u32,
     fd: i32,
     id: u32,
@@ -65,8 +65,10 @@ fn look_at(pid: u32, process: i32, found: &mut Records) -> i32 {
 /// The id of the link of an fd; not positive if it is something else.
 fn link_id(process: i32, fds: i32, name: &[u8]) -> i32 {
     let mut target = MaybeUninit::<[u8; 32]>::uninit();
-    let length =
-        syscall(nr::READLINKAT, [fds as usize, name.as_ptr() as usize, target.as_mut_ptr() as usize, 32, 0, 0]);
+    // SAFETY: the name ends with its NUL, the target has 32 bytes
+    let length = unsafe {
+        syscall(nr::READLINKAT, [fds as usize, name.as_ptr() as usize, target.as_mut_ptr() as usize, 32, 0, 0])
+    };
     if length < 0 {
         return length;
     }
@@ -80,7 +82,8 @@ fn link_id(process: i32, fds: i32, name: &[u8]) -> i32 {
     with_file(process, b"fdinfo\0", &mut |infos| {
         with_file(infos, name, &mut |info| {
             let mut text = MaybeUninit::<[u8; 512]>::uninit();
-            let length = syscall(nr::READ, [info as usize, text.as_mut_ptr() as usize, 512, 0, 0, 0]);
+            // SAFETY: the text has 512 bytes
+            let length = unsafe { syscall(nr::READ, [info as usize, text.as_mut_ptr() as usize, 512, 0, 0, 0]) };
             if length < 0 {
                 return length;
             }
@@ -95,7 +98,8 @@ fn each_number(directory: i32, visit: &mut dyn FnMut(u32, &[u8])) -> i32 {
     let mut entries = MaybeUninit::<[u64; 256]>::uninit();
     loop {
         let address = entries.as_mut_ptr() as usize;
-        let length = syscall(nr::GETDENTS64, [directory as usize, address, size_of_val(&entries), 0, 0, 0]);
+        // SAFETY: the length is that of the entries
+        let length = unsafe { syscall(nr::GETDENTS64, [directory as usize, address, size_of_val(&entries), 0, 0, 0]) };
         if length <= 0 {
             return length;
         }
@@ -138,7 +142,8 @@ fn number(text: &[u8]) -> i32 {
 
 /// Opens a file, whose name has its NUL, for `use_it`.
 fn with_file(directory: i32, name: &[u8], use_it: &mut dyn FnMut(i32) -> i32) -> i32 {
-    let fd = syscall(nr::OPENAT, [directory as usize, name.as_ptr() as usize, O_RDONLY_CLOEXEC, 0, 0, 0]);
+    // SAFETY: the name ends with its NUL
+    let fd = unsafe { syscall(nr::OPENAT, [directory as usize, name.as_ptr() as usize, O_RDONLY_CLOEXEC, 0, 0, 0]) };
     if fd < 0 {
         return fd;
     }

@@ -18,7 +18,8 @@ const MAP_ANONYMOUS: usize = 32;
 impl Mapped {
     /// Opens the file at `path`, which a NUL follows.
     pub fn open(path: &[u8]) -> Result<Mapped, i32> {
-        let fd = syscall(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_RDONLY_CLOEXEC, 0, 0, 0]);
+        // SAFETY: a NUL follows the path, which the caller answers for
+        let fd = unsafe { syscall(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_RDONLY_CLOEXEC, 0, 0, 0]) };
         if fd < 0 {
             return Err(-fd);
         }
@@ -30,7 +31,8 @@ impl Mapped {
     fn whole(fd: i32) -> Result<Mapped, i32> {
         // struct stat: 144 bytes (128 on aarch64), st_size at 48 on both
         let mut stat = MaybeUninit::<[u64; 18]>::uninit();
-        let result = syscall(nr::FSTAT, [fd as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0]);
+        // SAFETY: the struct has its 144 bytes
+        let result = unsafe { syscall(nr::FSTAT, [fd as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0]) };
         if result < 0 {
             return Err(-result);
         }
@@ -47,7 +49,8 @@ impl Mapped {
         let mapped = Mapped::new(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)?;
         let mut done = 0;
         while done < len {
-            match syscall(nr::READ, [fd as usize, mapped.address + done, len - done, 0, 0, 0]) {
+            // SAFETY: len bytes are mapped, of which done are read
+            match unsafe { syscall(nr::READ, [fd as usize, mapped.address + done, len - done, 0, 0, 0]) } {
                 0 => break,
                 count if count > 0 => done += count as usize,
                 errno => return Err(-errno),
@@ -58,7 +61,8 @@ impl Mapped {
 
     /// `len` bytes of an fd from `offset`, as mmap(2) takes them.
     pub fn new(len: usize, protection: usize, flags: usize, fd: i32, offset: usize) -> Result<Mapped, i32> {
-        match syscall_long(nr::MMAP, [0, len, protection, flags, fd as usize, offset]) {
+        // SAFETY: without MAP_FIXED nothing that is mapped is replaced
+        match unsafe { syscall_long(nr::MMAP, [0, len, protection, flags, fd as usize, offset]) } {
             errno if (-4095..0).contains(&errno) => Err(-errno as i32),
             address => Ok(Mapped { address: address as usize, len }),
         }
@@ -72,6 +76,7 @@ impl Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        syscall(nr::MUNMAP, [self.address, self.len, 0, 0, 0, 0]);
+        // SAFETY: what this value has mapped, and nobody uses after it
+        unsafe { syscall(nr::MUNMAP, [self.address, self.len, 0, 0, 0, 0]) };
     }
 }

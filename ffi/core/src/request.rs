@@ -13,7 +13,7 @@
 //! read before it, and the former are checked whenever they are read.
 use crate::syscall::{self, EFAULT, EINVAL};
 
-const HEADER: usize = 24;
+pub const HEADER: usize = 24;
 /// A request owns at most so many fds.
 const OWNED: usize = 8;
 

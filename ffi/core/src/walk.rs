@@ -1,25 +1,21 @@
 //! The walk over every link of the machine: next id, fd by id, info, close, as often as a buffer has room.
-use crate::syscall::{self, EAGAIN, EFAULT, ENOENT};
-
-const OBJ_GET_INFO_BY_FD: u32 = 15;
-const LINK_GET_FD_BY_ID: u32 = 30;
-const LINK_GET_NEXT_ID: u32 = 31;
+use crate::syscall::{self, EAGAIN, EFAULT, ENOENT, cmd};
 
 /// How often a link that is just being made is asked for again before it is left out.
 const PATIENCE: usize = 8;
 
 /// One link of a batch. `info` is the kernel's `bpf_link_info`, of which it wrote `info_size` bytes.
 #[repr(C)]
-struct Record {
+pub struct Record {
     id: u32,
-    fd: i32, // -1: closed again
+    pub fd: i32, // -1: closed again
     info_size: u32,
     zero: u32,
-    info: Info,
+    pub info: Info,
 }
 
 #[repr(C, align(8))]
-struct Info([u8; 64]);
+pub struct Info([u8; 64]);
 
 /// Writes a record for each link with an id above `start_id` until `records` is full or no link is left, and returns
 /// how many; 0 is the end. Links that vanish on the way are left out. The fd of a link stays open, and belongs to the
@@ -54,7 +50,7 @@ pub fn walk(start_id: u32, keep: u32, records: *mut u8, records_len: u32) -> i32
 
 fn next(id: &mut u32) -> i32 {
     let mut attr = [*id, 0, 0];
-    let result = command(LINK_GET_NEXT_ID, &mut attr);
+    let result = command(cmd::LINK_GET_NEXT_ID, &mut attr);
     if result == 0 {
         *id = attr[1];
     }
@@ -64,7 +60,7 @@ fn next(id: &mut u32) -> i32 {
 fn open(id: u32) -> i32 {
     let mut result = -EAGAIN;
     for _ in 0..PATIENCE {
-        result = command(LINK_GET_FD_BY_ID, &mut [id, 0, 0]);
+        result = command(cmd::LINK_GET_FD_BY_ID, &mut [id, 0, 0]);
         if result != -EAGAIN {
             break;
         }
@@ -76,7 +72,7 @@ fn describe(id: u32, fd: i32, keep: u32) -> Result<Record, i32> {
     let mut info = Info([0; 64]);
     let address = info.0.as_mut_ptr() as u64;
     let mut attr = [fd as u32, 64, address as u32, (address >> 32) as u32];
-    let result = command(OBJ_GET_INFO_BY_FD, &mut attr);
+    let result = command(cmd::OBJ_GET_INFO_BY_FD, &mut attr);
     let link_type = u32::from_ne_bytes([info.0[0], info.0[1], info.0[2], info.0[3]]);
     let kept = result == 0 && link_type < 32 && keep >> link_type & 1 == 1;
     if !kept {
