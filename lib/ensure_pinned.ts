@@ -63,7 +63,7 @@ interface Wanted {
   readonly place: string;
   attach(): Link;
   update(link: Link): void;
-  /** Whether a live link is attached to the target; `undefined` where only a second link can tell. */
+  /** Whether a live link is attached to the target; `undefined` where only a second link can say. */
   isAt(link: Link): boolean | undefined;
 }
 
@@ -174,7 +174,7 @@ function replace(old: Link, made: Link, { file }: Wanted): "replaced" {
   return "replaced";
 }
 
-/** Updates a link. False if it has come loose or has no update; `orInvalid`: also if the kernel says so by EINVAL. */
+/** Updates a link. False if it is detached or has no update; `orInvalid`: also if the kernel says so by EINVAL. */
 function updates(link: Link, wanted: Wanted, orInvalid: boolean): boolean {
   try {
     wanted.update(link);
@@ -206,13 +206,13 @@ function isTaken(error: unknown): boolean {
 }
 
 function another(old: Link, { file, place }: Wanted): BpfError {
-  const info = old.info(), isTold = !("event" in info && info.event === "unknown");
+  const info = old.info(), isReported = !("event" in info && info.event === "unknown");
   return new BpfError(EEXIST, {
     action: `Cannot pin a link to ${place} as "${file}"`,
     command: "OBJ_PIN",
     reason: "mismatch",
     meaning: `link ${old.id} (${old.type}) is pinned there, and ${
-      isTold ? "is attached to something else" : "this kernel does not tell what it is attached to"
+      isReported ? "is attached to something else" : "this kernel does not report what it is attached to"
     }`,
     hint: "choose another path, or pass replace: true to end that link",
   });
@@ -232,7 +232,7 @@ function temporaryOf(file: string): string {
   return `${file}~`;
 }
 
-/** Whether a live link is attached to what an attachment names; `undefined` where only a second link can tell. */
+/** Whether a live link is attached to what an attachment names; `undefined` where only a second link can say. */
 function isAttachedTo<K extends TargetType>(
   kind: KindOf<K>,
   info: BpfLinkInfo,
@@ -244,7 +244,7 @@ function isAttachedTo<K extends TargetType>(
 /** Fields that do not belong to the place. */
 const OWN = ["id", "programId", "attached", "cookie", "missed"];
 
-/** Whether two infos tell the same place; not if they tell none, as those of perf events before Linux 6.6. */
+/** Whether two infos name the same place; not if they name none, as those of perf events before Linux 6.6. */
 function tellTheSame(one: LinkInfo, other: LinkInfo): boolean {
   return placeOf(one) === placeOf(other) && !("event" in one && one.event === "unknown");
 }

@@ -29,7 +29,7 @@ export interface LinkHolders {
   /** Processes in the order of their numbers, then pins. */
   readonly holders: readonly LinkHolder[];
   /**
-   * Whether there may be more. With CAP_BPF and CAP_PERFMON (Linux 5.19) the link's reference count tells, so false is
+   * Whether there may be more. With CAP_BPF and CAP_PERFMON (Linux 5.19) the link's reference count says, so false is
    * a proof. Without them: true if there are processes or pins that the caller may not look at, or other namespaces.
    */
   readonly partial: boolean;

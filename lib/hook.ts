@@ -37,7 +37,7 @@ export interface HookEntry {
   /** The name of the program; absent if it has none, or without CAP_SYS_ADMIN. */
   programName?: string;
   /**
-   * The id of the link; absent if the program was attached without one. The kernel tells it of tcx and netkit. For the
+   * The id of the link; absent if the program was attached without one. The kernel reports it of tcx and netkit. For the
    * others it is found among the links of the machine, which takes CAP_SYS_ADMIN, and absent if several could be meant:
    * a program twice in a cgroup, or one xdp program on interfaces of the same number in several network namespaces.
    */
@@ -203,7 +203,7 @@ function withoutRevision(type: string): BpfError {
   });
 }
 
-/** How often a place that keeps changing is looked at, before links that the kernel does not tell are left out. */
+/** How often a place that keeps changing is looked at, before links that the kernel does not report are left out. */
 const PATIENCE = 16;
 
 /** Looks at a place until its programs and their links belong together. */
@@ -228,7 +228,7 @@ function print({ revision, entries, effective }: View): string {
   return [revision, ...entries.map(line), "effective", ...effective.map(line)].join();
 }
 
-/** The links of the machine; none for those who may not see them. */
+/** The links of the machine; none for callers that may not see them. */
 function linksOfMachine(): BpfLinkInfo[] {
   try {
     const links: BpfLinkInfo[] = [];

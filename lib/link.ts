@@ -73,7 +73,7 @@ const MAX_ID = 0x7fffffff;
  * `onClose` stay readable; everything else throws `Deno.errors.BadResource`.
  *
  * **What it cannot guarantee.** A made link whose variable is lost without being closed stays attached until the process
- * ends: it must not come loose by garbage collection. {@linkcode traceLeaks} finds such places. `Deno.exit()`, an
+ * ends: garbage collection must never detach it. {@linkcode traceLeaks} finds such places. `Deno.exit()`, an
  * unhandled rejection and a signal end the process without ending scopes; the kernel then closes its fds, so links that
  * are not pinned are detached too.
  *
@@ -101,7 +101,7 @@ const MAX_ID = 0x7fffffff;
 export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDisposable {
   /**
    * Whether links that are made from now on are watched: if one is forgotten, a warning on the console says where it was
-   * made, and {@linkcode openHandles} tells it too. Costs some microseconds a link.
+   * made, and {@linkcode openHandles} says so too. Costs some microseconds a link.
    */
   static traceLeaks = false;
 
@@ -234,10 +234,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * of a netfilter hook: there the old one is detached first. Of several processes that do this at once for pins in one
    * directory, one makes the link and the others take it over: they wait for the lock (flock) of the directory.
    *
-   * Whether the target is the same is decided by what the kernel tells of the link, which is not all: not the network
-   * namespace of a netfilter link, not the cpu, process or category of an event. Position and cookie of a target, and
+   * Two targets count as the same if everything that the kernel reports about the link matches. It does not report the
+   * network namespace of a netfilter link, nor the CPU, process or category of an event. Position and cookie of a target, and
    * the mode of an xdp link, count when a link is attached, not when it is taken over by an update. Perf events before
-   * Linux 6.6 tell nothing, so taking them over needs `replace`. A cgroup that was removed counts as something else until
+   * Linux 6.6 report nothing, so taking them over needs `replace`. A cgroup that was removed counts as something else until
    * the kernel has detached its links, some milliseconds later.
    *
    * @typeParam K The kind of target.
@@ -364,11 +364,11 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * Watches the links of the machine: first tells those that are there, then what changes. The kernel announces
-   * nothing, so it looks again and again and compares: a change that lasts longer than the interval is told, once.
+   * Watches the links of the machine: first reports those that are there, then what changes. The kernel announces
+   * nothing, so it looks again and again and compares: a change that lasts longer than the interval is reported, once.
    *
-   * It looks only when a step is asked for: who takes longer over an event than the interval sees what changed
-   * in between as one change, and not what came and went. Privileges are those of {@linkcode infos}; the
+   * It looks only when a step is asked for. If handling an event takes longer than the interval, changes in between are
+   * reported as one, and links that appeared and vanished in between are not reported. Privileges are those of {@linkcode infos}; the
    * iterator's program stays loaded until the watcher is closed, which leaving a `for await` loop does.
    *
    * @param options Which links, from where, how often to look, and a signal that ends the watch.
@@ -426,7 +426,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * Who holds these links: what {@linkcode holders} tells, for many at once.
+   * Who holds these links: what {@linkcode holders} reports, for many at once.
    *
    * @param ids The ids.
    * @returns Each id with its holders; those of a link that does not exist are none.
@@ -525,7 +525,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * Reads what the kernel tells of the link.
+   * Reads what the kernel reports of the link.
    *
    * @returns Its info; that of a detached link says so where the kernel can tell.
    * @throws {Deno.errors.BadResource} If the handle is closed.
@@ -583,8 +583,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * Waits until the link is detached: by force, or because its target is gone. This handle keeps it from ending
-   * otherwise; {@linkcode untilGone} does not.
+   * Waits until the link is detached: by force, or because its target is gone. While this handle is open the
+   * link cannot end in any other way; to wait without holding the link, use {@linkcode untilGone}.
    *
    * @param options How often to look, and a signal that ends the wait.
    * @returns A promise that is fulfilled at the first look that finds the link detached, or ended by `close()` or
@@ -603,7 +603,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
         action: `Cannot wait for ${this.#describe()}`,
         command: "OBJ_GET_INFO_BY_FD",
         reason: "unsupported",
-        meaning: "the kernel does not tell whether links of this type are attached",
+        meaning: "the kernel does not report whether links of this type are attached",
         hint: "Link.untilGone() waits for the end of a link",
       });
     }
@@ -656,8 +656,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * Removes the pin that {@linkcode pinnedPath} names, if it still holds this link. With the last pin that this handle
-   * made goes what pinning chose for {@linkcode onClose}.
+   * Removes the pin that {@linkcode pinnedPath} names, if it still holds this link. When the last
+   * pin made by this handle is removed, {@linkcode onClose} is again what it was before pinning.
    *
    * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
@@ -761,7 +761,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   async closeAsync(): Promise<void> {
     if (this.closed) return this.#throwFailure();
     const keeps = this.onClose === "keep", fd = this.#leave();
-    if (!keeps) this.#end = "detaching"; // before the first await, for who waits in untilDetached()
+    if (!keeps) this.#end = "detaching"; // before the first await, for callers that wait in untilDetached()
     if (this.#id === 0) this.#id = await linkGetIdAsync(fd) ?? 0;
     if (keeps) return await closeAsync(fd);
     this.#settleEnd(await tryDetachAndCloseAsync(fd));

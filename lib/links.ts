@@ -25,11 +25,11 @@ export const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
  *
  * - `iterator`: a small program of this package, which the kernel runs for each link. It takes some milliseconds to
  *   load, stays loaded for some seconds, and is the fastest by far where there are many links. It needs CAP_BPF and
- *   CAP_PERFMON and Linux 5.19. Without CAP_SYS_ADMIN it does not tell what a perf_event link is attached to, nor
+ *   CAP_PERFMON and Linux 5.19. Without CAP_SYS_ADMIN it does not report what a perf_event link is attached to, nor
  *   the file, functions and places of `kprobe_multi` and `uprobe_multi` links: `path` and lists are empty.
  * - `syscall`: link after link by its id. Needs CAP_SYS_ADMIN.
  * - `proc`: the links of processes, and the pins, that the caller can see. Needs no capability; it is `partial`. Of
- *   perf_event links older kernels tell nothing there, of `kprobe_multi` links none tells addresses, and both multi
+ *   perf_event links older kernels report nothing there, of `kprobe_multi` links none reports addresses, and both multi
  *   types are missing before Linux 6.17.
  */
 export type Source = "iterator" | "syscall" | "proc";

@@ -263,7 +263,7 @@ export class Program implements Disposable {
   }
 
   /**
-   * Reads what the kernel tells of the program.
+   * Reads what the kernel reports of the program.
    *
    * @returns Its info.
    * @throws {Deno.errors.BadResource} If the handle is closed.

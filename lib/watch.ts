@@ -152,7 +152,7 @@ class Watcher extends Closable<LinkEvent> implements LinkWatcher {
 
   #removed(id: number, events: LinkEvent[]): void {
     const info = this.#infos.get(id);
-    if (info === undefined) return; // it ended before it could be told
+    if (info === undefined) return; // it ended before it could be reported
     this.#infos.delete(id);
     events.push({ kind: "removed", info });
   }
@@ -250,7 +250,7 @@ function difference(before: LinkInfo, after: LinkInfo): What[] {
   const isDetached = before.attached !== after.attached;
   if (isDetached) what.push("attached");
   const place = rowOf(after.type)?.place; // of a detached link 0: that is the detachment, and no target of its own
-  // a field that one of them lacks was not told, as when a kernel is found to tell it
+  // a field that one of them lacks was not reported, as when a kernel is found to report it
   const isElsewhere = Object.keys(a).some((key) =>
     key in b && !OTHERS.includes(key) && !(isDetached && key === place) && !isEqual(a[key], b[key])
   );

@@ -109,7 +109,7 @@ export function openLink(idOrPin: string): AnyLink {
 export function report(error: unknown, json: boolean): number {
   const status = statusOf(error), known = error instanceof BpfError ? error : undefined;
   const message = error instanceof Error ? error.message : String(error);
-  const hint = known?.hint ?? (status === Status.usage ? "bpflink --help tells the arguments" : undefined);
+  const hint = known?.hint ?? (status === Status.usage ? "bpflink --help lists the arguments" : undefined);
   const { reason, code } = known ?? {};
   const text = json
     ? `${jsonLine({ error: { message, hint, reason, code, status } })}\n`

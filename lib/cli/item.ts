@@ -34,7 +34,7 @@ export async function items(
   options: ListOptions,
   names: Names,
 ): Promise<Pick<LinkListing, "source" | "partial"> & { links: Item[] }> {
-  // of the sources the iterator alone tells in which network namespace an interface is
+  // of the sources the iterator alone reports in which network namespace an interface is
   const listing = options.source === undefined
     ? unlessRefused(() => Link.infos({ ...options, source: "iterator" })) ?? Link.infos(options)
     : Link.infos(options);

@@ -117,7 +117,7 @@ export const list: Command = {
 
 export const show: Command = {
   usage: "ID|PIN",
-  summary: "tell all about a link",
+  summary: "show all that is known of a link",
   options: {},
   takes: [1, 1],
   async run({ positionals: [which] }, output): Promise<number> {

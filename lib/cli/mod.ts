@@ -11,7 +11,7 @@
  * `NO_COLOR` is set. Control characters in names are escaped.
  *
  * **`--json`** is for programs: each command prints one object on one line, {@linkcode Answer}, and `watch` one for each
- * event. 64-bit values are strings. What the kernel does not tell is absent. A failure is such an object on stderr.
+ * event. 64-bit values are strings. What the kernel does not report is absent. A failure is such an object on stderr.
  *
  * **The exit status** is 0 if it is done; 1 if the kernel refuses or something fails, also if you answer no; 2 if the
  * command line is wrong; 3 if there is no such link, pin or place; 4 if there is an answer that may lack something, for
@@ -101,7 +101,7 @@ function help(): string[] {
     "",
     ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`),
     "",
-    "bpflink COMMAND --help tells the arguments; bpflink --version the version.",
+    "bpflink COMMAND --help lists the arguments; bpflink --version the version.",
     "",
     "Exit status: 0 done, 1 refused or failed, 2 wrong command line,",
     "3 no such link, pin or place, 4 an answer that may lack something.",

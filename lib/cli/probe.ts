@@ -8,7 +8,7 @@ const QUESTIONS = ["attach", "update", "detach", "cookie", "position"] as const;
 
 export const probe: Command = {
   usage: "[TYPE]...",
-  summary: "tell what this kernel and this process can do with links",
+  summary: "show what this kernel and this process can do with links",
   details: [
     "With types also why not. The exit status is 1 if one cannot be attached,",
     "4 if that is unknown.",

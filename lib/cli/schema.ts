@@ -35,7 +35,7 @@ export interface EntryRecord {
   programName?: string;
   /** The id of its link; absent if it was attached without one, or if that cannot be told. */
   linkId?: number;
-  /** The kernel's flags of the attachment, where it tells them. */
+  /** The kernel's flags of the attachment, where it reports them. */
   attachFlags?: number;
   /** The link, in `tree`. */
   link?: LinkRecord;
@@ -61,7 +61,7 @@ export interface HookRecord {
   cgroupPath?: string;
   /** Counts the changes of the hook, where the kernel does. */
   revision?: string;
-  /** Whether the kernel told the order of the entries; else it is that of the ids, or of priorities. */
+  /** Whether the kernel reported the order of the entries; else it is that of the ids, or of priorities. */
   ordered: boolean;
   /** What is attached there. */
   entries: readonly EntryRecord[];

@@ -53,7 +53,7 @@ function hooksOf(places: readonly Place[], links: readonly Item[], names: Names)
   return [...asked, ...otherHooks([...left])];
 }
 
-/** The links that are attached to a place, as far as their infos tell; they are taken out of `left`. */
+/** The links that are attached to a place, as far as their infos say; they are taken out of `left`. */
 function takeFrom(left: Set<Item>, { where, programs }: Place): Item[] {
   const linkIds = programs.flatMap(({ linkId }) => linkId ? [linkId] : []);
   const here = [...left].filter(({ info, deviceName }) => {
@@ -73,7 +73,7 @@ function hookOf({ where, revision, programs }: Place, links: readonly Item[], na
   const entries = programs.map(({ progId, linkId, attachFlags }): EntryRecord => {
     const item = [...left].find(({ info }) => linkId ? info.id === linkId : info.programId === progId);
     if (item !== undefined) left.delete(item);
-    // which of several links with the same program is which, the kernel tells only of tcx and netkit
+    // which of several links with the same program is which, the kernel reports only of tcx and netkit
     if (linkId === undefined && programs.filter((other) => other.progId === progId).length > 1) ordered = false;
     const programName = names.program(progId);
     return {

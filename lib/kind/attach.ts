@@ -75,7 +75,7 @@ function submit<K extends TargetType, R>(calls: Calls<R>, plan: AttachmentPlan<K
     : calls.createLink(sourceFd, a.targetFd, a.attachType, a.options, action);
 }
 
-/** Whether an opened program was loaded for a function or for a tracepoint, only its link tells. */
+/** Whether an opened program was loaded for a function or for a tracepoint, only its link says. */
 function checkMade<K extends TargetType>({ kind, source, target, attachment }: AttachmentPlan<K>, fd: number): number {
   if (!("rawTracepoint" in attachment) || attachment.rawTracepoint !== undefined) return fd;
   if (expectedAttachTypeOf(source as Program) !== undefined) return fd;

@@ -21,7 +21,7 @@ export type CgroupOrder = "self_only" | "descendants_pre" | "descendants_post" |
 export interface IterTarget {
   /** The kind of target. */
   type: "iter";
-  /** The map whose elements a `bpf_map_elem` iterator walks, or whose sockets a `sockmap` one. */
+  /** The map to walk: its elements for a `bpf_map_elem` iterator, its sockets for a `sockmap` iterator. */
   map?: BpfMap | undefined;
   /** Which cgroups a `cgroup` iterator walks. */
   cgroup?: {

@@ -48,7 +48,7 @@ export interface KprobeInfo extends LinkInfoBase {
   symbol?: string;
   /** Bytes from the symbol to the instruction. */
   offset: number;
-  /** The instruction's address, without an ENDBR before it; absent for those who may not read kernel symbols. */
+  /** The instruction's address, without an ENDBR before it; absent for callers that may not read kernel symbols. */
   address?: bigint;
   /** How often the program could not run. Since Linux 6.7. */
   missed?: number;

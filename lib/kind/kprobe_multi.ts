@@ -55,7 +55,7 @@ export interface KprobeMultiInfo extends LinkInfoBase {
   missed?: number;
   /** The functions, in the order of their addresses. */
   addresses: {
-    /** The address; absent for those who may not read kernel symbols. */
+    /** The address; absent for callers that may not read kernel symbols. */
     address?: bigint;
     /** The cookie; 0n if none was given. Since Linux 6.9. */
     cookie?: bigint;
@@ -97,7 +97,7 @@ function checkSymbols(value: unknown): readonly string[] {
   return symbols;
 }
 
-/** The functions that fit, by address where the kernel tells it (6.5): several may have one name. */
+/** The functions that fit, by address where the kernel reports it (6.5): several may have one name. */
 function findFunctions(pattern: string): { syms: readonly string[] } | { addrs: readonly bigint[] } {
   const withAddresses = readTracefs("available_filter_functions_addrs");
   const list = withAddresses ?? readTracefs("available_filter_functions") ?? "";

@@ -123,7 +123,7 @@ export interface LinkInfos {
   unknown: UnknownInfo;
 }
 
-/** What the kernel tells of a link; its `type` says which fields there are. */
+/** What the kernel reports of a link; its `type` says which fields there are. */
 export type LinkInfo<T extends LinkType = LinkType> = LinkInfos[T];
 
 /** A kind by the type of its targets. */

@@ -11,7 +11,7 @@ import { type Netns, openNetns } from "./target.ts";
  * NF_DROP (0).
  *
  * Since Linux 6.4; `defragment` 6.6. Such links can be detached, but not updated. A hook of a family takes one program
- * a priority. A link keeps its network namespace alive until it is detached or closed, and the kernel does not tell
+ * a priority. A link keeps its network namespace alive until it is detached or closed, and the kernel does not report
  * whether it still is attached.
  */
 export interface NetfilterTarget {
@@ -39,7 +39,7 @@ export interface NetfilterInfo extends LinkInfoBase {
   hook: NetfilterTarget["hook"];
   /** The order among all that is at the hook. */
   priority: number;
-  /** Whether fragments are put together first; absent before Linux 6.13, which tells it only in some updates. */
+  /** Whether fragments are put together first; absent before Linux 6.13, which reports it only in some updates. */
   defragment?: boolean;
 }
 

@@ -36,11 +36,11 @@ export interface NetkitInfo extends LinkInfoBase {
   /** The type of the link. */
   type: "netkit";
   /**
-   * The number of the interface whose packets it sees, the primary's or the peer's, in the network namespace of that
-   * interface, which need not be the caller's; 0 if detached.
+   * The interface whose packets the program sees (primary or peer), as a number of that interface's own network
+   * namespace. 0 once detached.
    */
   ifindex: number;
-  /** The inode number of that namespace, where the source of the listing tells it. */
+  /** The inode number of that namespace, where the source of the listing reports it. */
   netnsIno?: number;
   /** Which side's packets it sees. */
   attachType: "netkit_primary" | "netkit_peer";

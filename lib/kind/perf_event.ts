@@ -39,7 +39,7 @@ export interface PerfEvent {
   cpu?: number | undefined;
   /** The process to count, by the id of a thread, 0 being the caller's; every process if absent. */
   pid?: number | undefined;
-  /** The program runs once every so many events (nanoseconds for a clock). Without it and `sampleFrequency`, never. */
+  /** Run the program once per this many events (nanoseconds for clocks). With neither this nor `sampleFrequency` it never runs. */
   samplePeriod?: bigint | undefined;
   /** The program runs about so many times a second instead. */
   sampleFrequency?: bigint | undefined;
@@ -72,7 +72,7 @@ export interface EventInfo extends LinkInfoBase {
   type: "perf_event";
   /** What kind of event it is. */
   event: "event";
-  /** The kernel's number of the kind, which may be the one that stands behind the number it was opened with. */
+  /** The event's `type` number. The kernel may report the unit that really counts, which can differ from the number it was opened with. */
   eventType: number;
   /** The event's number among those of the kind. */
   config: bigint;
@@ -80,7 +80,7 @@ export interface EventInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
-/** Info of a link to a perf event from kernels before 6.6, which tell nothing. */
+/** Info of a link to a perf event from kernels before 6.6, which report nothing. */
 export interface UnknownEventInfo extends LinkInfoBase {
   /** The type of the link. */
   type: "perf_event";

@@ -39,7 +39,7 @@ export function encodePosition(
     throw new RangeError('target.expectedRevision must not be 0n, which the kernel takes for "unchecked"');
   }
   const revision = expectedRevision === undefined ? undefined : { expectedRevision };
-  // the kernel's default is the last place, which those that know no position have too
+  // the kernel appends by default, also on kernels without positions
   if (position === undefined || position === "last") return { flags: 0, relative: revision };
   if (position === "first") return { flags: BPF_F_BEFORE, relative: revision };
   if (typeof position !== "object" || position === null) {

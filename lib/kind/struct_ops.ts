@@ -44,7 +44,7 @@ function describe(): string {
 /**
  * Puts another map into a link, and never the one that it holds: on that, kernels stop with a BUG that blocks every
  * struct_ops until the machine is started anew. Somebody else may put it in between this look and the call; the kernel
- * is told what was seen, so it refuses then.
+ * is given what was seen, so it refuses then.
  */
 function update(
   { fd }: UpdatedLink,

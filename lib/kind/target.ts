@@ -57,7 +57,7 @@ export function attachTypeOf<T extends AttachType>(
   const attachType = given ?? expectedAttachTypeOf(program);
   if (attachType === undefined) {
     throw new TypeError(
-      `target.attachType is required: the kernel does not tell for which attach type program ${program.id} was loaded; it may be ${among}`,
+      `target.attachType is required: the kernel does not report for which attach type program ${program.id} was loaded; it may be ${among}`,
     );
   }
   attachTypeNumber(attachType, "target.attachType"); // throws if there is no such type

@@ -37,7 +37,7 @@ export interface TcxInfo extends LinkInfoBase {
   type: "tcx";
   /** The interface's number in its network namespace, which need not be the caller's; 0 if detached. */
   ifindex: number;
-  /** The inode number of that namespace, where the source of the listing tells it. */
+  /** The inode number of that namespace, where the source of the listing reports it. */
   netnsIno?: number;
   /** Which packets it sees. */
   attachType: "tcx_ingress" | "tcx_egress";

@@ -62,7 +62,7 @@ function loadsReader(): boolean {
     close(progLoad("tracing", READER, { expectedAttachType: "trace_raw_tp", attachBtfId, logLevel: 0 }));
     return true;
   } catch (error) {
-    // who may not load programs cannot ask, and has one that somebody else loaded
+    // a caller that may not load programs cannot ask, and has one that somebody else loaded
     if (error instanceof BpfError) return error.code === "EPERM";
     throw error;
   }

@@ -25,8 +25,8 @@ export interface TracingTarget {
   /** What the program reads with `bpf_get_attach_cookie`; only for a program that was loaded here. */
   cookie?: bigint | undefined;
   /**
-   * The function that a program of type `ext` replaces, in a program that is like the one it was loaded for. It may be
-   * absent the first time: then it is the one it was loaded for.
+   * For `ext` programs: which function to replace. Absent: the function given at load time; that works for the first link
+   * only.
    */
   replace?: {
     /** The program. */
@@ -92,7 +92,7 @@ function loadedFor(program: Program): AttachType {
   if (attachType !== undefined) return attachType;
   if (program.type === "lsm") return "lsm_mac";
   throw new TypeError(
-    `target.cookie needs a program that was loaded here: no kernel tells for which attach type program ${program.id} was`,
+    `target.cookie needs a program that was loaded here: no kernel reports for which attach type program ${program.id} was`,
   );
 }
 

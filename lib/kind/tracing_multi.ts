@@ -17,7 +17,7 @@ export interface TracingMultiInfo extends LinkInfoBase {
   functions: {
     /** The id in the BTF object. */
     btfId: number;
-    /** The address; absent for those who may not read kernel symbols. */
+    /** The address; absent for callers that may not read kernel symbols. */
     address?: bigint;
     /** The cookie; 0n if none was given. */
     cookie?: bigint;

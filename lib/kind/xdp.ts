@@ -36,7 +36,7 @@ export interface XdpInfo extends LinkInfoBase {
   type: "xdp";
   /** The interface's number in its network namespace, which need not be the caller's; 0 if detached. */
   ifindex: number;
-  /** The inode number of that namespace, where the source of the listing tells it. */
+  /** The inode number of that namespace, where the source of the listing reports it. */
   netnsIno?: number;
 }
 

@@ -3,7 +3,7 @@ import { type BpfLinkInfo, type KnownLinkType, rowOf, TYPES } from "../sys/type/
 import type { Fdinfo } from "../sys/type/row.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
 
-/** The info of a link from the text of its fdinfo, as far as that tells it; undefined if it does not. */
+/** The info of a link from the text of its fdinfo, as far as that reports it; undefined if it does not. */
 export function parseFdinfo(text: string): BpfLinkInfo | undefined {
   const lines = new Lines(text);
   if (!lines.has("link_type")) return undefined;

@@ -28,7 +28,7 @@ import {
   store,
   storeValue,
 } from "./assembler.ts";
-import { END, LinkRecords, NAME, type Told, Trust } from "./records.ts";
+import { END, type Filled, LinkRecords, NAME, Trust } from "./records.ts";
 
 const SCRATCH = END + 8; // where the stack has room for one number
 const PROBE_READ_KERNEL = 113, PROBE_READ_KERNEL_STR = 115, SEQ_WRITE = 127;
@@ -72,7 +72,7 @@ interface Block {
 export class LinkIterator implements Disposable {
   /** The id of its own link, which its records leave out. */
   readonly linkId: number;
-  readonly #told: Told;
+  readonly #filled: Filled;
   readonly #fds: DisposableStack;
   readonly #link: number;
   readonly #trust = new Trust();
@@ -94,7 +94,7 @@ export class LinkIterator implements Disposable {
         hint: "it needs Linux 5.19",
       });
     }
-    this.#told = program.told;
+    this.#filled = program.filled;
     using fds = new DisposableStack();
     const own = (fd: number) => fds.adopt(fd, close);
     const loaded = own(progLoad("tracing", program.instructions, {
@@ -111,7 +111,7 @@ export class LinkIterator implements Disposable {
 
   /** Runs the program over all links there are now; the records are those of the types that are wanted. */
   run(types?: readonly LinkType[]): LinkRecords {
-    return new LinkRecords(iterRead(this.#link), this.#told, this.#trust, this.linkId, types);
+    return new LinkRecords(iterRead(this.#link), this.#filled, this.#trust, this.linkId, types);
   }
 
   /** Unloads the program. */
@@ -125,8 +125,8 @@ export class LinkIterator implements Disposable {
   }
 }
 
-/** The program, and which optional places of each type are told. r6: link, r7: type, r8: container, r9: file. */
-function assembleFor(layout: Layout): { instructions: Uint8Array<ArrayBuffer>; told: Told } | undefined {
+/** The program, and which optional places of each type are filled. r6: link, r7: type, r8: container, r9: file. */
+function assembleFor(layout: Layout): { instructions: Uint8Array<ArrayBuffer>; filled: Filled } | undefined {
   const member = (struct: string, path: string) => layout.get(struct)?.members.get(path);
   const cast = layout.get("bpf_rdonly_cast()")?.id;
   const link = member("bpf_iter__bpf_link", "link"), seq = member("bpf_iter__bpf_link", "meta.seq");
@@ -135,11 +135,11 @@ function assembleFor(layout: Layout): { instructions: Uint8Array<ArrayBuffer>; t
   const access = cast === undefined ? byHelper : byLoads(cast);
 
   const blocks: Instruction[] = [];
-  const told = new Map<LinkType, ReadonlySet<number>>();
+  const filled = new Map<LinkType, ReadonlySet<number>>();
   for (const [linkType, shape] of SHAPES) {
     const block = describe(layout.get(shape.struct), shape, access);
     if (block === undefined) continue;
-    told.set(linkType, block.optional);
+    filled.set(linkType, block.optional);
     blocks.push(skipUnless(7, LINK_TYPES.indexOf(linkType), block.instructions.length), ...block.instructions);
   }
   const head = [
@@ -161,7 +161,7 @@ function assembleFor(layout: Layout): { instructions: Uint8Array<ArrayBuffer>; t
     ...program.offsets.slice(1).map((offset, i) => load(1, 1, offset, i === program.offsets.length - 2 ? 4 : 8)),
     store(10, 8 - END, 1, 4),
   ];
-  return { instructions: assemble(...head, ...blocks, ...writeRecord), told };
+  return { instructions: assemble(...head, ...blocks, ...writeRecord), filled };
 }
 
 /** How a link's own struct is read, to which r6 is no typed pointer. */

@@ -12,13 +12,13 @@ import type { LinkType } from "../uapi/types.ts";
 export const NAME = 40, END = 160;
 
 /** The types that a program writes more of than the head, and which of the optional places it fills. */
-export type Told = ReadonlyMap<LinkType, ReadonlySet<number>>;
+export type Filled = ReadonlyMap<LinkType, ReadonlySet<number>>;
 
 /** The records of one run, in the order of ids. They are named by where they lie. */
 export class LinkRecords {
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #longs: BigUint64Array;
-  readonly #told: Told;
+  readonly #filled: Filled;
   readonly #trust: Trust;
   readonly #ownId: number;
   readonly #types: readonly LinkType[] | undefined;
@@ -30,14 +30,14 @@ export class LinkRecords {
   /** @param ownId The link that is left out. @param types The others that are. */
   constructor(
     bytes: Uint8Array<ArrayBuffer>,
-    told: Told,
+    filled: Filled,
     trust: Trust,
     ownId: number,
     types: readonly LinkType[] | undefined,
   ) {
     this.#words = new Uint32Array(bytes.buffer);
     this.#longs = new BigUint64Array(bytes.buffer);
-    this.#told = told;
+    this.#filled = filled;
     this.#trust = trust;
     this.#ownId = ownId;
     this.#types = types;
@@ -76,16 +76,16 @@ export class LinkRecords {
 
   /** The info of a link, if need be from the link itself; undefined if that is gone. */
   info(at: number): BpfLinkInfo | undefined {
-    const told = this.told(at);
-    return this.#trust.isSettled(told) ? told : this.#trust.settle(told, this.#type(at), this.#told);
+    const recorded = this.recorded(at);
+    return this.#trust.isSettled(recorded) ? recorded : this.#trust.settle(recorded, this.#type(at), this.#filled);
   }
 
   /** What the record alone says. */
-  told(at: number): BpfLinkInfo {
-    const words = this.#words, type = this.#type(at), tells = this.#told.get(type); // no closures: it runs for each link
+  recorded(at: number): BpfLinkInfo {
+    const words = this.#words, type = this.#type(at), filled = this.#filled.get(type); // no closures: it runs for each link
     const record = type === "unknown" ? undefined : rowOf(type)!.record;
-    if (tells !== undefined && record !== undefined) {
-      return record.read(words, this.#longs, at, tells, record.name === undefined ? "" : this.#name(at));
+    if (filled !== undefined && record !== undefined) {
+      return record.read(words, this.#longs, at, filled, record.name === undefined ? "" : this.#name(at));
     }
     const id = words[at + 1]!, progId = words[at + 2]!;
     return rowOf(type)?.bare?.(id, progId) ?? { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
@@ -138,21 +138,21 @@ export class Trust {
   #maySee = true;
 
   /** Whether such records were found to say what info says, or nothing can be compared. */
-  isSettled(told: BpfLinkInfo): boolean {
-    return !this.#maySee || this.#agreed.has(keyOf(told));
+  isSettled(recorded: BpfLinkInfo): boolean {
+    return !this.#maySee || this.#agreed.has(keyOf(recorded));
   }
 
   /** The info to be believed; undefined if the link is gone. */
-  settle(told: BpfLinkInfo, type: LinkType, written: Told): BpfLinkInfo | undefined {
+  settle(recorded: BpfLinkInfo, type: LinkType, written: Filled): BpfLinkInfo | undefined {
     const complete = written.has(type) && !rowOf(type)?.record?.isIncomplete;
-    const key = keyOf(told);
-    const info = this.#ask(told.id);
-    if (info === undefined || !complete) return this.#maySee ? info : told;
+    const key = keyOf(recorded);
+    const info = this.#ask(recorded.id);
+    if (info === undefined || !complete) return this.#maySee ? info : recorded;
     const differed = this.#differed.get(key) ?? 0;
     if (differed >= ATTEMPTS) return info;
-    if (!agree(told, info)) this.#differed.set(key, differed + 1);
+    if (!agree(recorded, info)) this.#differed.set(key, differed + 1);
     else if (provesSomething(info)) this.#agreed.add(key);
-    return this.#agreed.has(key) ? told : info; // which may tell more, such as the network namespace
+    return this.#agreed.has(key) ? recorded : info; // which may tell more, such as the network namespace
   }
 
   #ask(id: number): BpfLinkInfo | undefined {
@@ -174,14 +174,14 @@ export class Trust {
 }
 
 /** What is compared once. */
-function keyOf(told: BpfLinkInfo): string {
-  return rowOf(told.type)?.record?.variant?.(told) ?? told.type;
+function keyOf(recorded: BpfLinkInfo): string {
+  return rowOf(recorded.type)?.record?.variant?.(recorded) ?? recorded.type;
 }
 
 /** Whether what both tell is the same; counters go on between the two looks. */
-function agree(told: BpfLinkInfo, info: BpfLinkInfo): boolean {
+function agree(recorded: BpfLinkInfo, info: BpfLinkInfo): boolean {
   const other = info as unknown as Record<string, unknown>;
-  return Object.entries(told).every(([key, value]) => !(key in other) || other[key] === value);
+  return Object.entries(recorded).every(([key, value]) => !(key in other) || other[key] === value);
 }
 
 /** A detached link has 0 where its place was, and so proves nothing. */

@@ -1,4 +1,4 @@
-/** How many references each link has: the one thing that the kernel tells to BPF programs only. */
+/** How many references each link has: the one thing that the kernel reports to BPF programs only. */
 import { BpfError } from "../error.ts";
 import { btfFind, btfFindMember } from "../ffi/btf.ts";
 import { close } from "../os/files.ts";

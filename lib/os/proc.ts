@@ -1,4 +1,4 @@
-/** What `/proc` tells of processes and mounts. */
+/** What `/proc` reports of processes and mounts. */
 import { visibly } from "../refusal.ts";
 import { readDirectory, readTextFile, statPath } from "./files.ts";
 

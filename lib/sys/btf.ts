@@ -149,7 +149,7 @@ export const BTF_GET_FD_BY_ID: Refusals = {
  *
  * Wraps `bpf_btf_get_fd_by_id()`. Since Linux 4.18. Needs CAP_SYS_ADMIN in the initial user namespace.
  *
- * @param id The id, as {@linkcode btfGetNextId} and the infos of programs tell it.
+ * @param id The id, as {@linkcode btfGetNextId} and the infos of programs report it.
  * @returns An fd of it, close-on-exec; close it with {@linkcode close}.
  * @throws {RangeError} If `id` is no unsigned 32-bit number.
  * @throws {BpfError}
@@ -172,7 +172,7 @@ export function btfGetFdById(id: number): number {
   throw refused(result, BTF_GET_FD_BY_ID, `Cannot open BTF object ${id}`);
 }
 
-/** What the kernel tells of a BTF object: `struct bpf_btf_info`. */
+/** What the kernel reports of a BTF object: `struct bpf_btf_info`. */
 export interface BtfInfo {
   /** Its id. */
   readonly id: number;
@@ -185,7 +185,7 @@ export interface BtfInfo {
 }
 
 /**
- * Reads what the kernel tells of a BTF object.
+ * Reads what the kernel reports of a BTF object.
  *
  * Wraps `bpf_btf_get_info_by_fd()`. Since Linux 4.18. Needs no capability, only the fd.
  *

@@ -26,7 +26,7 @@ export const MAP_LOOKUP_ELEM: Refusals = {
     EINVAL: ["invalid", "the fd is no map, or elements of this type cannot be read", "pass an fd of a map"],
     ENOSPC: [
       "invalid",
-      "the map's values are too small for what the kernel tells",
+      "the map's values are too small for what the kernel reports",
       "make the sockmap with values of 8 bytes",
     ],
   },

@@ -182,8 +182,8 @@ const UPDATE_NO_LINK: Refusals = { command: "LINK_UPDATE", rows: { ...LINK_UPDAT
  *
  * Events see the old program or the new one. Id, pins and the position among other links stay. With `oldProgFd` it is
  * a compare-and-swap: of several writers that expect the same program exactly one succeeds, except at netns links,
- * where the kernel compares before it takes its lock and two may succeed. Programs are compared as objects, so a change
- * to another program and back is not noticed. Wraps `bpf_link_update()`.
+ * where the kernel compares before it takes its lock and two may succeed. The comparison is by identity, so
+ * an A-B-A change in between goes unnoticed. Wraps `bpf_link_update()`.
  *
  * Since Linux 5.7 for cgroup links, 5.8 netns and iter, 5.9 xdp, 6.4 struct_ops, 6.6 tcx, 6.7 netkit, 6.10 sockmap.
  * Needs no capability, only the fds. The kernel does not compare the attach types of programs for cgroup links: a

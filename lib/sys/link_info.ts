@@ -59,11 +59,11 @@ const SENTINEL = 0xa5a5a5a5a5a5a5a5n;
 const plain = new InfoRequest();
 
 /**
- * Reads what the kernel tells of a link.
+ * Reads what the kernel reports of a link.
  *
  * It can be read from detached links too. Names and arrays are asked for as often as needed to have them whole. Wraps
  * `bpf_link_get_info_by_fd()`. Since Linux 5.8; names, arrays and cookies came with the kernels that each field's type
- * names. Needs no capability, only the fd; addresses are 0n for those who may not read kernel symbols.
+ * names. Needs no capability, only the fd; addresses are 0n for callers that may not read kernel symbols.
  *
  * @param linkFd An fd of the link.
  * @returns Its info.

@@ -152,7 +152,7 @@ function explainMapCreate(errno: number, type: string, log: string): Explanation
   return missingCapabilities(mapTypeFacts(type).isNetwork ? ["CAP_BPF", "CAP_NET_ADMIN"] : ["CAP_BPF"]) ?? known;
 }
 
-/** What the kernel tells of a map: `struct bpf_map_info`. */
+/** What the kernel reports of a map: `struct bpf_map_info`. */
 export interface MapInfo {
   /** Its type, as libbpf names it. */
   readonly type: MapType;
@@ -183,7 +183,7 @@ export interface MapInfo {
 }
 
 /**
- * Reads what the kernel tells of a map.
+ * Reads what the kernel reports of a map.
  *
  * Wraps `bpf_map_get_info_by_fd()`. Since Linux 4.13. Needs no capability, only the fd. The kernel answers for programs
  * and links too, and their answers look like a map's: be sure that the fd is a map's.

@@ -19,7 +19,7 @@ const update = new Request(link_update.sizeof).u32(link_update.new_prog_fd, -1);
 
 /**
  * Whether an open fd is a link: LINK_UPDATE looks at it before it finds that the new program is none. Changes nothing.
- * True as well for who may call nothing at all: the next call tells them so.
+ * True as well for a caller that may call nothing at all: its next call fails with that.
  */
 export function isLink(fd: number): boolean {
   const result = update.u32(link_update.link_fd, fd).bpf(Command.LINK_UPDATE);
@@ -28,7 +28,7 @@ export function isLink(fd: number): boolean {
 
 /**
  * Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing.
- * True as well for who may call nothing at all: the next call tells them so.
+ * True as well for a caller that may call nothing at all: its next call fails with that.
  */
 export function isProgram(fd: number): boolean {
   const result = new Request(prog_bind_map.sizeof).u32(prog_bind_map.prog_fd, fd).u32(prog_bind_map.map_fd, -1)

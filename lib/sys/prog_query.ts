@@ -1,4 +1,4 @@
-/** The command that tells what is attached at one place. */
+/** The command that reports what is attached at one place. */
 import { checkFd, checkInteger, checkKeys, checkU32 } from "../check.ts";
 import { Request } from "../ffi/request.ts";
 import { checked, type Refusals } from "../refusal.ts";
@@ -81,7 +81,7 @@ export const PROG_QUERY: Refusals = {
  * netkit.
  * @param attachType The hook's attach type, as libbpf names it.
  * @param options What to ask for, and where.
- * @returns The programs, their flags and links as far as the kernel tells them, and the revision.
+ * @returns The programs, their flags and links as far as the kernel reports them, and the revision.
  * @throws {TypeError} If an argument has the wrong type.
  * @throws {RangeError} If a number is out of range.
  * @throws {BpfError}

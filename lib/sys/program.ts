@@ -352,7 +352,7 @@ export function progGetFdById(id: number): number {
   return checked(result, PROG_GET_FD_BY_ID, () => `Cannot open program ${id}`);
 }
 
-/** What the kernel tells of a program: the part of `struct bpf_prog_info` that links need. */
+/** What the kernel reports of a program: the part of `struct bpf_prog_info` that links need. */
 export interface ProgInfo {
   /** Its type, as libbpf names it. */
   readonly type: ProgramType;
@@ -380,7 +380,7 @@ const BPF_OBJ_NAME_LEN = 16;
 const MAPS = 256;
 
 /**
- * Reads what the kernel tells of a program.
+ * Reads what the kernel reports of a program.
  *
  * Wraps `bpf_prog_get_info_by_fd()`. Since Linux 4.13. Needs no capability, only the fd.
  *

@@ -69,3 +69,84 @@ Deno.test("every errno that a comment names is one that errors can have", async 
     [],
   );
 });
+
+/** Tables of errnos whose name is not that of their function. */
+const FUNCTIONS: Readonly<Record<string, string>> = { PERF_EVENT_ENABLE: "perfEventEnable", OPENAT: "open" };
+/** Tables that add to another one, and what functions share. */
+const SHARED = ["FUNCTION_OPEN", "KPROBE_OPEN", "OBJ_GET_INFO_BY_FD", "UPROBE_OPEN"];
+/** What lib/refusal.ts explains of any call. */
+const ANY = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
+
+/** Codes that a comment names and its table does not explain, for another table does, or they are about another call. */
+const EXPLAINED_ELSEWHERE = [
+  "linkDetach: ENOLINK",
+  "linkGetNextId: EAGAIN",
+  "linkGetNextId: ENOENT",
+  "mapDeleteElem: EBADFD",
+  "mapGetNextKey: EBADFD",
+  "mapLookupBatch: EBADFD",
+  "mapLookupElem: EBADFD",
+  "mapUpdateElem: EBADFD",
+  "perfEventOpen: EADDRNOTAVAIL",
+  "perfEventOpen: EILSEQ",
+  "perfEventOpen: ENOTSUPP",
+  "progQuery: ESTALE",
+  "rawTracepointOpen: E2BIG",
+  "rawTracepointOpen: EBUSY",
+];
+
+/** Codes that a table explains and no comment promises: no test can provoke them (races, policies, other builds). */
+const UNPROVOKED = [
+  "linkGetFdById: EINVAL",
+  "mapCreate: ENOENT",
+  "mapCreate: EOPNOTSUPP",
+  "mapDeleteElem: EBADF",
+  "mapDeleteElem: EBUSY",
+  "mapDeleteElem: EINPROGRESS",
+  "mapGetNextKey: EBADF",
+  "mapLookupBatch: EBADF",
+  "mapLookupBatch: EINTR",
+  "mapLookupBatch: EOPNOTSUPP",
+  "mapLookupElem: EBADF",
+  "mapUpdateElem: EAGAIN",
+  "objGet: EPERM",
+  "open: ENOTDIR",
+  "open: EPERM",
+  "perfEventOpen: EBUSY",
+  "perfEventOpen: EPERM",
+  "progLoad: ENOENT",
+  "rawTracepointOpen: EPERM",
+];
+
+/** The tables that lie beside the comments, by the function that they are about. */
+async function tables(): Promise<Codes> {
+  const found: Codes = new Map();
+  const lib = new URL("../../lib/", import.meta.url);
+  const files = ["sys", "os"].flatMap((folder) =>
+    Array.from(Deno.readDirSync(new URL(folder, lib)), ({ name }) => `${folder}/${name}`)
+  );
+  for (const file of files.filter((file) => file.endsWith(".ts"))) {
+    const exports: Record<string, unknown> = await import(new URL(file, lib).href);
+    for (const [name, value] of Object.entries(exports)) {
+      if (!isTable(value) || SHARED.includes(name)) continue;
+      const [first, ...words] = name.toLowerCase().split("_");
+      const camel = first + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("");
+      found.set(FUNCTIONS[name] ?? camel, new Set(Object.keys(value.rows)).difference(ANY));
+    }
+  }
+  return found;
+}
+
+function isTable(value: unknown): value is { rows: object } {
+  return typeof value === "object" && value !== null && "command" in value && "rows" in value;
+}
+
+Deno.test("the table of errnos beside a comment explains what the comment names, and what is said here", async () => {
+  const { named } = await documented(), explained = await tables();
+  assert(explained.size > 20, "the tables are not read");
+  const promised = new Map(
+    [...named].filter(([name]) => explained.has(name)).map(([name, codes]) => [name, codes.difference(ANY)] as const),
+  );
+  assertEquals(missing(promised, explained).sort(), EXPLAINED_ELSEWHERE);
+  assertEquals(missing(explained, named).sort(), UNPROVOKED);
+});

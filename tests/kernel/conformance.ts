@@ -47,7 +47,7 @@ export interface Row {
   misfit(): Program;
   readonly hasUpdate: boolean;
   readonly hasDetach: boolean;
-  /** The kernel does not tell of a detached link that it is one. */
+  /** The kernel does not report of a detached link that it is one. */
   readonly hidesDetachment?: true;
   /** A place takes one link, which cannot be ended by force. */
   readonly takesOne?: true;
@@ -364,7 +364,7 @@ export const ROWS: readonly Row[] = [
           type: "perf_event",
           event: { type: "software", config: "cpu_clock", pid: OWN_THREAD, samplePeriod: 100_000n },
         },
-        // the kernel tells the unit that stands behind software events
+        // the kernel reports the unit that stands behind software events
         info: eventInfo({ event: "event", eventType: CPU_CLOCK_UNIT, config: 0n }),
         newInfo: { cookie: 0n },
         blocks: (link) => link !== undefined && runsWhileBusy(link.info().programId!),

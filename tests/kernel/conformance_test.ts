@@ -52,7 +52,7 @@ function check(
   }
 }
 
-/** Whether the kernel tells whether such a link is attached. */
+/** Whether the kernel reports whether such a link is attached. */
 function tellsAttached(row: Row): boolean {
   return row.hasDetach && !row.hidesDetachment;
 }

@@ -211,7 +211,7 @@ for (const { name, since, load, here, elsewhere } of PLACES) {
 
 const PERF_EVENTS = { ...NEEDS, since: SINCE.tracepoint!.attach! } as const;
 
-kernelTest("perf events of which the kernel tells nothing are not taken over unless told", PERF_EVENTS, () => {
+kernelTest("perf events of which the kernel reports nothing are not taken over unless told", PERF_EVENTS, () => {
   using program = answering(0, { type: "tracepoint" });
   using another = answering(0, { type: "tracepoint" });
   const target = { type: "tracepoint", category: "sched", name: "sched_process_exec" } as const;

@@ -103,25 +103,29 @@ kernelTest("a cgroup's hook: no guess which of two links has a program", POSITIO
   assertEquals(hook.effective.map(({ linkId }) => linkId), [undefined, undefined, undefined, undefined]);
 });
 
-kernelTest("a tcx hook: order, revision and links as the kernel tells them", { needs: ["netns"], since: "6.6" }, () => {
-  using a = next("a");
-  using b = next("b");
-  const empty = Hook.query(INGRESS);
-  assertEquals([empty.revision, empty.entries], [1n, []]);
-  {
-    using linkA = Link.attach(a, INGRESS);
-    using linkB = Link.attach(b, { ...INGRESS, position: "first" });
-    const hook = Hook.query({ ...INGRESS, device: 1 });
-    assertEquals(hook.revision, 3n);
-    assertEquals(hook.entries, [
-      { programId: b.id, programName: "b", linkId: linkB.id, attachFlags: 0 },
-      { programId: a.id, programName: "a", linkId: linkA.id, attachFlags: 0 },
-    ]);
-    assertEquals(hook.effective, hook.entries);
-    assertEquals(Hook.query({ ...INGRESS, direction: "egress" }).entries, []);
-  }
-  assertEquals(empty.refresh().revision, 1n); // it begins anew
-});
+kernelTest(
+  "a tcx hook: order, revision and links as the kernel reports them",
+  { needs: ["netns"], since: "6.6" },
+  () => {
+    using a = next("a");
+    using b = next("b");
+    const empty = Hook.query(INGRESS);
+    assertEquals([empty.revision, empty.entries], [1n, []]);
+    {
+      using linkA = Link.attach(a, INGRESS);
+      using linkB = Link.attach(b, { ...INGRESS, position: "first" });
+      const hook = Hook.query({ ...INGRESS, device: 1 });
+      assertEquals(hook.revision, 3n);
+      assertEquals(hook.entries, [
+        { programId: b.id, programName: "b", linkId: linkB.id, attachFlags: 0 },
+        { programId: a.id, programName: "a", linkId: linkA.id, attachFlags: 0 },
+      ]);
+      assertEquals(hook.effective, hook.entries);
+      assertEquals(Hook.query({ ...INGRESS, direction: "egress" }).entries, []);
+    }
+    assertEquals(empty.refresh().revision, 1n); // it begins anew
+  },
+);
 
 kernelTest("a network namespace's hooks", { needs: ["netns"] }, () => {
   const target = { type: "netns", attachType: "sk_lookup" } as const;

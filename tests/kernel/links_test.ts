@@ -91,7 +91,7 @@ function recorded(iterator: LinkIterator, id: number): LinkInfo | undefined {
   const records = iterator.run();
   let at = records.first;
   while (at < records.end && records.id(at) !== id) at = records.next(at);
-  return at < records.end ? readInfo(records.told(at)) : undefined;
+  return at < records.end ? readInfo(records.recorded(at)) : undefined;
 }
 
 for (const row of ROWS) {

@@ -84,7 +84,7 @@ Deno.test("a wrong command line: status 2, the reason on stderr, nothing on stdo
     assertEquals([code, output], [2, ""], errors);
     const [message, hint] = errors.split("\n");
     assert(message!.startsWith("bpflink: ") && message!.includes(reason), errors);
-    assertEquals(hint, "  hint: bpflink --help tells the arguments");
+    assertEquals(hint, "  hint: bpflink --help lists the arguments");
   }
   const { code, output, errors } = await run(["lisst", "--json"]);
   assertEquals([code, output], [2, ""]);

@@ -1,9 +1,9 @@
 /** The records of the iterator's program, as it might write them on kernels to come. */
 import { assertEquals } from "@std/assert";
-import { LinkRecords, type Told, Trust } from "../../lib/listing/records.ts";
+import { type Filled, LinkRecords, Trust } from "../../lib/listing/records.ts";
 
 const NAME = 40;
-const TOLD: Told = new Map([["iter", new Set()], ["xdp", new Set()]]);
+const FILLED: Filled = new Map([["iter", new Set()], ["xdp", new Set()]]);
 
 /** A record as the program writes it: a head, four words of 8 bytes, and perhaps a name. */
 function record(type: number, id: number, name?: string): Uint8Array<ArrayBuffer> {
@@ -19,7 +19,7 @@ function record(type: number, id: number, name?: string): Uint8Array<ArrayBuffer
 
 function records(pieces: Uint8Array[], types?: ConstructorParameters<typeof LinkRecords>[4]): LinkRecords {
   const bytes = new Uint8Array(pieces.flatMap((piece) => [...piece]));
-  return new LinkRecords(bytes, TOLD, new Trust(), 2, types);
+  return new LinkRecords(bytes, FILLED, new Trust(), 2, types);
 }
 
 function all<T>(records: LinkRecords, what: (at: number) => T): T[] {
@@ -30,7 +30,7 @@ function all<T>(records: LinkRecords, what: (at: number) => T): T[] {
 
 Deno.test("a type that is newer than the package, or that this kernel's program does not tell of, is unknown", () => {
   const some = records([record(99, 1), record(3, 3)]);
-  assertEquals(all(some, (at) => some.told(at)), [
+  assertEquals(all(some, (at) => some.recorded(at)), [
     { type: "unknown", id: 1, progId: 7, typeNumber: 99 },
     { type: "unknown", id: 3, progId: 7, typeNumber: 3 },
   ]);
@@ -49,8 +49,8 @@ Deno.test("our own link and the types that are not wanted are left out, wherever
 Deno.test("names are read whole, those that repeat and those that begin alike", () => {
   const names = ["task", "task", "task_file", "", "task", "a".repeat(119), "task_file"];
   const some = records(names.map((name, i) => record(4, i + 10, name)));
-  const told = all(some, (at) => some.told(at));
-  assertEquals(told.map((info) => info.type === "iter" && info.targetName), names);
+  const recorded = all(some, (at) => some.recorded(at));
+  assertEquals(recorded.map((info) => info.type === "iter" && info.targetName), names);
 });
 
 Deno.test("a record is the same as another if every byte is", () => {

@@ -1,4 +1,4 @@
-/** How infos of probes are read where the kernel hides something or tells nothing. */
+/** How infos of probes are read where the kernel hides something or reports nothing. */
 import { assertEquals } from "@std/assert";
 import { readInfo } from "../../lib/kind/mod.ts";
 import type { BpfLinkInfo } from "../../lib/sys/type/mod.ts";

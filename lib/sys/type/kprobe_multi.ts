@@ -6,7 +6,7 @@ import { A, B, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 
 /** One function of a kprobe_multi link. */
 export interface ProbedFunction {
-  /** Its address; 0n for those who may not read kernel symbols. */
+  /** Its address; 0n for callers that may not read kernel symbols. */
   readonly addr: bigint;
   /** Its cookie; since Linux 6.9. */
   readonly cookie?: bigint;

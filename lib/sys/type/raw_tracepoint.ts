@@ -35,9 +35,9 @@ export const raw_tracepoint: LinkTypeRow<RawTracepointLinkInfo, object> = {
     fields: [],
     more: [[C, "cookie"]],
     name: "btp.tp.name",
-    read(words, longs, at, tells, tpName): RawTracepointLinkInfo {
+    read(words, longs, at, filled, tpName): RawTracepointLinkInfo {
       const id = words[at + 1]!, progId = words[at + 2]!;
-      return tells.has(C)
+      return filled.has(C)
         ? { type: "raw_tracepoint", id, progId, tpName, cookie: longs[(at + C) >> 1]! }
         : { type: "raw_tracepoint", id, progId, tpName };
     },

@@ -36,7 +36,7 @@ export interface Question extends Answer {
 export interface Asker {
   /** Asks again; `prepare` makes room, and what it returns is returned with the answer. */
   ask<T>(prepare: (question: Question) => T): [question: Question, prepared: T];
-  /** A string outside of the struct, whose length the first answer told. */
+  /** A string outside of the struct, whose length the first answer gave. */
   text(at: number, lengthAt: number, length: number): string;
   /** The value of a u64 field if this kernel writes the field, which is found out once for each `key`. */
   known(key: string, at: number, value: bigint): bigint | undefined;
@@ -73,10 +73,10 @@ export interface LinkRecord<I> {
   readonly more?: readonly RecordField[];
   /** The path of a string. */
   readonly name?: string;
-  /** Info tells more than the record. */
+  /** Info reports more than the record. */
   readonly isIncomplete?: true;
-  /** Reads the record at word `at`; `tells` are the places of `more` that are filled. It runs for each link. */
-  read(words: Uint32Array, longs: BigUint64Array, at: number, tells: ReadonlySet<number>, name: string): I;
+  /** Reads the record at word `at`; `filled` are the places of `more` that are filled. It runs for each link. */
+  read(words: Uint32Array, longs: BigUint64Array, at: number, filled: ReadonlySet<number>, name: string): I;
   /** Which records are alike, if not all of the type. */
   variant?(info: I): string;
 }
@@ -120,7 +120,7 @@ export interface LinkTypeRow<I extends LinkInfoHead<LinkType>, O> {
   info(answer: Answer, id: number, progId: number, asker: Asker): I;
   /** What fdinfo calls the type, if not by its name. */
   readonly fdinfoTypes?: readonly string[];
-  /** Reads the info from fdinfo; `undefined` where it does not tell enough. */
+  /** Reads the info from fdinfo; `undefined` where it does not report enough. */
   fdinfo(lines: Fdinfo, id: number, progId: number): I | undefined;
   readonly record?: LinkRecord<I>;
   /** The info when nothing but type, id and program is known; without it such a link counts as unknown. */

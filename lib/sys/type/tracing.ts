@@ -85,11 +85,11 @@ export const tracing: LinkTypeRow<TracingLinkInfo, TracingCreateOptions> = {
     struct: "bpf_tracing_link",
     fields: [[A, "link.link.attach_type", "link.attach_type", "attach_type"], [B, "trampoline.key"]],
     more: [[C, "link.node.cookie", "link.cookie"]],
-    read(words, longs, at, tells): TracingLinkInfo {
+    read(words, longs, at, filled): TracingLinkInfo {
       const id = words[at + 1]!, progId = words[at + 2]!, attachType = attachTypeName(words[at + A]!);
-      // its highest bit tells programs from the kernel
+      // its highest bit distinguishes programs from the kernel
       const targetBtfId = words[at + B]! & 0x7fffffff, targetObjId = words[at + B + 1]!;
-      return tells.has(C)
+      return filled.has(C)
         ? { type: "tracing", id, progId, attachType, targetObjId, targetBtfId, cookie: longs[(at + C) >> 1]! }
         : { type: "tracing", id, progId, attachType, targetObjId, targetBtfId };
     },

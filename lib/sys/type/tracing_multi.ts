@@ -9,7 +9,7 @@ import type { LinkInfoHead, LinkTypeRow } from "./row.ts";
 export interface TracedFunction {
   /** Its id in the BTF object. */
   readonly id: number;
-  /** Its address; 0n for those who may not read kernel symbols. */
+  /** Its address; 0n for callers that may not read kernel symbols. */
   readonly addr: bigint;
   /** Its cookie. */
   readonly cookie: bigint;

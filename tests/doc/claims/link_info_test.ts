@@ -55,7 +55,7 @@ claim(
     assertEquals(told, Deno.inspect(linkGetInfoByFd(it), { colors: false }));
   },
 );
-claim("linkGetInfoByFd: addresses are 0n for those who may not read kernel symbols", {
+claim("linkGetInfoByFd: addresses are 0n for callers that may not read kernel symbols", {
   needs: ["bpffs", "setpriv", "kprobe"],
   since: "6.6",
 }, async (own) => {

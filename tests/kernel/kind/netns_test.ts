@@ -177,7 +177,7 @@ kernelTest("the lo of another namespace is not taken for ours", { needs: ["netns
       using opened = Link.open(theirs.id);
       assertStringIncludes(message(opened, misfit), "(xdp on interface 1)");
       using openedOurs = Link.open(ours.id);
-      assertStringIncludes(message(openedOurs, misfit), "(xdp on interface 1)"); // no kernel tells whose it is
+      assertStringIncludes(message(openedOurs, misfit), "(xdp on interface 1)"); // no kernel reports whose it is
     }
   }
   {

@@ -42,7 +42,7 @@ for (const attachType of ["trace_fentry_multi", "trace_fexit_multi", "trace_fses
   });
 }
 
-/** The kernel tells addresses to those who may read symbols, and none in `/proc`. */
+/** The kernel reports addresses to those who may read symbols, and none in `/proc`. */
 function withoutAddresses(info: LinkInfo): unknown {
   if (info.type !== "tracing_multi") return info;
   return { ...info, functions: info.functions.map(({ address: _, ...rest }) => rest) };
