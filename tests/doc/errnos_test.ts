@@ -19,16 +19,22 @@ async function documented(): Promise<{ named: Codes; references: Map<string, str
   return { named, references };
 }
 
-/** What the names of tests say: "linkDetach: EBADF, ...". */
+/** Claims by function, as the names of tests: "linkDetach: EBADF, ...". */
+function claims(): [name: string, claim: string][] {
+  return [...Deno.readDirSync(CLAIMS)].filter(({ name }) => name.endsWith("_test.ts")).flatMap(({ name: file }) => {
+    const text = Deno.readTextFileSync(new URL(file, CLAIMS));
+    return [...text.matchAll(/(["`])(\w+): ((?:(?!\1)[^\\\n]|\\.)+)\1/g)].map(([, , name, claim]) =>
+      [name!, claim!] as [string, string]
+    );
+  });
+}
+
+/** The codes that claims speak of. */
 function tested(): Codes {
   const codes: Codes = new Map();
-  for (const { name: file } of Deno.readDirSync(CLAIMS)) {
-    if (!file.endsWith("_test.ts")) continue;
-    const text = Deno.readTextFileSync(new URL(file, CLAIMS));
-    for (const [, , name, claim] of text.matchAll(/(["`])(\w+): ((?:(?!\1)[^\\\n]|\\.)+)\1/g)) {
-      if (!codes.has(name!)) codes.set(name!, new Set());
-      for (const [code] of claim!.matchAll(/\bE[A-Z0-9]+\b/g)) if (CODES.has(code)) codes.get(name!)!.add(code);
-    }
+  for (const [name, claim] of claims()) {
+    if (!codes.has(name)) codes.set(name, new Set());
+    for (const [code] of claim.matchAll(/\bE[A-Z0-9]+\b/g)) if (CODES.has(code)) codes.get(name)!.add(code);
   }
   return codes;
 }
@@ -149,4 +155,27 @@ Deno.test("the table of errnos beside a comment explains what the comment names,
   );
   assertEquals(missing(promised, explained).sort(), EXPLAINED_ELSEWHERE);
   assertEquals(missing(explained, named).sort(), UNPROVOKED);
+});
+
+/** The longer words of a text, without their endings. */
+function words(text: string): Set<string> {
+  const all = text.replaceAll("\\n", " ").match(/[A-Za-z_0-9.]+/g) ?? [];
+  return new Set(
+    all.map((word) => word.toLowerCase().replace(/\.$/, "").replace(/(ies|es|s|ed|ing)$/, ""))
+      .filter((word) => word.length > 3),
+  );
+}
+
+Deno.test("a claim speaks in the words of its comment, or says that it is more", async () => {
+  const functions = await exportedFunctions();
+  const own = new Map(functions.map(({ name, comment }) => [name, comment]));
+  const said = new Map(functions.map(({ name, comment }) => {
+    const references = Array.from(comment.matchAll(/\{@linkcode (\w+)\}/g), ([, other]) => own.get(other!) ?? "");
+    return [name, words([comment, ...references].join(" "))];
+  }));
+  const strange = claims().filter(([name, claim]) => {
+    const quoted = words(claim.replace(/\$\{[^}]*\}/g, "")).isSubsetOf(said.get(name)!);
+    return quoted === claim.startsWith("also: ");
+  });
+  assertEquals(strange.map((claim) => claim.join(": ")), []);
 });

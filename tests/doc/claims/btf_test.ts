@@ -67,7 +67,7 @@ misuse(
   () => btfLoad(DATA, { logLevel: 16 }),
   () => btfLoad(DATA, { logSize: 0 }),
 );
-claim("btfLoad: the kernel's words about bad BTF are in `log`, none with logLevel 0", {}, () => {
+claim("btfLoad: also: the kernel's words about bad BTF are in `log`, none with logLevel 0", {}, () => {
   const damaged = DATA.slice();
   damaged[24 + 4 + 3] = 99; // the kind of the first type
   const logs = [1, 0].map((logLevel) => {
@@ -112,7 +112,7 @@ claim("btfGetNextId: the object may be gone before it is opened", {}, async () =
 misuse("btfGetNextId: RangeError, `startId` is no unsigned 32-bit number", () => btfGetNextId(-1));
 unprivilegedRefusal("btfGetNextId: EPERM, CAP_SYS_ADMIN is missing", "btfGetNextId(0)", ["sys_admin"]);
 claim(
-  "btfGetNextId: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
+  "btfGetNextId: also: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
   { needs: ["userns"] },
   async () => assertEquals(await unprivileged("btfGetNextId(0)", "", IN_USER_NAMESPACE), "EPERM"),
 );
@@ -128,7 +128,7 @@ misuse("btfGetFdById: RangeError, `id` is no unsigned 32-bit number", () => btfG
 refusal("btfGetFdById: ENOENT, no BTF object has this id", {}, () => btfGetFdById(NO_ID));
 unprivilegedRefusal("btfGetFdById: EPERM, CAP_SYS_ADMIN is missing", "btfGetFdById(1)", ["sys_admin"]);
 claim(
-  "btfGetFdById: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
+  "btfGetFdById: also: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
   { needs: ["userns"] },
   async () => assertEquals(await unprivileged("btfGetFdById(1)", "", IN_USER_NAMESPACE), "EPERM"),
 );
@@ -138,12 +138,12 @@ claim("btfGetFdById: EMFILE, the process has too many open files", {}, async (ow
 
 // ---- btfGetInfoByFd
 
-claim("btfGetInfoByFd: that of a program has no name and is not the kernel's", {}, (own) => {
+claim("btfGetInfoByFd: also: that of a program has no name and is not the kernel's", {}, (own) => {
   const { id, ...info } = btfGetInfoByFd(load(own));
   assert(id > 0);
   assertEquals(info, { btfSize: DATA.length, name: "", kernelBtf: false });
 });
-claim("btfGetInfoByFd: `name` and `kernelBtf` of the kernel's own since Linux 5.11", { since: "5.11" }, (own) => {
+claim("btfGetInfoByFd: also: `name` and `kernelBtf` of the kernel's own since Linux 5.11", { since: "5.11" }, (own) => {
   const { name, kernelBtf, btfSize } = btfGetInfoByFd(own.fd(btfGetFdById(btfGetNextId(0)!)));
   assertEquals([name, kernelBtf], ["vmlinux", true]);
   assert(btfSize > 2 ** 20);

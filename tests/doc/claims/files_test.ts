@@ -28,7 +28,7 @@ claim("close: the last reference to a link that is not pinned detaches it before
     assert(!isAttached(here));
   }
 });
-claim("close: duplicates and other fds each hold a reference", { needs: ["netns"] }, (own) => {
+claim("close: also: duplicates and other fds each hold a reference", { needs: ["netns"] }, (own) => {
   const here = netns(own), it = linkCreate(load.lookup(own), here, "sk_lookup");
   const copy = duplicateFd(it), looker = linkGetFdById(linkGetInfoByFd(it).id);
   for (const fd of [it, copy]) {

@@ -274,7 +274,7 @@ refusal(
   (own) => linkCreate(load.lookup(own), netns(own), "sk_lookup", { flags: 1 }),
 );
 refusal(
-  "linkCreate: EINVAL, options that the type does not have: a target of an iterator",
+  "linkCreate: also: EINVAL, options that the type does not have: a target of an iterator",
   { needs: ["netns"] },
   (own) => linkCreate(load.iterator(own), netns(own), "trace_iter"),
 );
@@ -284,7 +284,7 @@ refusal(
   (own) => linkCreate(load.iterator(own), 0, "trace_iter", { iterInfo: { task: { tid: 1, pid: 1 } } }),
 );
 refusal(
-  "linkCreate: EINVAL, a cgroup link beside a program instead of a link",
+  "linkCreate: also: EINVAL, a cgroup link beside a program instead of a link",
   { needs: ["cgroup2"], since: "6.17" },
   (own) => {
     const { path } = own.use(new Cgroup()), beside = load.egress(own);
@@ -321,7 +321,7 @@ for (const [what, functions] of [["no functions", []], ["one twice", ["vfs_open"
 }
 refusal("linkCreate: EINVAL, uprobe_multi: no offsets", { since: "6.6" }, (own) => uprobes(own, { offsets: [] }));
 refusal(
-  "linkCreate: EINVAL, struct_ops: the map is not made for links",
+  "linkCreate: also: EINVAL, struct_ops: the map is not made for links",
   { needs: ["vm"], since: "6.4" },
   (own) => linkCreate(map(own, "array"), 0, "struct_ops"),
 );
@@ -342,7 +342,7 @@ refusal(
     return linkCreate(load.egress(own), target, EGRESS);
   },
 );
-refusal("linkCreate: EPERM, so does one attached to an ancestor", { needs: ["cgroup2"] }, (own) => {
+refusal("linkCreate: also: EPERM, so does one attached to an ancestor", { needs: ["cgroup2"] }, (own) => {
   const parent = own.use(new Cgroup()), child = own.use(new Cgroup(parent.path));
   progAttach(own, own.file(parent.path), load.egress(own), 1);
   return linkCreate(load.egress(own), own.file(child.path), EGRESS);
@@ -430,7 +430,7 @@ refusal("linkCreate: EEXIST, perf_event: the event has a program", { since: "5.1
   link.event(own, load.event(own), event);
   return linkCreate(load.event(own), event, "perf_event");
 });
-refusal("linkCreate: EEXIST, xdp: native and generic mode exclude each other", { needs: ["netns"] }, (own) => {
+refusal("linkCreate: also: EEXIST, xdp: native and generic mode exclude each other", { needs: ["netns"] }, (own) => {
   const { ifindex } = own.use(new VethPair());
   own.fd(linkCreate(load.xdp(own), ifindex, "xdp", { flags: 4 }));
   return linkCreate(load.xdp(own), ifindex, "xdp", { flags: 2 });
@@ -439,7 +439,7 @@ refusal("linkCreate: EEXIST, netns: a flow dissector is attached without a link"
   progAttach(own, 0, load.dissector(own), 17);
   return linkCreate(load.dissector(own), netns(own), "flow_dissector");
 });
-refusal("linkCreate: EEXIST, struct_ops: the name is registered", { needs: ["vm"], since: "6.4" }, (own) => {
+refusal("linkCreate: also: EEXIST, struct_ops: the name is registered", { needs: ["vm"], since: "6.4" }, (own) => {
   own.fd(linkCreate(own.use(implementation()).fd, 0, "struct_ops"));
   return linkCreate(own.use(implementation()).fd, 0, "struct_ops");
 });
@@ -493,7 +493,7 @@ refusal("linkCreate: ESTALE, the hook has another revision than expected: cgroup
   needs: ["cgroup2"],
   since: "6.17",
 }, (own) => linkCreate(load.egress(own), cgroup(own), EGRESS, { cgroup: { expectedRevision: 77n } }));
-claim("linkCreate: an expectedRevision of 0n is unchecked", { needs: ["netns"], since: "6.6" }, (own) => {
+claim("linkCreate: also: an expectedRevision of 0n is unchecked", { needs: ["netns"], since: "6.6" }, (own) => {
   link.tcx(own, load.tcx(own), { tcx: { expectedRevision: 0n } });
 });
 refusal("linkCreate: E2BIG, a cgroup's hook has 64 programs", { needs: ["cgroup2"] }, (own) => {
@@ -586,7 +586,7 @@ refusal(
     return linkCreate(reading, own.fd(perfEventOpen({ type: 2, config: id }, -1, 0)), "perf_event");
   },
 );
-claim("linkCreate: iter: a process that does not exist is no error", { since: "6.1" }, (own) => {
+claim("linkCreate: also: iter: a process that does not exist is no error", { since: "6.1" }, (own) => {
   own.fd(linkCreate(load.iterator(own), 0, "trace_iter", { iterInfo: { task: { pid: NO_ID } } }));
 });
 refusal(
@@ -622,7 +622,7 @@ claim("linkCreate: the revision of a tcx hook begins anew when its last program 
   close(linkCreate(program, LO, "tcx_ingress", { tcx: { expectedRevision: 1n } }));
   assertEquals(seen, 2n);
 });
-claim("linkCreate: `netns` is where the call is made", { needs: ["netns"] }, async (own) => {
+claim("linkCreate: also: `netns` is where the call is made", { needs: ["netns"] }, async (own) => {
   await using other = new OtherNetns();
   const fd = own.file(other.path);
   own.fd(linkCreate(load.xdp(own), LO, "xdp", { flags: 2, netns: fd }));

@@ -25,7 +25,7 @@ claim("linkGetInfoByFd: can be read from detached links too", { needs: ["netns"]
   linkDetach(it);
   assertEquals(linkGetInfoByFd(it), { type: "netns", id, progId, netnsIno: 0, attachType: "sk_lookup" });
 });
-claim("linkGetInfoByFd: a detached link has 0 in mapId", { since: "6.10" }, (own) => {
+claim("linkGetInfoByFd: also: a detached link has 0 in mapId", { since: "6.10" }, (own) => {
   const it = link.message(own);
   linkDetach(it);
   assertEquals((linkGetInfoByFd(it) as { mapId: number }).mapId, 0);
@@ -77,6 +77,6 @@ for (const type of ["hash", "array"] as const) {
     (own) => void linkGetInfoByFd(map(own, type)),
   );
 }
-claim("linkGetInfoByFd: other programs and maps are misread", {}, (own: Own) => {
+claim("linkGetInfoByFd: also: other programs and maps are misread", {}, (own: Own) => {
   assertEquals(linkGetInfoByFd(load.xdp(own)).type, "xdp");
 });

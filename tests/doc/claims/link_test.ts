@@ -129,7 +129,7 @@ claim("linkDetach: struct_ops links since Linux 6.11", { needs: ["vm"], since: "
   linkDetach(it);
 });
 refusal(
-  "linkDetach: EOPNOTSUPP, struct_ops links before Linux 6.11",
+  "linkDetach: also: EOPNOTSUPP, struct_ops links before Linux 6.11",
   { needs: ["vm"], since: "6.4", before: "6.11" },
   (own) => linkDetach(own.fd(linkCreate(own.use(implementation()).fd, 0, "struct_ops"))),
 );
@@ -176,17 +176,21 @@ misuse(
 );
 refusal("linkDetach: EBADF, `linkFd` is not open", {}, () => linkDetach(NO_FD));
 refusal("linkDetach: EINVAL, `linkFd` is no link", {}, (own) => linkDetach(load.xdp(own)));
-refusal("linkDetach: EINVAL, `linkFd` is no object of bpf at all", {}, (own) => linkDetach(own.file()));
-refusal("linkDetach: EOPNOTSUPP, links of this type have no detach: iter", {}, (own) => linkDetach(link.iterator(own)));
-refusal("linkDetach: EOPNOTSUPP, raw_tracepoint", {}, (own) => linkDetach(link.tracepoint(own)));
-refusal("linkDetach: EOPNOTSUPP, perf_event", { since: "5.15" }, (own) => linkDetach(link.event(own)));
-refusal("linkDetach: EOPNOTSUPP, uprobe_multi", { since: "6.6" }, (own) => linkDetach(link.uprobes(own)));
-refusal("linkDetach: EOPNOTSUPP, kprobe_multi", { needs: ["fprobe"], since: "5.18" }, (own) => {
+refusal("linkDetach: also: EINVAL, `linkFd` is no object of bpf at all", {}, (own) => linkDetach(own.file()));
+refusal(
+  "linkDetach: also: EOPNOTSUPP, links of this type have no detach: iter",
+  {},
+  (own) => linkDetach(link.iterator(own)),
+);
+refusal("linkDetach: also: EOPNOTSUPP, raw_tracepoint", {}, (own) => linkDetach(link.tracepoint(own)));
+refusal("linkDetach: also: EOPNOTSUPP, perf_event", { since: "5.15" }, (own) => linkDetach(link.event(own)));
+refusal("linkDetach: also: EOPNOTSUPP, uprobe_multi", { since: "6.6" }, (own) => linkDetach(link.uprobes(own)));
+refusal("linkDetach: also: EOPNOTSUPP, kprobe_multi", { needs: ["fprobe"], since: "5.18" }, (own) => {
   const probe = program(own, "kprobe", 0, { expectedAttachType: "trace_kprobe_multi" });
   return linkDetach(own.fd(linkCreate(probe, 0, "trace_kprobe_multi", { kprobeMulti: { syms: ["vfs_read"] } })));
 });
 refusal(
-  "linkDetach: EOPNOTSUPP, tracing",
+  "linkDetach: also: EOPNOTSUPP, tracing",
   { needs: ["trampolines"], since: "5.19" },
   (own) => linkDetach(own.fd(linkCreate(load.fentry(own), 0, "trace_fentry"))),
 );
@@ -210,7 +214,7 @@ refusal("linkDetachAsync: EINVAL, as linkDetach", {}, (own) => linkDetachAsync(l
 // ---- linkUpdate
 
 claim(
-  "linkUpdate: events see the old program or the new one, at no moment none",
+  "linkUpdate: also: events see the old program or the new one, at no moment none",
   { needs: ["cgroup2"] },
   async (own) => {
     const options = { expectedAttachType: "cgroup_inet4_connect" } as const, EPERM = 1;
@@ -240,7 +244,7 @@ claim("linkUpdate: the position among other links stays", { needs: ["netns"], si
   assertEquals(order(), before);
   assertEquals(before, links.map(idOf));
 });
-claim("linkUpdate: programs are compared as objects, so a change to another program and back is not noticed", {
+claim("linkUpdate: the comparison is by identity, so an A-B-A change in between goes unnoticed", {
   needs: ["netns"],
 }, (own) => {
   const a = load.lookup(own), b = load.lookup(own), it = link.lookup(own, a);
@@ -329,10 +333,14 @@ claim("linkUpdate: since Linux 6.4, struct_ops links get another map", { needs: 
   linkUpdate(it, b.fd, { oldMapFd: a.fd });
   assertEquals((linkGetInfoByFd(it) as { mapId: number }).mapId, b.id);
 });
-refusal("linkUpdate: EPERM, a struct_ops link does not hold `oldMapFd`", { needs: ["vm"], since: "6.4" }, (own) => {
-  const [a, b, c] = [own.use(implementation()), own.use(implementation()), own.use(implementation())];
-  linkUpdate(own.fd(linkCreate(a.fd, 0, "struct_ops")), b.fd, { oldMapFd: c.fd });
-});
+refusal(
+  "linkUpdate: also: EPERM, a struct_ops link does not hold `oldMapFd`",
+  { needs: ["vm"], since: "6.4" },
+  (own) => {
+    const [a, b, c] = [own.use(implementation()), own.use(implementation()), own.use(implementation())];
+    linkUpdate(own.fd(linkCreate(a.fd, 0, "struct_ops")), b.fd, { oldMapFd: c.fd });
+  },
+);
 claim(
   "linkUpdate: needs no capability, only the fds",
   { needs: ["netns", "bpffs", "setpriv"], since: "5.19" },
@@ -354,7 +362,7 @@ claim("linkUpdate: attach types are not compared for cgroup links, connect6 goes
   linkUpdate(it, connect6!);
   assertEquals(programOf(it), programId(connect6!));
 });
-claim("linkUpdate: flags may be BPF_F_REPLACE (4), which `oldProgFd` implies", { needs: ["netns"] }, (own) => {
+claim("linkUpdate: also: flags may be BPF_F_REPLACE (4), which `oldProgFd` implies", { needs: ["netns"] }, (own) => {
   const a = load.lookup(own), it = link.lookup(own, a);
   linkUpdate(it, load.lookup(own), { flags: 4, oldProgFd: a });
   assertEquals(outcomeSync(() => linkUpdate(it, a, { flags: 0, oldProgFd: a })), "EPERM");
@@ -390,15 +398,19 @@ refusal(
   (own) => linkUpdate(link.event(own), load.event(own)),
 );
 refusal(
-  "linkUpdate: EINVAL, the type has no update: uprobe_multi",
+  "linkUpdate: also: EINVAL, the type has no update: uprobe_multi",
   { since: "6.6" },
   (own) => linkUpdate(link.uprobes(own), load.uprobes(own)),
 );
-refusal("linkUpdate: EINVAL, the type has no update: kprobe_multi", { needs: ["fprobe"], since: "5.18" }, (own) => {
-  const probe = () => program(own, "kprobe", 0, { expectedAttachType: "trace_kprobe_multi" });
-  const it = own.fd(linkCreate(probe(), 0, "trace_kprobe_multi", { kprobeMulti: { syms: ["vfs_read"] } }));
-  return linkUpdate(it, probe());
-});
+refusal(
+  "linkUpdate: also: EINVAL, the type has no update: kprobe_multi",
+  { needs: ["fprobe"], since: "5.18" },
+  (own) => {
+    const probe = () => program(own, "kprobe", 0, { expectedAttachType: "trace_kprobe_multi" });
+    const it = own.fd(linkCreate(probe(), 0, "trace_kprobe_multi", { kprobeMulti: { syms: ["vfs_read"] } }));
+    return linkUpdate(it, probe());
+  },
+);
 refusal("linkUpdate: EINVAL, the type has no update: tracing", { needs: ["trampolines"], since: "5.19" }, (own) => {
   return linkUpdate(own.fd(linkCreate(load.fentry(own), 0, "trace_fentry")), load.fentry(own));
 });
@@ -491,12 +503,12 @@ claim(
   async () => assertEquals(await openUnsettled(), "EAGAIN"),
 );
 unprivilegedRefusal("linkGetNextId: EPERM, CAP_SYS_ADMIN is missing", "linkGetNextId(0)", ["sys_admin"]);
-claim("linkGetNextId: CAP_BPF is neither enough nor needed", { needs: ["setpriv"] }, async () => {
+claim("linkGetNextId: also: CAP_BPF is neither enough nor needed", { needs: ["setpriv"] }, async () => {
   assertEquals(await unprivileged("linkGetNextId(0)", "", withOnly("bpf", "perfmon", "net_admin")), "EPERM");
   assertEquals(await unprivileged("linkGetNextId(0)", "", withOnly("sys_admin")), "ok");
 });
 claim(
-  "linkGetNextId: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
+  "linkGetNextId: also: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
   { needs: ["userns"] },
   async () => assertEquals(await unprivileged("linkGetNextId(0)", "", IN_USER_NAMESPACE), "EPERM"),
 );
@@ -561,7 +573,7 @@ unprivilegedRefusal(
   ["sys_admin"],
 );
 claim(
-  "linkGetFdById: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
+  "linkGetFdById: also: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
   { needs: ["userns"] },
   async () => assertEquals(await unprivileged("linkGetFdById(1)", "", IN_USER_NAMESPACE), "EPERM"),
 );

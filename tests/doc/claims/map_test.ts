@@ -95,7 +95,7 @@ claim("mapCreate: and its last link", { since: "6.10" }, async (own) => {
   close(link);
   await until(() => !exists(id), "the map is gone");
 });
-claim("mapCreate: a name for listings, of which the kernel keeps 15 bytes", {}, (own) => {
+claim("mapCreate: also: a name for listings, of which the kernel keeps 15 bytes", {}, (own) => {
   assertEquals(mapGetInfoByFd(map(own, "array", 4, 8, 1, { name: "a_name.of_16_byt" })).name, "a_name.of_16_by");
 });
 for (
@@ -163,17 +163,17 @@ refusal("mapCreate: E2BIG, values are too large", {}, () => mapCreate("hash", 4,
 refusal("mapCreate: E2BIG, the whole is too large", {}, () => mapCreate("hash", 4, 8, 0xffffffff));
 refusal("mapCreate: ENOMEM, no memory", { since: "5.11" }, () => mapCreate("array", 4, 2 ** 20, 0xffffffff));
 refusal(
-  "mapCreate: EBADF, `innerMapFd` is not open",
+  "mapCreate: also: EBADF, `innerMapFd` is not open",
   {},
   () => mapCreate("array_of_maps", 4, 4, 2, { innerMapFd: NO_FD }),
 );
 refusal(
-  "mapCreate: EBADF, `btfFd` is not open",
+  "mapCreate: also: EBADF, `btfFd` is not open",
   {},
   () => mapCreate("hash", 4, 8, 4, { btfFd: NO_FD, btfKeyTypeId: 1, btfValueTypeId: 1 }),
 );
 refusal(
-  "mapCreate: EBADF, `tokenFd` is not open",
+  "mapCreate: also: EBADF, `tokenFd` is not open",
   { since: "6.9" },
   () => mapCreate("hash", 4, 8, 4, { tokenFd: NO_FD }),
 );
@@ -238,7 +238,7 @@ misuse("mapGetFdById: RangeError, `id` is no unsigned 32-bit number", () => mapG
 refusal("mapGetFdById: ENOENT, no map has this id", {}, () => mapGetFdById(NO_ID));
 unprivilegedRefusal("mapGetFdById: EPERM, CAP_SYS_ADMIN is missing", "mapGetFdById(1)", ["sys_admin"]);
 claim(
-  "mapGetFdById: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
+  "mapGetFdById: also: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
   { needs: ["userns"] },
   async () => assertEquals(await unprivileged("mapGetFdById(1)", "", IN_USER_NAMESPACE), "EPERM"),
 );
@@ -394,7 +394,7 @@ claim("mapLookupElem: of a map of maps or programs the id (4 bytes)", {}, (own) 
 });
 refusal("mapLookupElem: EINVAL, unknown flags", {}, (own) => void mapLookupElem(hash(own), KEY, 64));
 refusal(
-  "mapLookupElem: EINVAL, BPF_F_LOCK for values without a lock",
+  "mapLookupElem: also: EINVAL, BPF_F_LOCK for values without a lock",
   {},
   (own) => void mapLookupElem(hash(own), KEY, LOCK),
 );
@@ -428,7 +428,7 @@ claim("mapUpdateElem: flags BPF_NOEXIST and BPF_EXIST", {}, (own) => {
   assertEquals(mapLookupElem(fd, KEY), value(8));
 });
 misuse(
-  "mapUpdateElem: RangeError, `flags` is no unsigned 32-bit number, or `mapFd` no fd",
+  "mapUpdateElem: also: RangeError, `flags` is no unsigned 32-bit number, or `mapFd` no fd",
   () => mapUpdateElem(2 ** 31, KEY, VALUE),
 );
 claim("mapUpdateElem: TypeError, RangeError, `value` is no Uint8Array or has another length", {}, (own) => {
@@ -586,7 +586,7 @@ claim("mapLookupBatch: elements that are there all the time come exactly once", 
   });
   assertEquals(seen.filter((number) => number < 1000), stay);
 });
-claim("mapLookupBatch: a part of at most `count` elements, keys and values", {}, (own) => {
+claim("mapLookupBatch: also: a part of at most `count` elements, keys and values", {}, (own) => {
   const fd = array(own);
   mapUpdateElem(fd, key(1), VALUE);
   const { entries, next } = mapLookupBatch(fd, undefined, 3);

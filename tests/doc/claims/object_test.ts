@@ -55,14 +55,18 @@ claim("objPin: keeps a link, program or map alive without any process", bpffs, (
   assertEquals(progGetInfoByFd(own.fd(objGet(pins.pin("program")))).id, progGetInfoByFd(xdp).id);
   assertEquals(mapGetInfoByFd(own.fd(objGet(pins.pin("map")))).id, mapGetInfoByFd(array).id);
 });
-claim("objPin: removing the file drops that reference, and a link ends soon if it was the last", bpffs, async (own) => {
-  const it = linkCreate(load.iterator(own), 0, "trace_iter"), { id } = linkGetInfoByFd(it), pin = free(own);
-  objPin(it, pin);
-  close(it);
-  Deno.removeSync(pin);
-  await assertGone(id);
-});
-claim("objPin: removing the file changes nothing while an fd is open", bpffs, (own) => {
+claim(
+  "objPin: also: removing the file drops that reference, and a link ends soon if it was the last",
+  bpffs,
+  async (own) => {
+    const it = linkCreate(load.iterator(own), 0, "trace_iter"), { id } = linkGetInfoByFd(it), pin = free(own);
+    objPin(it, pin);
+    close(it);
+    Deno.removeSync(pin);
+    await assertGone(id);
+  },
+);
+claim("objPin: also: removing the file changes nothing while an fd is open", bpffs, (own) => {
   const it = link.iterator(own), pin = free(own);
   objPin(it, pin);
   Deno.removeSync(pin);
@@ -123,7 +127,7 @@ function run(command: string, ...args: string[]): void {
 
 // ---- objGet
 
-claim("objGet: opens what is pinned at a path, close-on-exec", bpffs, (own) => {
+claim("objGet: also: opens what is pinned at a path, close-on-exec", bpffs, (own) => {
   const it = link.iterator(own), pin = free(own);
   objPin(it, pin);
   const again = own.fd(objGet(pin));

@@ -83,12 +83,12 @@ unprivilegedRefusal(
   "perfEventOpen: EACCES, CAP_PERFMON is missing",
   "perfEventOpen({ type: 1, config: 0n, samplePeriod: 1_000_000n }, -1, 0)",
 );
-claim("perfEventOpen: CAP_PERFMON is enough", { needs: ["setpriv"] }, async () => {
+claim("perfEventOpen: also: CAP_PERFMON is enough", { needs: ["setpriv"] }, async () => {
   const call = "perfEventOpen({ type: 1, config: 0n, samplePeriod: 1_000_000n }, -1, 0)";
   assertEquals(await unprivileged(call, "", withOnly("perfmon")), "ok");
 });
 claim(
-  "perfEventOpen: not needed for own processes as far as perf_event_paranoid allows",
+  "perfEventOpen: also: not needed for own processes as far as perf_event_paranoid allows",
   { needs: ["setpriv"] },
   async () => {
     const paranoid = Number(Deno.readTextFileSync("/proc/sys/kernel/perf_event_paranoid"));
@@ -153,7 +153,7 @@ refusal("perfEventOpen: ENODEV, the CPU is offline", { needs: ["vm", "cpus"] }, 
   return perfEventOpen(CLOCK, EVERY, 1);
 });
 refusal(
-  "perfEventOpen: EILSEQ, kprobe: no instruction begins there, on x86_64",
+  "perfEventOpen: also: EILSEQ, kprobe: no instruction begins there, on x86_64",
   { needs: ["kprobe"], since: "5.15", missing: Deno.build.arch === "x86_64" ? undefined : "needs x86_64" },
   () => kprobe("vfs_read", 1n),
 );

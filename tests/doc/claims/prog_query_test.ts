@@ -22,14 +22,18 @@ const EGRESS = "cgroup_inet_egress", BEFORE = 8, AFTER = 16, PREORDER = 64, EFFE
 const ids = ({ progs }: ReturnType<typeof progQuery>) => progs.map(({ progId }) => progId);
 const three = (own: Own, load: (own: Own) => number) => [load(own), load(own), load(own)];
 
-claim("progQuery: since Linux 4.15, cgroups: ids and flags, 2 as a whole for links", { needs: ["cgroup2"] }, (own) => {
-  const { path } = own.use(new Cgroup()), program = load.egress(own), directory = own.file(path);
-  assertEquals(progQuery(directory, EGRESS).attachFlags, 0);
-  link.egress(own, path, program);
-  const { attachFlags, progs: [entry, ...more] } = progQuery(directory, EGRESS);
-  assertEquals([attachFlags, entry?.progId, more], [MULTI, programId(program), []]);
-});
-claim("progQuery: `progAttachFlags` of a cgroup since Linux 6.1", { needs: ["cgroup2"], since: "6.1" }, (own) => {
+claim(
+  "progQuery: also: since Linux 4.15, cgroups: ids and flags, 2 as a whole for links",
+  { needs: ["cgroup2"] },
+  (own) => {
+    const { path } = own.use(new Cgroup()), program = load.egress(own), directory = own.file(path);
+    assertEquals(progQuery(directory, EGRESS).attachFlags, 0);
+    link.egress(own, path, program);
+    const { attachFlags, progs: [entry, ...more] } = progQuery(directory, EGRESS);
+    assertEquals([attachFlags, entry?.progId, more], [MULTI, programId(program), []]);
+  },
+);
+claim("progQuery: also: `progAttachFlags` of a cgroup since Linux 6.1", { needs: ["cgroup2"], since: "6.1" }, (own) => {
   const { path } = own.use(new Cgroup());
   link.egress(own, path);
   const directory = own.file(path);
@@ -82,7 +86,7 @@ claim("progQuery: but for a cgroup's own list, in which those with BPF_F_PREORDE
   assertEquals(ids(progQuery(directory, EGRESS, { queryFlags: EFFECTIVE })), [first!, late!].map(programId));
 });
 claim(
-  "progQuery: BPF_F_QUERY_EFFECTIVE gives what runs, with the programs of its ancestors",
+  "progQuery: also: BPF_F_QUERY_EFFECTIVE gives what runs, with the programs of its ancestors",
   { needs: ["cgroup2"] },
   (own) => {
     const parent = own.use(new Cgroup()),
@@ -119,7 +123,7 @@ refusal(
     return linkCreate(load.tcx(own), LO, "tcx_ingress", { tcx: { expectedRevision } });
   },
 );
-claim("progQuery: `netns` is where the call is made", { needs: ["netns"], since: "6.6" }, async (own) => {
+claim("progQuery: also: `netns` is where the call is made", { needs: ["netns"], since: "6.6" }, async (own) => {
   await using other = new OtherNetns();
   const there = own.file(other.path), program = load.tcx(own);
   own.fd(linkCreate(program, LO, "tcx_ingress", { netns: there }));
@@ -143,7 +147,7 @@ unprivilegedRefusal("progQuery: EPERM, CAP_NET_ADMIN is missing", 'progQuery(ope
 for (
   const [capability, since] of [["net_admin", "5.19"], ["sys_admin", "6.9"]] as const
 ) {
-  const name = `progQuery: CAP_${capability.toUpperCase()} is enough`;
+  const name = `progQuery: also: CAP_${capability.toUpperCase()} is enough`;
   claim(name, { needs: ["setpriv"], since }, async () => {
     const call = 'progQuery(open("/proc/self/ns/net"), "sk_lookup")';
     assertEquals(await unprivileged(call, "", withOnly(capability)), "ok");

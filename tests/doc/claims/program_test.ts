@@ -64,17 +64,17 @@ claim("progLoad: returns an fd of the program, close-on-exec", {}, (own) => {
   const fd = load.xdp(own);
   assertEquals([progGetInfoByFd(fd).type, isCloseOnExec(fd)], ["xdp", true]);
 });
-claim("progLoad: if the verifier refuses, its log is in the error", {}, () => {
+claim("progLoad: also: if the verifier refuses, its log is in the error", {}, () => {
   const { log } = errorOf(() => progLoad("xdp", assemble(read(0, 1, 4096), exit)));
   assertMatch(log!, /invalid bpf_context access/);
 });
-claim("progLoad: no log with logLevel 0, more with 2", {}, () => {
+claim("progLoad: also: no log with logLevel 0, more with 2", {}, () => {
   const wrong = assemble(read(0, 1, 4096), exit);
   const [none, some, more] = [0, 1, 2].map((logLevel) => errorOf(() => progLoad("xdp", wrong, { logLevel })).log ?? "");
   assertEquals(none, "");
   assert(some!.length > 0 && more!.length >= some!.length);
 });
-claim("progLoad: the end of a log that is longer than logSize is kept", { since: "6.4" }, () => {
+claim("progLoad: also: the end of a log that is longer than logSize is kept", { since: "6.4" }, () => {
   const wrong = assemble(...Array.from({ length: 50 }, () => set(0, 0)), read(0, 1, 4096), exit);
   const log = errorOf(() => progLoad("xdp", wrong, { logLevel: 2, logSize: 128 })).log!;
   assert(log.length <= 128);
@@ -96,10 +96,10 @@ claim(
     await until(() => !exists(id), "the program is gone");
   },
 );
-claim("progLoad: a name for listings, of which the kernel keeps 15 bytes", {}, (own) => {
+claim("progLoad: also: a name for listings, of which the kernel keeps 15 bytes", {}, (own) => {
   assertEquals(progGetInfoByFd(program(own, "xdp", 2, { name: "a_name.of_16_byt" })).name, "a_name.of_16_by");
 });
-claim("progLoad: helpers marked so want a licence compatible with the GPL, which is the default", {}, (own) => {
+claim("progLoad: also: helpers marked so want a licence compatible with the GPL, which is the default", {}, (own) => {
   const KTIME_GET_BOOT_NS = 125, calling = assemble([0x85, 0, 0, 0, KTIME_GET_BOOT_NS], set(0, 0), exit);
   own.fd(progLoad("raw_tracepoint", calling));
   const log = errorOf(() =>
@@ -194,7 +194,7 @@ refusal(
   () => progLoad("xdp", assemble(...loadMap(1, NO_FD), set(0, 2), exit)),
 );
 refusal(
-  "progLoad: EBADF, `progBtfFd` is not open",
+  "progLoad: also: EBADF, `progBtfFd` is not open",
   {},
   () => progLoad("xdp", PASS, { progBtfFd: NO_FD, funcInfo: new Uint8Array(8) }),
 );
@@ -225,7 +225,7 @@ misuse("progGetFdById: RangeError, `id` is no unsigned 32-bit number", () => pro
 refusal("progGetFdById: ENOENT, no program has this id", {}, () => progGetFdById(NO_ID));
 unprivilegedRefusal("progGetFdById: EPERM, CAP_SYS_ADMIN is missing", "progGetFdById(1)", ["sys_admin"]);
 claim(
-  "progGetFdById: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
+  "progGetFdById: also: EPERM, CAP_SYS_ADMIN counts in the initial user namespace only",
   { needs: ["userns"] },
   async () => assertEquals(await unprivileged("progGetFdById(1)", "", IN_USER_NAMESPACE), "EPERM"),
 );
@@ -243,12 +243,12 @@ claim("progGetInfoByFd: returns its info", {}, (own) => {
   assert(id > 0 && /^[0-9a-f]{16}$/.test(tag) && loadTime > 0n);
   assertEquals(mapIds.length, 1);
 });
-claim("progGetInfoByFd: the ids of its maps", {}, (own) => {
+claim("progGetInfoByFd: also: the ids of its maps", {}, (own) => {
   const maps = Array.from({ length: 3 }, () => map(own, "array"));
   const instructions = assemble(...maps.flatMap((fd) => loadMap(1, fd)), set(0, 2), exit);
   assertEquals(progGetInfoByFd(own.fd(progLoad("xdp", instructions))).mapIds.length, 3);
 });
-claim("progGetInfoByFd: runCnt and runTimeNs are 0n unless statistics are enabled", {
+claim("progGetInfoByFd: also: runCnt and runTimeNs are 0n unless statistics are enabled", {
   missing: areAlwaysEnabled() ? "needs kernel.bpf_stats_enabled to be 0" : undefined,
 }, async (own) => {
   const counts = () => {
