@@ -71,6 +71,18 @@ export function checkKeys(value: unknown, name: string, keys: readonly string[])
   }
 }
 
+/** The keys of a type, for {@linkcode checkKeys}: all of them, or it does not compile. */
+export function keysOf<T>(keys: Record<T extends unknown ? keyof T : never, true>): readonly string[] {
+  return Object.keys(keys);
+}
+
+/** Refuses an object that has not exactly one of `fields`. */
+export function checkOnlyOne(value: object, name: string, fields: readonly string[]): void {
+  const given = fields.filter((field) => (value as Record<string, unknown>)[field] !== undefined);
+  if (given.length === 0) throw new TypeError(`${name} must have one of ${fields.join(", ")}`);
+  if (given.length > 1) throw new TypeError(`${name} may have ${given.join(" or ")}, not both`);
+}
+
 /** A path as a string; of a URL, only `file:`. */
 export function checkPath(value: unknown, name: string): string {
   if (value instanceof URL) {

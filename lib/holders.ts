@@ -6,6 +6,7 @@ import { compareFiles, readDirectory, readTextFile, statPath } from "./os/files.
 import { mounts, ownPid } from "./os/proc.ts";
 import { unlessGone, visibly } from "./refusal.ts";
 import { linkGetId } from "./sys/link_info.ts";
+import { INITIAL_PID_NAMESPACE } from "./uapi/linux.ts";
 
 /** One thing that keeps a link attached; see {@linkcode Link.holders}. */
 export type LinkHolder = {
@@ -105,8 +106,6 @@ function addPins(found: FoundOf): boolean {
 function pinnedLink(path: string): number {
   return withPinnedLink(path, linkGetId) ?? 0;
 }
-
-const INITIAL_PID_NAMESPACE = 0xefff_fffcn;
 
 /** Whether `/proc` shows all processes, and none has a bpf file system that is not mounted here. */
 function seesAllNamespaces(): boolean {

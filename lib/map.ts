@@ -4,6 +4,7 @@ import { BpfError } from "./error.ts";
 import { btfFind, btfStructSize } from "./ffi/btf.ts";
 import { OwnedFd } from "./handle/owned.ts";
 
+import { keysOf } from "./check.ts";
 import { brand, checkHandle } from "./handle/brand.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { type RecordStream, RingReader, RingRecords } from "./ring.ts";
@@ -13,7 +14,7 @@ import { mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapIn
 import { mapTypeFacts } from "./sys/map_type.ts";
 import { objGet } from "./sys/object.ts";
 import { isMap } from "./sys/object_type.ts";
-import { BPF_F_LINK } from "./uapi/constants.ts";
+import { BPF_EXIST, BPF_F_LINK, BPF_F_NO_PREALLOC, BPF_NOEXIST } from "./uapi/constants.ts";
 import { EINVAL, ENOENT } from "./uapi/errno.ts";
 import type { MapType } from "./uapi/types.ts";
 
@@ -41,21 +42,19 @@ export interface MapCreateOptions {
   token?: number | undefined;
 }
 
-const OPTIONS: readonly (keyof MapCreateOptions)[] = [
-  "type",
-  "keySize",
-  "valueSize",
-  "maxEntries",
-  "name",
-  "flags",
-  "struct",
-  "link",
-  "inner",
-  "token",
-];
+const OPTIONS = keysOf<MapCreateOptions>({
+  type: true,
+  keySize: true,
+  valueSize: true,
+  maxEntries: true,
+  name: true,
+  flags: true,
+  struct: true,
+  link: true,
+  inner: true,
+  token: true,
+});
 
-const BPF_F_NO_PREALLOC = 1;
-const BPF_NOEXIST = 1, BPF_EXIST = 2;
 /** About how many bytes of elements are read at once. */
 const PART = 64 * 1024;
 const MOST = 256 * 1024; // elements

@@ -5,6 +5,7 @@ import type { Ability, Example, ProbeRule, Proof } from "./kind/kind.ts";
 import { KINDS, type TargetType } from "./kind/mod.ts";
 import { isOlderThan } from "./os/capabilities.ts";
 import { Program, type ProgramLoadOptions } from "./program.ts";
+import { COOKIE_READER, NOTHING } from "./sys/program.ts";
 
 /** Whether something can be done. */
 export interface ProbeAnswer {
@@ -27,11 +28,6 @@ export interface TargetProbe {
   /** Choosing the place among others: `position`. */
   position: ProbeAnswer;
 }
-
-// r0 = 0; exit
-const NOTHING = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
-// call bpf_get_attach_cookie; r0 = 0; exit
-const COOKIE_READER = new Uint8Array([0x85, 0, 0, 0, 174, 0, 0, 0, ...NOTHING]);
 
 const YES: ProbeAnswer = { answer: "yes" };
 

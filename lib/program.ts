@@ -4,12 +4,14 @@ import { checkFd, checkFlag, checkKeys, checkPath, checkU32 } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { OwnedFd } from "./handle/owned.ts";
 
+import { keysOf } from "./check.ts";
 import { brand } from "./handle/brand.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { deviceIndex } from "./os/interfaces.ts";
 import { objGet } from "./sys/object.ts";
 import { isProgram } from "./sys/object_type.ts";
 import { progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
+import { BPF_F_SLEEPABLE, BPF_F_XDP_DEV_BOUND_ONLY, BPF_F_XDP_HAS_FRAGS } from "./uapi/constants.ts";
 import { EINVAL } from "./uapi/errno.ts";
 import type { AttachType, ProgramType } from "./uapi/types.ts";
 
@@ -76,24 +78,22 @@ export interface ProgramInfo {
   runCount?: bigint;
 }
 
-const OPTIONS: readonly (keyof ProgramLoadOptions)[] = [
-  "type",
-  "instructions",
-  "license",
-  "name",
-  "expectedAttachType",
-  "attachTo",
-  "btf",
-  "functionInfo",
-  "lineInfo",
-  "sleepable",
-  "fragments",
-  "device",
-  "token",
-  "log",
-];
-
-const BPF_F_SLEEPABLE = 16, BPF_F_XDP_HAS_FRAGS = 32, BPF_F_XDP_DEV_BOUND_ONLY = 64;
+const OPTIONS = keysOf<ProgramLoadOptions>({
+  type: true,
+  instructions: true,
+  license: true,
+  name: true,
+  expectedAttachType: true,
+  attachTo: true,
+  btf: true,
+  functionInfo: true,
+  lineInfo: true,
+  sleepable: true,
+  fragments: true,
+  device: true,
+  token: true,
+  log: true,
+});
 
 /** The attach type that a program was loaded for, if it was loaded here and has one. */
 export let expectedAttachTypeOf: (program: Program) => AttachType | undefined;

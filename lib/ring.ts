@@ -5,13 +5,12 @@ import { RingRequest } from "./ffi/ring.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { plain, type Refusals, refused } from "./refusal.ts";
 import { E2BIG } from "./uapi/errno.ts";
+import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLET, EPOLLIN } from "./uapi/linux.ts";
 import { Closable, onAbort } from "./wait.ts";
 
 /** Between two pieces the event loop has its turn: a thousand small records take about a millisecond. */
 const PIECE = 16 * 1024;
 const HEADER = 8, DISCARDED = 0x40000000, LENGTH = 0x3fffffff;
-const EPOLL_CLOEXEC = 0o2000000, EPOLL_CTL_ADD = 1, EPOLL_CTL_MOD = 3;
-const EPOLLIN = 1, EPOLLET = 0x80000000;
 /** What an error says. */
 const ACTION = "Cannot read ring buffer";
 

@@ -1,5 +1,14 @@
 /** Finds, verifies and opens the native library: at first use, once, for good (a call after `close()` would crash the process). */
 import { checkPath } from "../check.ts";
+import {
+  F_ADD_SEALS,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
+  F_SEAL_WRITE,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+} from "../uapi/linux.ts";
 import { aarch64 } from "./aarch64.ts";
 import { sha256 } from "./sha256.ts";
 import { shared, symbols } from "./symbols.ts";
@@ -154,10 +163,6 @@ function openFile(path: string): Native {
   }
   return Deno.dlopen(path, table).symbols;
 }
-
-const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2;
-const F_ADD_SEALS = 1033;
-const F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8;
 
 /** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */
 function openEmbedded(): Native {

@@ -1,4 +1,5 @@
 /** A request to the kernel, encoded. The layout is that of `ffi/core/src/request.rs`. */
+import { F_DUPFD_CLOEXEC } from "../uapi/linux.ts";
 import { Call } from "./calls.ts";
 import { native } from "./library.ts";
 import { shared } from "./symbols.ts";
@@ -245,7 +246,6 @@ export class Request {
 }
 
 const encoder = new TextEncoder(), decoder = new TextDecoder();
-const F_DUPFD_CLOEXEC = 1030;
 const duplication = new Request(48).u64(8, BigInt(F_DUPFD_CLOEXEC)).u64(16, 3n);
 
 /** A second fd for the same object, or -errno. */

@@ -1,5 +1,5 @@
 /** Links to a cgroup. */
-import { checkFlag, checkKeys } from "../check.ts";
+import { checkFlag, checkKeys, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { close, inode, open } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
@@ -59,7 +59,14 @@ export interface CgroupInfo extends LinkInfoBase {
   attachType: CgroupAttachType;
 }
 
-const KEYS = ["type", "cgroup", "attachType", "position", "preorder", "expectedRevision"];
+const KEYS = keysOf<CgroupTarget>({
+  type: true,
+  cgroup: true,
+  attachType: true,
+  position: true,
+  preorder: true,
+  expectedRevision: true,
+});
 
 function prepare(program: Program, target: CgroupTarget): Attachment {
   checkKeys(target, "target", KEYS);

@@ -1,5 +1,5 @@
 /** Links that make an iterator readable. */
-import { checkInteger, checkKeys, checkOneOf, checkU64, kindOf } from "../check.ts";
+import { checkInteger, checkKeys, checkOneOf, checkU64, keysOf, kindOf } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
@@ -66,8 +66,10 @@ export interface IterInfo extends LinkInfoBase {
 
 const ORDERS = CGROUP_ITER_ORDERS.slice(1) as CgroupOrder[];
 
+const KEYS = keysOf<IterTarget>({ type: true, map: true, cgroup: true, task: true });
+
 function prepare(_program: Program, target: IterTarget): Attachment {
-  checkKeys(target, "target", ["type", "map", "cgroup", "task"]);
+  checkKeys(target, "target", KEYS);
   const { map, cgroup, task } = target;
   if ([map, cgroup, task].filter((given) => given !== undefined).length > 1) {
     throw new TypeError("target may have one of map, cgroup and task, not several");

@@ -1,10 +1,10 @@
 /** Links to a place in the kernel's code. */
-import { checkFlag, checkInteger, checkKeys, checkString, checkU64 } from "../check.ts";
+import { checkFlag, checkInteger, checkKeys, checkOnlyOne, checkString, checkU64, keysOf } from "../check.ts";
 import type { Program } from "../program.ts";
 import { KPROBE_OPEN, openEvent, probeType } from "../sys/perf_event.ts";
-import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
-import { create, NO_NAME, NO_TARGET, openNothing } from "./probe.ts";
+import { eventProbe, NO_NAME, openNothing } from "./probe.ts";
 import { toEvent } from "./target.ts";
 
 /**
@@ -56,12 +56,19 @@ export interface KprobeInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
+const KEYS = keysOf<KprobeTarget>({
+  type: true,
+  symbol: true,
+  address: true,
+  offset: true,
+  retprobe: true,
+  cookie: true,
+});
+
 function prepare(_program: Program, target: KprobeTarget): Attachment {
-  checkKeys(target, "target", ["type", "symbol", "address", "offset", "retprobe", "cookie"]);
+  checkKeys(target, "target", KEYS);
   const { symbol, address, offset = 0, cookie } = target;
-  if ((symbol === undefined) === (address === undefined)) {
-    throw new TypeError("target must have one of symbol and address");
-  }
+  checkOnlyOne(target, "target", ["symbol", "address"]);
   checkInteger(offset, "target.offset", 0, 0xffffffff);
   const retprobe = checkFlag(target.retprobe, "target.retprobe");
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
@@ -102,17 +109,10 @@ export const kprobe: Kind<KprobeTarget, "perf_event", Program> & {
   prepare,
   describe,
   read,
-  probe: {
-    examples: [{ program: { type: "kprobe" } }],
-    attach: {
-      since: TYPES.perf_event.since,
-      config: "CONFIG_KPROBE_EVENTS",
-      proofs: [
-        { call: create(NO_TARGET, "perf_event"), errno: "EBADF" },
-        { call: () => probeType("kprobe") },
-        { call: () => openNothing("kprobe", NO_NAME, KPROBE_OPEN), errno: "ENOENT" },
-      ],
-    },
-    cookie: TYPES.perf_event.since,
-  },
+  probe: eventProbe(
+    "kprobe",
+    "CONFIG_KPROBE_EVENTS",
+    { call: () => probeType("kprobe") },
+    { call: () => openNothing("kprobe", NO_NAME, KPROBE_OPEN), errno: "ENOENT" },
+  ),
 };

@@ -1,14 +1,15 @@
 /** Links to many functions of the kernel. */
-import { checkKeys, checkString, checkU64 } from "../check.ts";
+import { checkKeys, checkOnlyOne, checkString, checkU64, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { globMatches } from "../os/elf.ts";
 import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { BPF_F_KPROBE_MULTI_RETURN } from "../uapi/constants.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { create, NO_NAME } from "./probe.ts";
-import { checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
+import { checkArray, checkPerPlace, checkRun } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel enters one of many functions, or returns from one; on every CPU and
@@ -62,8 +63,6 @@ export interface KprobeMultiInfo extends LinkInfoBase {
   }[];
 }
 
-const BPF_F_KPROBE_MULTI_RETURN = 1;
-
 /** A target whose alternatives can be looked at one by one. */
 interface Places {
   readonly symbols?: readonly string[] | undefined;
@@ -71,9 +70,19 @@ interface Places {
   readonly addresses?: readonly bigint[] | undefined;
 }
 
+const KEYS = keysOf<KprobeMultiTarget>({
+  type: true,
+  symbols: true,
+  pattern: true,
+  addresses: true,
+  cookies: true,
+  retprobe: true,
+  session: true,
+});
+
 function prepare(_program: Program, target: KprobeMultiTarget): Attachment {
-  checkKeys(target, "target", ["type", "symbols", "pattern", "addresses", "cookies", "retprobe", "session"]);
-  checkOnlyOne(target, ["symbols", "pattern", "addresses"]);
+  checkKeys(target, "target", KEYS);
+  checkOnlyOne(target, "target", ["symbols", "pattern", "addresses"]);
   const { symbols, pattern, addresses }: Places = target;
   const { retprobe, session } = checkRun(target);
   const syms = symbols === undefined ? undefined : checkSymbols(symbols);

@@ -1,7 +1,8 @@
 /** Links to the netfilter hooks of a network namespace. */
-import { checkFlag, checkInteger, checkKeys, checkOneOf } from "../check.ts";
+import { checkFlag, checkInteger, checkKeys, checkOneOf, keysOf } from "../check.ts";
 import type { Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { BPF_F_NETFILTER_IP_DEFRAG } from "../uapi/constants.ts";
 import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind } from "./kind.ts";
 import { create } from "./probe.ts";
 import { type Netns, openNetns } from "./target.ts";
@@ -45,10 +46,18 @@ export interface NetfilterInfo extends LinkInfoBase {
 
 const FAMILIES = { ipv4: 2, ipv6: 10 } as const;
 const HOOKS = ["prerouting", "local_in", "forward", "local_out", "postrouting"] as const;
-const BPF_F_NETFILTER_IP_DEFRAG = 1;
+
+const KEYS = keysOf<NetfilterTarget>({
+  type: true,
+  netns: true,
+  family: true,
+  hook: true,
+  priority: true,
+  defragment: true,
+});
 
 function prepare(_program: Program, target: NetfilterTarget): Attachment {
-  checkKeys(target, "target", ["type", "netns", "family", "hook", "priority", "defragment"]);
+  checkKeys(target, "target", KEYS);
   const { netns, family, hook, priority } = target;
   const defragment = checkFlag(target.defragment, "target.defragment");
   const netfilter = {

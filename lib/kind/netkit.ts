@@ -1,5 +1,5 @@
 /** Links to the hooks of a netkit pair, the interfaces of containers. */
-import { checkFlag, checkKeys, checkOneOf } from "../check.ts";
+import { checkFlag, checkKeys, checkOneOf, keysOf } from "../check.ts";
 import type { Program } from "../program.ts";
 import { progQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
@@ -46,8 +46,17 @@ export interface NetkitInfo extends LinkInfoBase {
   attachType: "netkit_primary" | "netkit_peer";
 }
 
+const KEYS = keysOf<NetkitTarget>({
+  type: true,
+  device: true,
+  netns: true,
+  peer: true,
+  position: true,
+  expectedRevision: true,
+});
+
 function prepare(_program: Program, target: NetkitTarget): Attachment {
-  checkKeys(target, "target", ["type", "device", "netns", "peer", "position", "expectedRevision"]);
+  checkKeys(target, "target", KEYS);
   const { position, expectedRevision } = target;
   const peer = checkFlag(target.peer, "target.peer");
   const { flags, relative } = encodePosition(position, expectedRevision, "links and programs");

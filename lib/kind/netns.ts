@@ -1,5 +1,5 @@
 /** Links to a network namespace. */
-import { checkKeys, checkOneOf } from "../check.ts";
+import { checkKeys, checkOneOf, keysOf } from "../check.ts";
 import { inode } from "../os/files.ts";
 import { OWN_NETNS } from "../os/interfaces.ts";
 import type { Program } from "../program.ts";
@@ -37,8 +37,10 @@ export interface NetnsInfo extends LinkInfoBase {
   attachType: AttachType;
 }
 
+const KEYS = keysOf<NetnsTarget>({ type: true, netns: true, attachType: true });
+
 function prepare(program: Program, target: NetnsTarget): Attachment {
-  checkKeys(target, "target", ["type", "netns", "attachType"]);
+  checkKeys(target, "target", KEYS);
   const attachType = attachTypeOf(
     target.attachType,
     program,

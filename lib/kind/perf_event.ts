@@ -1,13 +1,23 @@
 /** Links to perf events. */
-import { checkFd, checkFlag, checkInteger, checkKeys, checkOneOf, checkU32, checkU64, kindOf } from "../check.ts";
+import {
+  checkFd,
+  checkFlag,
+  checkInteger,
+  checkKeys,
+  checkOneOf,
+  checkU32,
+  checkU64,
+  keysOf,
+  kindOf,
+} from "../check.ts";
 import { close } from "../os/files.ts";
 import type { Program } from "../program.ts";
 import { openEvent, type PerfEventAttr, perfEventEnable, perfEventOpen } from "../sys/perf_event.ts";
-import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { cacheEvent, HARDWARE_EVENTS, PERF_TYPES, SOFTWARE_EVENTS } from "../uapi/perf_event.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { kprobe, type KprobeInfo } from "./kprobe.ts";
-import { create, NO_TARGET } from "./probe.ts";
+import { eventProbe } from "./probe.ts";
 import { offsetWords, toEvent } from "./target.ts";
 import { tracepoint, type TracepointInfo } from "./tracepoint.ts";
 import { uprobe, type UprobeInfo } from "./uprobe.ts";
@@ -97,8 +107,10 @@ const ACCESS = { read: 1, write: 2, readwrite: 3, execute: 4 } as const;
 const ACCESS_NAMES = Object.keys(ACCESS) as (keyof typeof ACCESS)[];
 const ANY = -1;
 
+const KEYS = keysOf<PerfEventTarget>({ type: true, event: true, cookie: true });
+
 function prepare(_program: Program, target: PerfEventTarget): Attachment {
-  checkKeys(target, "target", ["type", "event", "cookie"]);
+  checkKeys(target, "target", KEYS);
   const { event, cookie } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
   if (typeof event !== "number") {
@@ -140,19 +152,19 @@ function encodeEvent(event: PerfEvent): [attr: PerfEventAttr, pid: number, cpu: 
   ];
 }
 
-const FIELDS: readonly (keyof PerfEvent)[] = [
-  "type",
-  "config",
-  "config1",
-  "config2",
-  "breakpoint",
-  "cpu",
-  "pid",
-  "samplePeriod",
-  "sampleFrequency",
-  "excludeUser",
-  "excludeKernel",
-];
+const FIELDS = keysOf<PerfEvent>({
+  type: true,
+  config: true,
+  config1: true,
+  config2: true,
+  breakpoint: true,
+  cpu: true,
+  pid: true,
+  samplePeriod: true,
+  sampleFrequency: true,
+  excludeUser: true,
+  excludeKernel: true,
+});
 
 function encodeConfig({ type, config }: PerfEvent): bigint {
   if (typeof config !== "string") return checkU64(config, "target.event.config");
@@ -246,18 +258,11 @@ export const perf_event: Kind<PerfEventTarget, "perf_event", Program> & LinkKind
   describe,
   read,
   where,
-  probe: {
-    examples: [{ program: { type: "perf_event" } }],
-    attach: {
-      since: TYPES.perf_event.since,
-      config: "CONFIG_BPF_EVENTS",
-      proofs: [
-        { call: create(NO_TARGET, "perf_event"), errno: "EBADF" },
-        { call: () => close(perfEventOpen({ type: PERF_TYPES.software, config: 0n }, -1, -1)), errno: "EINVAL" },
-      ],
-    },
-    cookie: TYPES.perf_event.since,
-  },
+  probe: eventProbe(
+    "perf_event",
+    "CONFIG_BPF_EVENTS",
+    { call: () => close(perfEventOpen({ type: PERF_TYPES.software, config: 0n }, -1, -1)), errno: "EINVAL" },
+  ),
 };
 
 function where(info: AnyEventInfo): string {

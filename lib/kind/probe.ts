@@ -3,8 +3,9 @@ import { close } from "../os/files.ts";
 import type { Refusals } from "../refusal.ts";
 import { linkCreate } from "../sys/link_create.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
-import type { LinkCreateOptions } from "../sys/type/mod.ts";
-import type { AttachType } from "../uapi/types.ts";
+import { type LinkCreateOptions, TYPES } from "../sys/type/mod.ts";
+import type { AttachType, ProgramType } from "../uapi/types.ts";
+import type { ProbeRule, Proof } from "./kind.ts";
 
 /** Neither an fd nor an interface. */
 export const NO_TARGET = -1;
@@ -20,4 +21,14 @@ export function create(target: number, attachType: AttachType, options?: LinkCre
 export function openNothing(probe: "kprobe" | "uprobe", place: string, refusals: Refusals): void {
   const event = { type: probeType(probe).type, config: 0n, config1: place };
   close(openEvent(event, -1, 0, `Cannot open ${probe}`, refusals));
+}
+
+/** What proves that links to a kind of perf event can be made. */
+export function eventProbe(type: ProgramType, config: string, ...proofs: readonly Proof[]): ProbeRule {
+  const { since } = TYPES.perf_event;
+  return {
+    examples: [{ program: { type } }],
+    attach: { since, config, proofs: [{ call: create(NO_TARGET, "perf_event"), errno: "EBADF" }, ...proofs] },
+    cookie: since,
+  };
 }

@@ -1,5 +1,5 @@
 /** Links to a raw tracepoint. */
-import { checkKeys, checkString, checkU64 } from "../check.ts";
+import { checkKeys, checkString, checkU64, keysOf } from "../check.ts";
 import { close } from "../os/files.ts";
 import type { Program } from "../program.ts";
 import { rawTracepointOpen } from "../sys/raw_tracepoint.ts";
@@ -32,8 +32,10 @@ export interface RawTracepointInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
+const KEYS = keysOf<RawTracepointTarget>({ type: true, name: true, cookie: true });
+
 function prepare(_program: Program, target: RawTracepointTarget): Attachment {
-  checkKeys(target, "target", ["type", "name", "cookie"]);
+  checkKeys(target, "target", KEYS);
   const { name, cookie } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
   return { rawTracepoint: checkString(name, "target.name"), cookie };

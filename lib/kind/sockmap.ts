@@ -1,5 +1,5 @@
 /** Links to a map of sockets. */
-import { checkKeys, checkOneOf } from "../check.ts";
+import { checkKeys, checkOneOf, keysOf } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import { mapGetInfoByFd } from "../sys/map.ts";
@@ -40,8 +40,10 @@ export interface SockmapInfo extends LinkInfoBase {
 
 const MAP_TYPES = ["sockmap", "sockhash"] as const;
 
+const KEYS = keysOf<SockmapTarget>({ type: true, map: true, attachType: true });
+
 function prepare(program: Program, target: SockmapTarget): Attachment {
-  checkKeys(target, "target", ["type", "map", "attachType"]);
+  checkKeys(target, "target", KEYS);
   const targetFd = mapFd(target.map, "target.map", MAP_TYPES);
   const attachType = attachTypeOf(
     target.attachType,

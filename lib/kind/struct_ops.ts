@@ -1,5 +1,5 @@
 /** Links that register a set of programs as one implementation of something in the kernel. */
-import { checkKeys } from "../check.ts";
+import { checkKeys, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import type { BpfMap } from "../map.ts";
 import { close } from "../os/files.ts";
@@ -31,8 +31,10 @@ export interface StructOpsInfo extends LinkInfoBase {
   mapId: number;
 }
 
+const KEYS = keysOf<StructOpsTarget>({ type: true });
+
 function prepare(map: BpfMap, target: StructOpsTarget): Attachment {
-  checkKeys(target, "target", ["type"]);
+  checkKeys(target, "target", KEYS);
   mapFd(map, "source", ["struct_ops"]);
   return { attachType: "struct_ops", targetFd: 0 };
 }

@@ -100,13 +100,6 @@ const MAX_PLACES = 1 << 20;
 
 type Check<T> = (element: unknown, name: string) => T;
 
-/** Refuses a target that has not exactly one of `fields`. */
-export function checkOnlyOne(target: object, fields: readonly string[]): void {
-  const given = fields.filter((field) => (target as Record<string, unknown>)[field] !== undefined);
-  if (given.length === 0) throw new TypeError(`target must have one of ${fields.join(", ")}`);
-  if (given.length > 1) throw new TypeError(`target may have ${given.join(" or ")}, not both`);
-}
-
 /** The array `value`, its elements checked. */
 export function checkArray<T>(value: unknown, name: string, check: Check<T>): readonly T[] {
   if (!Array.isArray(value)) throw new TypeError(`${name} must be an array, not ${kindOf(value)}`);

@@ -1,5 +1,5 @@
 /** Links to the traffic control hooks of a network interface. */
-import { checkKeys, checkOneOf } from "../check.ts";
+import { checkKeys, checkOneOf, keysOf } from "../check.ts";
 import type { Program } from "../program.ts";
 import { progQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
@@ -43,8 +43,17 @@ export interface TcxInfo extends LinkInfoBase {
   attachType: "tcx_ingress" | "tcx_egress";
 }
 
+const KEYS = keysOf<TcxTarget>({
+  type: true,
+  device: true,
+  netns: true,
+  direction: true,
+  position: true,
+  expectedRevision: true,
+});
+
 function prepare(_program: Program, target: TcxTarget): Attachment {
-  checkKeys(target, "target", ["type", "device", "netns", "direction", "position", "expectedRevision"]);
+  checkKeys(target, "target", KEYS);
   const direction = checkOneOf(target.direction, "target.direction", ["ingress", "egress"]);
   const { flags, relative } = encodePosition(target.position, target.expectedRevision, "links and programs");
   return { attachType: `tcx_${direction}`, ...interfaceTarget(target, { flags, tcx: relative }) };

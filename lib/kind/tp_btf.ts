@@ -1,10 +1,10 @@
 /** Links of programs that know a tracepoint's arguments by their types. */
-import { checkKeys, checkU64 } from "../check.ts";
+import { checkKeys, checkU64, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { close } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
-import { progLoad } from "../sys/program.ts";
+import { COOKIE_READER, progLoad } from "../sys/program.ts";
 import { TYPES } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { Attachment, Kind } from "./kind.ts";
@@ -23,8 +23,10 @@ export interface TpBtfTarget {
   cookie?: bigint | undefined;
 }
 
+const KEYS = keysOf<TpBtfTarget>({ type: true, cookie: true });
+
 function prepare(program: Program, target: TpBtfTarget): Attachment {
-  checkKeys(target, "target", ["type", "cookie"]);
+  checkKeys(target, "target", KEYS);
   const { cookie } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
   const attachType = expectedAttachTypeOf(program);
@@ -47,8 +49,6 @@ function refusedFor(program: Program, reason: "invalid" | "unsupported", meaning
   return new BpfError(EINVAL, { action, command: "RAW_TRACEPOINT_OPEN", reason, meaning, hint });
 }
 
-// call bpf_get_attach_cookie; r0 = 0; exit
-const READER = new Uint8Array([0x85, 0, 0, 0, 174, 0, 0, 0, 0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
 let cookieReadable: boolean | undefined;
 
 /** Some kernels take a cookie that no program can read. Asked once, by loading one that would. */
@@ -59,7 +59,7 @@ function canReadCookie(): boolean {
 function loadsReader(): boolean {
   const attachBtfId = btfFind("typedef", "btf_trace_sys_enter");
   try {
-    close(progLoad("tracing", READER, { expectedAttachType: "trace_raw_tp", attachBtfId, logLevel: 0 }));
+    close(progLoad("tracing", COOKIE_READER, { expectedAttachType: "trace_raw_tp", attachBtfId, logLevel: 0 }));
     return true;
   } catch (error) {
     // a caller that may not load programs cannot ask, and has one that somebody else loaded

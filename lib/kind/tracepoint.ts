@@ -1,15 +1,15 @@
 /** Links to a tracepoint. */
-import { checkKeys, checkString, checkU64 } from "../check.ts";
+import { checkKeys, checkString, checkU64, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { close } from "../os/files.ts";
 import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
 import { openEvent, perfEventOpen } from "../sys/perf_event.ts";
-import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { PERF_TYPES } from "../uapi/perf_event.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
-import { create, NO_NAME, NO_TARGET } from "./probe.ts";
+import { eventProbe, NO_NAME } from "./probe.ts";
 import { toEvent } from "./target.ts";
 
 /**
@@ -43,8 +43,10 @@ export interface TracepointInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
+const KEYS = keysOf<TracepointTarget>({ type: true, category: true, name: true, cookie: true });
+
 function prepare(_program: Program, target: TracepointTarget): Attachment {
-  checkKeys(target, "target", ["type", "category", "name", "cookie"]);
+  checkKeys(target, "target", KEYS);
   const category = checkName(target.category, "target.category"), name = checkName(target.name, "target.name");
   if (target.cookie !== undefined) checkU64(target.cookie, "target.cookie");
   const action = `Cannot attach to ${describe(target)}`;
@@ -88,17 +90,10 @@ export const tracepoint: Kind<TracepointTarget, "perf_event", Program> & {
   prepare,
   describe,
   read,
-  probe: {
-    examples: [{ program: { type: "tracepoint" } }],
-    attach: {
-      since: TYPES.perf_event.since,
-      config: "CONFIG_BPF_EVENTS",
-      proofs: [
-        { call: create(NO_TARGET, "perf_event"), errno: "EBADF" },
-        { call: () => readTracefs(`events/${NO_NAME}/id`) },
-        { call: () => close(perfEventOpen({ type: PERF_TYPES.tracepoint, config: 0n }, -1, 0)), errno: "EINVAL" },
-      ],
-    },
-    cookie: TYPES.perf_event.since,
-  },
+  probe: eventProbe(
+    "tracepoint",
+    "CONFIG_BPF_EVENTS",
+    { call: () => readTracefs(`events/${NO_NAME}/id`) },
+    { call: () => close(perfEventOpen({ type: PERF_TYPES.tracepoint, config: 0n }, -1, 0)), errno: "EINVAL" },
+  ),
 };

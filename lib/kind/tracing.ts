@@ -1,6 +1,6 @@
 /** Links to functions: of the kernel, of its security hooks, of other programs. */
 import { btfFindInProgram } from "../btf/lookup.ts";
-import { checkKeys, checkU32, checkU64 } from "../check.ts";
+import { checkKeys, checkOnlyOne, checkU32, checkU64, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { checkHandle } from "../handle/brand.ts";
@@ -55,8 +55,10 @@ export interface TracingInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
+const KEYS = keysOf<TracingTarget>({ type: true, cookie: true, replace: true });
+
 function prepare(program: Program, target: TracingTarget): Attachment {
-  checkKeys(target, "target", ["type", "cookie", "replace"]);
+  checkKeys(target, "target", KEYS);
   const { cookie, replace } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
   if (replace !== undefined) {
@@ -73,9 +75,7 @@ function prepareReplacement(replace: NonNullable<TracingTarget["replace"]>, cook
   checkKeys(replace, "target.replace", ["program", "symbol", "btfId"]);
   const { program, symbol, btfId } = replace as { program: Program; symbol?: string; btfId?: number };
   checkHandle(program, "program", "target.replace.program");
-  if ((symbol === undefined) === (btfId === undefined)) {
-    throw new TypeError("target.replace must have one of symbol and btfId");
-  }
+  checkOnlyOne(replace, "target.replace", ["symbol", "btfId"]);
   const targetBtfId = symbol === undefined
     ? checkU32(btfId, "target.replace.btfId")
     : btfFindInProgram(program.fd, symbol, "target.replace.symbol");

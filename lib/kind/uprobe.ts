@@ -1,11 +1,11 @@
 /** Links to a place in an executable or a library. */
-import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64 } from "../check.ts";
+import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64, keysOf } from "../check.ts";
 import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
 import { openEvent, probeType, UPROBE_OPEN } from "../sys/perf_event.ts";
-import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
-import { create, NO_FILE, NO_TARGET, openNothing } from "./probe.ts";
+import { eventProbe, NO_FILE, openNothing } from "./probe.ts";
 import { toEvent } from "./target.ts";
 
 /**
@@ -64,17 +64,19 @@ export interface UprobeInfo extends LinkInfoBase {
 
 const REFERENCE_COUNTER = 32n; // its first bit in config
 
+const KEYS = keysOf<UprobeTarget>({
+  type: true,
+  path: true,
+  pid: true,
+  symbol: true,
+  offset: true,
+  retprobe: true,
+  referenceCounterOffset: true,
+  cookie: true,
+});
+
 function prepare(_program: Program, target: UprobeTarget): Attachment {
-  checkKeys(target, "target", [
-    "type",
-    "path",
-    "pid",
-    "symbol",
-    "offset",
-    "retprobe",
-    "referenceCounterOffset",
-    "cookie",
-  ]);
+  checkKeys(target, "target", KEYS);
   const { pid, symbol, referenceCounterOffset = 0, cookie } = target;
   const path = checkPath(target.path, "target.path");
   if (pid !== undefined) checkInteger(pid, "target.pid", 1, 0x7fffffff);
@@ -129,17 +131,10 @@ export const uprobe: Kind<UprobeTarget, "perf_event", Program> & {
   prepare,
   describe,
   read,
-  probe: {
-    examples: [{ program: { type: "kprobe" } }],
-    attach: {
-      since: TYPES.perf_event.since,
-      config: "CONFIG_UPROBE_EVENTS",
-      proofs: [
-        { call: create(NO_TARGET, "perf_event"), errno: "EBADF" },
-        { call: () => probeType("uprobe") },
-        { call: () => openNothing("uprobe", NO_FILE, UPROBE_OPEN), errno: "ENOENT" },
-      ],
-    },
-    cookie: TYPES.perf_event.since,
-  },
+  probe: eventProbe(
+    "kprobe",
+    "CONFIG_UPROBE_EVENTS",
+    { call: () => probeType("uprobe") },
+    { call: () => openNothing("uprobe", NO_FILE, UPROBE_OPEN), errno: "ENOENT" },
+  ),
 };

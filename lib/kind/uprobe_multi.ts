@@ -1,11 +1,12 @@
 /** Links to many places in an executable or a library. */
-import { checkInteger, checkKeys, checkPath, checkString, checkU64 } from "../check.ts";
+import { checkInteger, checkKeys, checkOnlyOne, checkPath, checkString, checkU64, keysOf } from "../check.ts";
 import { elfFunctionOffsets } from "../os/elf.ts";
 import type { Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { BPF_F_UPROBE_MULTI_RETURN } from "../uapi/constants.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { create, NO_FILE } from "./probe.ts";
-import { checkArray, checkOnlyOne, checkPerPlace, checkRun } from "./target.ts";
+import { checkArray, checkPerPlace, checkRun } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to one of many instructions of a file, or returns from one of
@@ -70,8 +71,6 @@ export interface UprobeMultiInfo extends LinkInfoBase {
   }[];
 }
 
-const BPF_F_UPROBE_MULTI_RETURN = 1;
-
 /** A target whose alternatives can be looked at one by one. */
 interface Places {
   readonly symbols?: readonly string[] | undefined;
@@ -79,22 +78,22 @@ interface Places {
   readonly offsets?: readonly number[] | undefined;
 }
 
-const KEYS = [
-  "type",
-  "path",
-  "pid",
-  "symbols",
-  "pattern",
-  "offsets",
-  "referenceCounterOffsets",
-  "cookies",
-  "retprobe",
-  "session",
-];
+const KEYS = keysOf<UprobeMultiTarget>({
+  type: true,
+  path: true,
+  pid: true,
+  symbols: true,
+  pattern: true,
+  offsets: true,
+  referenceCounterOffsets: true,
+  cookies: true,
+  retprobe: true,
+  session: true,
+});
 
 function prepare(_program: Program, target: UprobeMultiTarget): Attachment {
   checkKeys(target, "target", KEYS);
-  checkOnlyOne(target, ["symbols", "pattern", "offsets"]);
+  checkOnlyOne(target, "target", ["symbols", "pattern", "offsets"]);
   const { symbols, pattern, offsets }: Places = target;
   const path = checkPath(target.path, "target.path");
   const pid = target.pid === undefined ? 0 : checkInteger(target.pid, "target.pid", 1, 0x7fffffff);

@@ -1,5 +1,5 @@
 /** Links to a network interface, before the kernel's network stack. */
-import { checkKeys, checkOneOf } from "../check.ts";
+import { checkKeys, checkOneOf, keysOf } from "../check.ts";
 import { xdpQuery } from "../os/interfaces.ts";
 import type { Program } from "../program.ts";
 import type { ProgQuery } from "../sys/prog_query.ts";
@@ -42,8 +42,10 @@ export interface XdpInfo extends LinkInfoBase {
 
 const MODES = { generic: XDP_FLAGS_SKB_MODE, native: XDP_FLAGS_DRV_MODE, offload: XDP_FLAGS_HW_MODE } as const;
 
+const KEYS = keysOf<XdpTarget>({ type: true, device: true, netns: true, mode: true });
+
 function prepare(_program: Program, target: XdpTarget): Attachment {
-  checkKeys(target, "target", ["type", "device", "netns", "mode"]);
+  checkKeys(target, "target", KEYS);
   const { mode } = target;
   const flags = mode === undefined ? 0 : MODES[checkOneOf(mode, "target.mode", ["generic", "native", "offload"])];
   return { attachType: "xdp", ...interfaceTarget(target, { flags }) };

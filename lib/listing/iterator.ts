@@ -8,7 +8,7 @@ import { linkGetId } from "../sys/link_info.ts";
 import { progLoad } from "../sys/program.ts";
 import { rowOf } from "../sys/type/mod.ts";
 import type { LinkRecord, RecordField } from "../sys/type/row.ts";
-import { LINK_TYPES } from "../uapi/constants.ts";
+import { LINK_TYPES, PROBE_READ_KERNEL, PROBE_READ_KERNEL_STR, SEQ_WRITE } from "../uapi/constants.ts";
 import { EOPNOTSUPP } from "../uapi/errno.ts";
 import type { LinkType } from "../uapi/types.ts";
 import {
@@ -31,7 +31,6 @@ import {
 import { END, type Filled, LinkRecords, NAME, Trust } from "./records.ts";
 
 const SCRATCH = END + 8; // where the stack has room for one number
-const PROBE_READ_KERNEL = 113, PROBE_READ_KERNEL_STR = 115, SEQ_WRITE = 127;
 const NAME_MASK = 0x78; // a name takes whole words, and 120 bytes at most
 
 type Shape = Pick<LinkRecord<unknown>, "struct" | "fields" | "more" | "name">;

@@ -5,9 +5,8 @@ import { close } from "../os/files.ts";
 import { iterRead } from "../sys/iter.ts";
 import { linkCreate } from "../sys/link_create.ts";
 import { progLoad } from "../sys/program.ts";
+import { SEQ_WRITE } from "../uapi/constants.ts";
 import { add, assemble, call, copy, exit, load, set, skipIf, store } from "./assembler.ts";
-
-const SEQ_WRITE = 127; // the helper bpf_seq_write
 
 /** For each link: writes its reference count and its id, 8 bytes each. */
 const PROGRAM = assemble(

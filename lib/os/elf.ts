@@ -1,6 +1,7 @@
 /** Functions of executables and shared libraries, by name. */
 import { BpfError } from "../error.ts";
 import { EINVAL, ENOENT } from "../uapi/errno.ts";
+import { O_NONBLOCK } from "../uapi/linux.ts";
 import { close, open, readAt } from "./files.ts";
 
 /** Reads `length` bytes of a file from `offset`; fewer only where the file ends. */
@@ -8,8 +9,6 @@ export type ReadAt = (offset: number, length: number) => Uint8Array;
 
 /** Functions by their exact names, or all whose name fits a pattern with `*` and `?`. */
 export type WantedFunctions = { readonly names: readonly string[] } | { readonly pattern: string };
-
-const O_NONBLOCK = 0o4000; // a pipe must not be waited for
 
 /**
  * Where in the file at `path` functions begin: offsets in bytes, one for each name in their order, or for a pattern all

@@ -4,10 +4,8 @@ import { Call } from "../ffi/calls.ts";
 import { native } from "../ffi/library.ts";
 import { duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
 import { plain, type Refusals, refused } from "../refusal.ts";
-import { O_CLOEXEC } from "../uapi/constants.ts";
 import { EAGAIN, EINTR } from "../uapi/errno.ts";
-
-const AT_FDCWD = 0xffffff9cn; // -100, as the kernel reads it: an int
+import { AT_FDCWD, BPF_FS_MAGIC, DT_DIR, DT_REG, KCMP_FILE, LOCK_EX, O_CLOEXEC, STAT_SIZE } from "../uapi/linux.ts";
 
 /** What errnos of {@linkcode open} mean. */
 export const OPENAT: Refusals = {
@@ -138,8 +136,6 @@ export function write(fd: number, bytes: Uint8Array): void {
   if (result < 0) throw refused(result, plain("write"), "Cannot write");
 }
 
-const STAT_SIZE = 144;
-
 /** The number of an open file: for the directory of a cgroup its id, for a network namespace what infos call `netnsIno`. */
 export function inode(fd: number): bigint {
   return stat(fd).inode;
@@ -229,8 +225,6 @@ export function rename(from: string, to: string): void {
   if (result < 0) throw refused(result, RENAMEAT2, `Cannot rename "${from}" to "${to}"`);
 }
 
-const LOCK_EX = 2n;
-
 /** Waits for the lock of an open file or directory. Closing the fd, or the end of the process, gives it back. */
 export function lock(fd: number): void {
   const request = new Request(48).u64(0, BigInt(fd)).u64(8, LOCK_EX);
@@ -239,8 +233,6 @@ export function lock(fd: number): void {
   if (result < 0) throw refused(result, plain("flock"), `Cannot lock fd ${fd}`);
 }
 
-const KCMP_FILE = 0;
-
 /**
  * Compares what two fds are of, in an order that the kernel chooses: 0 if they are of the same open file, duplicated or
  * inherited. Negative if that cannot be seen.
@@ -248,8 +240,6 @@ const KCMP_FILE = 0;
 export function compareFiles(pid: number, fd: number, otherPid: number, otherFd: number): number {
   return system(Call.kcmp, [pid, otherPid, KCMP_FILE, fd, otherFd]);
 }
-
-const DT_DIR = 4, DT_REG = 8;
 
 /** The names in a directory, without `.` and `..`, and what they are of. */
 export function readDirectory(path: string): { name: string; isDirectory: boolean; isFile: boolean; inode: bigint }[] {
@@ -284,8 +274,6 @@ export function directoryOf(path: string): string {
   const slash = path.lastIndexOf("/");
   return slash < 0 ? "." : path.slice(0, slash) || "/";
 }
-
-const BPF_FS_MAGIC = 0xcafe4a11;
 
 /** Whether a directory lies on a bpf file system; false if it cannot be opened. */
 export function isOnBpffs(directory: string): boolean {

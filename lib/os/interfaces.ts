@@ -3,9 +3,27 @@ import { checkInteger, checkString, kindOf } from "../check.ts";
 import { Call } from "../ffi/calls.ts";
 import { Request, system } from "../ffi/request.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
-import { O_CLOEXEC, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
+import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import { ifinfomsg, nlattr, nlmsgerr, nlmsghdr } from "../uapi/layout.ts";
+import {
+  AF_NETLINK,
+  AF_UNIX,
+  CLONE_NEWNET,
+  IFLA_XDP,
+  IFNAMSIZ,
+  IFREQ_SIZE,
+  NLA_TYPE_MASK,
+  NLM_F_REQUEST,
+  NLMSG_ERROR,
+  NS_GET_NSTYPE,
+  O_CLOEXEC,
+  RTM_GETLINK,
+  SIOCGIFINDEX,
+  SIOCGIFNAME,
+  SOCK_DGRAM,
+  SOCK_RAW,
+} from "../uapi/linux.ts";
 import { close, read, readTextFile, statPath, write } from "./files.ts";
 
 /** An XDP program of an interface. */
@@ -16,10 +34,7 @@ export interface QueriedXdp {
   readonly mode: number;
 }
 
-const AF_NETLINK = 16, SOCK_RAW = 3;
-const NLMSG_ERROR = 2, RTM_GETLINK = 18, NLM_F_REQUEST = 1;
 const BODY = nlmsghdr.sizeof, HEADERS = BODY + ifinfomsg.sizeof;
-const IFLA_XDP = 43, NLA_TYPE_MASK = 0x3fff;
 
 /** Attributes in IFLA_XDP that have an id of a program, in the order in which a packet meets the programs. */
 const MODES: readonly (readonly [attribute: number, mode: number])[] = [
@@ -73,8 +88,6 @@ function attributes(view: DataView, at: number, end: number): Map<number, DataVi
   return found;
 }
 
-const NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000;
-
 /** What errnos of entering a network namespace mean. */
 const SETNS: Refusals = {
   command: "setns",
@@ -95,9 +108,6 @@ export function checkNetns(fd: number, name: string): void {
 }
 
 const encoder = new TextEncoder();
-const AF_UNIX = 1, SOCK_DGRAM = 2;
-const SIOCGIFNAME = 0x8910, SIOCGIFINDEX = 0x8933;
-const IFNAMSIZ = 16, IFREQ_SIZE = 40;
 
 /** What errnos of looking up an interface mean. */
 const LOOK_UP: Refusals = {

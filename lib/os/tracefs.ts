@@ -3,12 +3,11 @@ import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { Request } from "../ffi/request.ts";
 import { plain, type Refusals, refused } from "../refusal.ts";
-import { O_CLOEXEC } from "../uapi/constants.ts";
 import { ENOENT } from "../uapi/errno.ts";
+import { FSCONFIG_CMD_CREATE, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, O_CLOEXEC } from "../uapi/linux.ts";
 import { close, open, OPENAT, readText } from "./files.ts";
 
 const MOUNTED = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-const FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1, FSCONFIG_CMD_CREATE = 6;
 
 /** The text of a file of tracefs; `undefined` if there is none of this name. */
 export function readTracefs(file: string): string | undefined {

@@ -3,7 +3,7 @@ import { checkFd, checkInteger, checkKeys, checkU32, kindOf } from "../check.ts"
 import { BpfError } from "../error.ts";
 import { Request } from "../ffi/request.ts";
 import { ADMIN, explanation, type Refusals, refused } from "../refusal.ts";
-import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
+import { BPF_F_TOKEN_FD, Command, LOG_SIZE } from "../uapi/constants.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { bpf_btf_info, btf_load, get_id, info_by_fd } from "../uapi/layout.ts";
 import { OBJ_GET_INFO_BY_FD } from "./object_type.ts";
@@ -17,8 +17,6 @@ export interface BtfLoadOptions {
   /** Bytes of log to keep; 64 KiB by default. */
   logSize?: number | undefined;
 }
-
-const LOG_SIZE = 64 * 1024;
 
 /** What errnos of {@linkcode btfLoad} mean. */
 export const BTF_LOAD: Refusals = {

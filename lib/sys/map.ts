@@ -1,10 +1,10 @@
 /** The commands of bpf(2) on maps. */
-import { checkFd, checkKeys, checkU32, checkU64 } from "../check.ts";
+import { checkFd, checkKeys, checkU32, checkU64, keysOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { Request } from "../ffi/request.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
-import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
+import { BPF_F_TOKEN_FD, BPF_OBJ_NAME_LEN, Command } from "../uapi/constants.ts";
 import { bpf_map_info, get_id, info_by_fd, map_create } from "../uapi/layout.ts";
 import { type MapType, mapTypeName, mapTypeNumber } from "../uapi/types.ts";
 import { mapTypeFacts } from "./map_type.ts";
@@ -37,21 +37,19 @@ export interface MapCreateOpts {
   tokenFd?: number | undefined;
 }
 
-const OPTIONS: readonly (keyof MapCreateOpts)[] = [
-  "name",
-  "mapFlags",
-  "innerMapFd",
-  "numaNode",
-  "mapIfindex",
-  "btfFd",
-  "btfKeyTypeId",
-  "btfValueTypeId",
-  "btfVmlinuxValueTypeId",
-  "mapExtra",
-  "tokenFd",
-];
-
-const BPF_OBJ_NAME_LEN = 16;
+const OPTIONS = keysOf<MapCreateOpts>({
+  name: true,
+  mapFlags: true,
+  innerMapFd: true,
+  numaNode: true,
+  mapIfindex: true,
+  btfFd: true,
+  btfKeyTypeId: true,
+  btfValueTypeId: true,
+  btfVmlinuxValueTypeId: true,
+  mapExtra: true,
+  tokenFd: true,
+});
 
 /** What errnos of {@linkcode mapCreate} mean. */
 export const MAP_CREATE: Refusals = {

@@ -1,11 +1,12 @@
 /** The call that opens perf events, to which perf_event links attach. */
-import { checkFd, checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64 } from "../check.ts";
+import { checkFd, checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
 import { Request } from "../ffi/request.ts";
 import { readTextFile } from "../os/files.ts";
 import { checked, type Refusals } from "../refusal.ts";
 import { perf_event_attr } from "../uapi/layout.ts";
+import { EXCLUDE_KERNEL, EXCLUDE_USER, FREQ, PERF_EVENT_IOC_ENABLE, PERF_FLAG_FD_CLOEXEC } from "../uapi/linux.ts";
 
 /** What {@linkcode perfEventOpen} opens: fields of `struct perf_event_attr`, named as there. */
 export interface PerfEventAttr {
@@ -33,8 +34,6 @@ export interface PerfEventAttr {
 }
 
 // bits from `disabled` on
-const EXCLUDE_USER = 1 << 4, EXCLUDE_KERNEL = 1 << 5, FREQ = 1 << 10;
-const PERF_FLAG_FD_CLOEXEC = 8, PERF_EVENT_IOC_ENABLE = 0x2400;
 
 /** What errnos of {@linkcode perfEventOpen} mean. */
 export const PERF_EVENT_OPEN: Refusals = {
@@ -189,17 +188,17 @@ function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
   return request;
 }
 
-const FIELDS: readonly (keyof PerfEventAttr)[] = [
-  "type",
-  "config",
-  "config1",
-  "config2",
-  "samplePeriod",
-  "sampleFreq",
-  "bpType",
-  "excludeUser",
-  "excludeKernel",
-];
+const FIELDS = keysOf<PerfEventAttr>({
+  type: true,
+  config: true,
+  config1: true,
+  config2: true,
+  samplePeriod: true,
+  sampleFreq: true,
+  bpType: true,
+  excludeUser: true,
+  excludeKernel: true,
+});
 
 function bit(attr: PerfEventAttr, name: "excludeUser" | "excludeKernel", value: number): number {
   return checkFlag(attr[name], `attr.${name}`) ? value : 0;

@@ -1,12 +1,12 @@
 /** The commands of bpf(2) on programs that links need. */
-import { checkFd, checkInteger, checkKeys, checkString, checkU32, kindOf } from "../check.ts";
+import { checkFd, checkInteger, checkKeys, checkString, checkU32, keysOf, kindOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { Request } from "../ffi/request.ts";
 import { type CAPABILITIES, isOlderThan, missingCapabilities } from "../os/capabilities.ts";
 import { close } from "../os/files.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
-import { BPF_F_TOKEN_FD, Command } from "../uapi/constants.ts";
+import { BPF_F_TOKEN_FD, BPF_OBJ_NAME_LEN, Command, LOG_SIZE } from "../uapi/constants.ts";
 import { EACCES, EAGAIN } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
 import {
@@ -51,23 +51,22 @@ export interface ProgLoadOptions {
   logSize?: number | undefined;
 }
 
-const LOG_SIZE = 64 * 1024;
-const OPTIONS: readonly (keyof ProgLoadOptions)[] = [
-  "name",
-  "license",
-  "expectedAttachType",
-  "attachBtfId",
-  "attachProgFd",
-  "attachBtfObjFd",
-  "progFlags",
-  "progIfindex",
-  "progBtfFd",
-  "funcInfo",
-  "lineInfo",
-  "tokenFd",
-  "logLevel",
-  "logSize",
-];
+const OPTIONS = keysOf<ProgLoadOptions>({
+  name: true,
+  license: true,
+  expectedAttachType: true,
+  attachBtfId: true,
+  attachProgFd: true,
+  attachBtfObjFd: true,
+  progFlags: true,
+  progIfindex: true,
+  progBtfFd: true,
+  funcInfo: true,
+  lineInfo: true,
+  tokenFd: true,
+  logLevel: true,
+  logSize: true,
+});
 
 /** What errnos of {@linkcode progLoad} mean. */
 export const PROG_LOAD: Refusals = {
@@ -213,8 +212,11 @@ function refusedKind(type: ProgramType, attachType: AttachType | undefined): Exp
   };
 }
 
-// r0 = 0; exit
-const NOTHING = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+/** A program that does nothing: r0 = 0; exit. */
+export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+
+/** The same, after a call of bpf_get_attach_cookie. */
+export const COOKIE_READER: Uint8Array<ArrayBuffer> = new Uint8Array([0x85, 0, 0, 0, 174, 0, 0, 0, ...NOTHING]);
 
 /** The control experiment: a tracing program that patches no code, and takes the same capabilities as those that do. */
 function iteratorLoads(): boolean {
@@ -376,7 +378,6 @@ export interface ProgInfo {
   readonly btfId: number;
 }
 
-const BPF_OBJ_NAME_LEN = 16;
 const MAPS = 256;
 
 /**

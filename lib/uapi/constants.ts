@@ -1,8 +1,5 @@
 /** Numbers and names of `linux/bpf.h`. Names are libbpf's (`libbpf_bpf_link_type_str` and its sisters). */
 
-/** Flag of openat(2) and of others that open an fd. */
-export const O_CLOEXEC = 0o2000000;
-
 /** Commands of bpf(2). */
 export const Command = {
   MAP_CREATE: 0,
@@ -50,6 +47,24 @@ export const BPF_F_TOKEN_FD = 65536;
 
 /** A flag of PROG_QUERY: what runs, with the programs of a cgroup's ancestors. */
 export const BPF_F_QUERY_EFFECTIVE = 1;
+
+/** Flags of LINK_CREATE for one type: of netfilter, kprobe_multi and uprobe_multi links. */
+export const BPF_F_NETFILTER_IP_DEFRAG = 1, BPF_F_KPROBE_MULTI_RETURN = 1, BPF_F_UPROBE_MULTI_RETURN = 1;
+
+/** Flags of PROG_LOAD. */
+export const BPF_F_SLEEPABLE = 16, BPF_F_XDP_HAS_FRAGS = 32, BPF_F_XDP_DEV_BOUND_ONLY = 64;
+
+/** A flag of MAP_CREATE, and those of MAP_UPDATE_ELEM. */
+export const BPF_F_NO_PREALLOC = 1, BPF_NOEXIST = 1, BPF_EXIST = 2;
+
+/** Bytes of a name with its NUL, and of a log that holds most of what the verifier says. */
+export const BPF_OBJ_NAME_LEN = 16, LOG_SIZE = 65536;
+
+/** Helpers that programs call, by number. */
+export const PROBE_READ_KERNEL = 113, PROBE_READ_KERNEL_STR = 115, SEQ_WRITE = 127;
+
+/** Which tasks an iterator walks (`BPF_TASK_ITER_*`). */
+export const TASK_TID = 1, TASK_TGID = 2;
 
 /** Modes of an XDP link (`XDP_FLAGS_*`). */
 export const XDP_FLAGS_SKB_MODE = 2, XDP_FLAGS_DRV_MODE = 4, XDP_FLAGS_HW_MODE = 8;

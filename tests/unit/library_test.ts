@@ -1,8 +1,8 @@
 /** How the native library is found and refused, each case in a process of its own with just the permissions it names. */
-import { shared } from "../../lib/ffi/symbols.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { aarch64 } from "../../lib/ffi/aarch64.ts";
 import { sha256 } from "../../lib/ffi/sha256.ts";
+import { shared } from "../../lib/ffi/symbols.ts";
 import { x86_64 } from "../../lib/ffi/x86_64.ts";
 import { libraryBytes } from "../../mod.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";

@@ -1,6 +1,6 @@
 /** Links of iterators. */
 import { checkFd, checkKeys, checkU32, checkU64 } from "../../check.ts";
-import { CGROUP_ITER_ORDERS } from "../../uapi/constants.ts";
+import { CGROUP_ITER_ORDERS, TASK_TGID, TASK_TID } from "../../uapi/constants.ts";
 import { bpf_iter_link_info, bpf_link_info, link_create } from "../../uapi/layout.ts";
 import { A, B, C, D, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 
@@ -30,7 +30,6 @@ export interface IterCreateOptions {
     | undefined;
 }
 
-const TASK_TID = 1, TASK_TGID = 2; // BPF_TASK_ITER_*
 const { map: mapAt, cgroup: cgroupAt, task: taskAt } = bpf_iter_link_info;
 
 export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {

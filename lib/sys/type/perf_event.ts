@@ -1,6 +1,7 @@
 /** Links to perf events, probes among them. */
 import { checkKeys, checkU64 } from "../../check.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
+import { PATH_MAX } from "../../uapi/linux.ts";
 import type { Answer, Asker, Fdinfo, LinkInfoHead, LinkTypeRow } from "./row.ts";
 
 /** The event behind a perf_event link; `unspec` from kernels before 6.6, which report nothing. */
@@ -33,7 +34,6 @@ export interface PerfEventCreateOptions {
   perfEvent?: { bpfCookie: bigint } | undefined;
 }
 
-const PATH_MAX = 4096;
 const PERF_TYPES = ["unspec", "uprobe", "uretprobe", "kprobe", "kretprobe", "tracepoint", "event"] as const;
 const at = bpf_link_info.perf_event, createAt = link_create.perf_event;
 

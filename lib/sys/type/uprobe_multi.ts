@@ -1,6 +1,7 @@
 /** Links to many places in a file. */
 import { checkKeys, checkString, checkU32 } from "../../check.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
+import { PATH_MAX } from "../../uapi/linux.ts";
 import { encodeLongs } from "./arrays.ts";
 import { A, B, C, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 
@@ -43,7 +44,6 @@ export interface UprobeMultiCreateOptions {
     | undefined;
 }
 
-const PATH_MAX = 4096;
 const at = bpf_link_info.uprobe_multi, createAt = link_create.uprobe_multi;
 
 export const uprobe_multi: LinkTypeRow<UprobeMultiLinkInfo, UprobeMultiCreateOptions> = {

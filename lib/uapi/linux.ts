@@ -1,0 +1,45 @@
+/** Numbers of Linux beside `linux/bpf.h`: what `fcntl.h`, `socket.h` and others of the kernel's headers name. */
+
+/** Files: the own directory as the kernel reads -100, flags of openat(2), bytes of a path, types in a directory. */
+export const AT_FDCWD = 0xffffff9cn,
+  O_NONBLOCK = 0o4000,
+  O_CLOEXEC = 0o2000000,
+  PATH_MAX = 4096,
+  DT_DIR = 4,
+  DT_REG = 8;
+/** `struct stat`, in bytes, and the magic number of a bpf file system. */
+export const STAT_SIZE = 144, BPF_FS_MAGIC = 0xcafe4a11;
+/** Commands of fcntl(2), with the seals of a memory file; of flock(2) and kcmp(2). */
+export const F_DUPFD_CLOEXEC = 1030,
+  F_ADD_SEALS = 1033,
+  F_SEAL_SEAL = 1,
+  F_SEAL_SHRINK = 2,
+  F_SEAL_GROW = 4,
+  F_SEAL_WRITE = 8,
+  LOCK_EX = 2n,
+  KCMP_FILE = 0;
+/** Flags of memfd_create(2). */
+export const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2;
+/** Mounts: fsopen(2), fsmount(2), fsconfig(2). */
+export const FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1, FSCONFIG_CMD_CREATE = 6;
+/** Events: epoll(7). */
+export const EPOLL_CLOEXEC = 0o2000000, EPOLL_CTL_ADD = 1, EPOLL_CTL_MOD = 3, EPOLLIN = 1, EPOLLET = 0x80000000;
+/** Namespaces: what ioctl(2) asks of one, and its answers; the inode number of the first of process ids. */
+export const NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000, INITIAL_PID_NAMESPACE = 0xefff_fffcn;
+/** Sockets, and what ioctl(2) asks of interfaces through them. */
+export const AF_UNIX = 1,
+  AF_NETLINK = 16,
+  SOCK_DGRAM = 2,
+  SOCK_RAW = 3,
+  SIOCGIFNAME = 0x8910,
+  SIOCGIFINDEX = 0x8933,
+  IFNAMSIZ = 16,
+  IFREQ_SIZE = 40;
+/** Messages of rtnetlink(7). */
+export const NLMSG_ERROR = 2, RTM_GETLINK = 18, NLM_F_REQUEST = 1, IFLA_XDP = 43, NLA_TYPE_MASK = 0x3fff;
+/** perf_event_open(2): bits from `disabled` on, a flag, an ioctl(2). */
+export const EXCLUDE_USER = 0x10,
+  EXCLUDE_KERNEL = 0x20,
+  FREQ = 0x400,
+  PERF_FLAG_FD_CLOEXEC = 8,
+  PERF_EVENT_IOC_ENABLE = 0x2400;
