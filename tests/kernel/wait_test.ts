@@ -126,7 +126,7 @@ kernelTest(
     ]);
     for (const link of links) {
       assertEquals(link.attached(), undefined);
-      const error = await assertRejects(() => link.untilDetached(LATE), BpfError, "does not tell");
+      const error = await assertRejects(() => link.untilDetached(LATE), BpfError, "does not report");
       assertEquals(error.reason, "unsupported");
     }
   },
