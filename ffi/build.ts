@@ -1,6 +1,6 @@
 /**
- * Builds the native library: `deno task build` writes x86_64.ts, aarch64.ts, symbols.ts and calls.ts of lib/ffi; with `--check` it
- * writes nothing and fails if one of them is not what the sources give.
+ * Builds the native library: `deno task build` writes lib/ffi/x86_64.ts, aarch64.ts, symbols.ts and calls.ts; with
+ * `--check` it writes nothing and fails if one of them is not what the sources give.
  *
  * Another compiler makes other bytes, so the files record theirs and only that one can check them; where it is
  * missing, the check says so and ends with status 77. To move to another one: `RUSTC=/path/to/rustc deno task build`.
@@ -19,7 +19,7 @@ Deno.chdir(new URL("..", import.meta.url));
 
 for (const tool of ["cargo", "rustc", "gcc"]) if (tell(tool, ["--version"]) === "") skip(tool);
 
-// The signatures come first: any compiler can check them.
+// What TypeScript knows of the sources comes first: any compiler can check it.
 const bindgen = ["run", "--quiet", "--locked", "--manifest-path", "ffi/bindgen/Cargo.toml", "--"];
 run("cargo", [...bindgen, ...check ? ["--check"] : [], "lib/ffi"]);
 
@@ -104,11 +104,10 @@ export const ${architecture}: EmbeddedLibrary = {
 `;
 }
 
-/** The output of a command; its failure is ours. */
-function run(command: string, args: string[]): string {
-  const { success, stdout } = new Deno.Command(command, { args, stderr: "inherit" }).outputSync();
+/** Runs a command; its failure is ours. */
+function run(command: string, args: string[]): void {
+  const { success } = new Deno.Command(command, { args, stdout: "inherit", stderr: "inherit" }).outputSync();
   if (!success) fail(`${command} failed`);
-  return new TextDecoder().decode(stdout);
 }
 
 /** What a command says of itself; nothing if there is no such command. */

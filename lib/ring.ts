@@ -1,7 +1,7 @@
-/** The consumer's side of a ring buffer map; `ffi/core/src/ring.rs` touches its memory. */
+/** The consumer's side of a ring buffer map. */
 import { Call } from "./ffi/calls.ts";
-import { align, Request } from "./ffi/request.ts";
-import { RingRequest } from "./ffi/ring.ts";
+import { align, ARGS, Request } from "./ffi/request.ts";
+import { RECORD_HEADER, RECORD_LENGTH, ringConsume, ringRead } from "./ffi/ring.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { plain, type Refusals, refused } from "./refusal.ts";
 import { E2BIG } from "./uapi/errno.ts";
@@ -10,7 +10,8 @@ import { Closable, onAbort } from "./wait.ts";
 
 /** Between two pieces the event loop has its turn: a thousand small records take about a millisecond. */
 const PIECE = 16 * 1024;
-const HEADER = 8, DISCARDED = 0x40000000, LENGTH = 0x3fffffff;
+/** A bit of a record's header: the program took it back. */
+const DISCARDED = 0x40000000;
 /** What an error says. */
 const ACTION = "Cannot read ring buffer";
 
@@ -36,10 +37,10 @@ const RING: Refusals = {
  */
 export class RingReader {
   readonly #size: number;
-  #room: number; // of the piece
   readonly #fds: number[] = []; // the map, the eventfd, the epoll instance
   readonly #finished: PromiseWithResolvers<void> = Promise.withResolvers();
-  #request: RingRequest;
+  #piece: Uint8Array<ArrayBuffer>; // copies of records
+  #words: Uint32Array<ArrayBuffer>; // of the piece
   #at = 0; // of the next record in the piece
   #end = 0;
   #waiting = false;
@@ -48,10 +49,10 @@ export class RingReader {
   /** @param size Bytes of the ring: the map's maxEntries. */
   constructor(mapFd: number, size: number) {
     this.#size = size;
-    this.#room = Math.min(size, PIECE);
-    const map = this.#keep(duplicateFd(mapFd));
-    this.#request = new RingRequest(map, size, this.#room);
+    this.#piece = new Uint8Array(Math.min(size, PIECE));
+    this.#words = new Uint32Array(this.#piece.buffer);
     try {
+      const map = this.#keep(duplicateFd(mapFd));
       const wake = this.#keep(call("eventfd2", [1, EPOLL_CLOEXEC]));
       const epoll = this.#keep(call("epoll_create1", [EPOLL_CLOEXEC]));
       control(epoll, EPOLL_CTL_ADD, map, (EPOLLIN | EPOLLET) >>> 0);
@@ -76,9 +77,9 @@ export class RingReader {
   async next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
     while (!this.#ended) {
       while (this.#at < this.#end) {
-        const at = this.#at, header = this.#request.getU32(at), length = header & LENGTH;
-        this.#at += align(HEADER + length);
-        if ((header & DISCARDED) === 0) return this.#request.bytes(at + HEADER, length).slice();
+        const header = this.#words[this.#at >> 2]!, length = header & RECORD_LENGTH, start = this.#at + RECORD_HEADER;
+        this.#at += align(RECORD_HEADER + length);
+        if ((header & DISCARDED) === 0) return this.#piece.slice(start, start + length);
       }
       await this.#refill();
     }
@@ -95,7 +96,7 @@ export class RingReader {
   }
 
   #finish(): void {
-    if (this.#at > 0) this.#request.giveBack(this.#at);
+    if (this.#at > 0) ringConsume(this.#fds[0]!, this.#size, this.#at);
     this.#fds.splice(0).forEach(close);
     this.#finished.resolve();
   }
@@ -103,15 +104,15 @@ export class RingReader {
   async #refill(): Promise<void> {
     let result;
     do {
-      const consumed = this.#at;
+      const [map, , epoll] = this.#fds, consumed = this.#at;
       this.#at = this.#end = 0;
       this.#waiting = true;
-      result = await this.#request.read(consumed, this.#fds[2]!);
+      result = await ringRead(map!, this.#size, consumed, epoll!, this.#piece);
       this.#waiting = false;
       if (this.#ended) return this.#finish();
       if (result === -E2BIG) {
-        this.#room = Math.min(this.#size, 4 * this.#room);
-        this.#request = new RingRequest(this.#fds[0]!, this.#size, this.#room);
+        this.#piece = new Uint8Array(Math.min(this.#size, 4 * this.#piece.length));
+        this.#words = new Uint32Array(this.#piece.buffer);
       }
     } while (result === -E2BIG); // the record is larger than a piece
     if (result < 0) throw refused(result, RING, ACTION);
@@ -125,13 +126,13 @@ export class RingReader {
 }
 
 function control(epoll: number, operation: number, fd: number, events: number): void {
-  const request = new Request(48, 72).u64(0, BigInt(epoll)).u64(8, BigInt(operation)).u64(16, BigInt(fd));
+  const request = new Request(ARGS, 72).u64(0, BigInt(epoll)).u64(8, BigInt(operation)).u64(16, BigInt(fd));
   const result = request.u32(request.room(24, 16), events).system(Call.epoll_ctl);
   if (result < 0) throw refused(result, plain("epoll_ctl"), ACTION);
 }
 
 function call(name: "eventfd2" | "epoll_create1", args: readonly number[]): number {
-  const request = new Request(48);
+  const request = new Request(ARGS);
   args.forEach((value, i) => request.u64(i * 8, BigInt(value)));
   const result = request.system(Call[name]);
   if (result < 0) throw refused(result, plain(name), ACTION);

@@ -2,13 +2,15 @@
 import { BpfError } from "../error.ts";
 import { ENOENT, ERRNO } from "../uapi/errno.ts";
 import { native } from "./library.ts";
-import { shared } from "./symbols.ts";
+import { numbers } from "./symbols.ts";
 
 const KERNEL = "/sys/kernel/btf/vmlinux";
-const KINDS = { struct: 4, typedef: 8, function: 12 } as const;
+const { ANSWER, STRUCT, TYPEDEF, FUNCTION } = numbers.btf; // ANSWER: words for each string of a layout
 
 /** What can be looked up. */
-export type BtfKind = keyof typeof KINDS;
+export type BtfKind = "struct" | "typedef" | "function";
+
+const KINDS: Readonly<Record<BtfKind, number>> = { struct: STRUCT, typedef: TYPEDEF, function: FUNCTION };
 
 /** The id of a type in the BTF of the kernel or of a module; undefined if it has none of this name and kind. */
 export function btfFind(kind: BtfKind, name: string, module?: string): number | undefined {
@@ -36,8 +38,6 @@ export interface StructLayout {
   readonly id: number;
   readonly members: ReadonlyMap<string, Member>;
 }
-
-const ANSWER = shared.BTF_ANSWER_WORDS; // for each string
 
 /**
  * Where members of the kernel's structs lie, by the names of the structs; what this kernel does not have is absent. A

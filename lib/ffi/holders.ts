@@ -1,7 +1,7 @@
 /** Which processes hold fds of links. The records are those of `ffi/core/src/holders.rs`. */
 import { type Refusals, refused } from "../refusal.ts";
 import { native } from "./library.ts";
-import { shared } from "./symbols.ts";
+import { numbers } from "./symbols.ts";
 
 /** An fd of a link that some process holds. */
 export interface LinkFd {
@@ -12,7 +12,7 @@ export interface LinkFd {
   readonly id: number;
 }
 
-const RECORD_SIZE = shared.HOLDERS_RECORD;
+const { RECORD_SIZE, PID, FD, ID } = numbers.holders;
 const HOLDERS: Refusals = { command: "openat", rows: { EACCES: ["policy", "the directory may not be read"] } };
 
 /** The fds of links that all visible processes hold, in the order of `/proc`. No snapshot: processes come and go. */
@@ -23,9 +23,9 @@ export function linkFds(): LinkFd[] {
     if (count < 0) throw refused(count, HOLDERS, "Cannot read /proc");
     if (count <= capacity) {
       return Array.from({ length: count }, (_, i) => ({
-        pid: records.getUint32(i * RECORD_SIZE, true),
-        fd: records.getInt32(i * RECORD_SIZE + 4, true),
-        id: records.getUint32(i * RECORD_SIZE + 8, true),
+        pid: records.getUint32(i * RECORD_SIZE + PID, true),
+        fd: records.getInt32(i * RECORD_SIZE + FD, true),
+        id: records.getUint32(i * RECORD_SIZE + ID, true),
       }));
     }
     capacity = count * 2;

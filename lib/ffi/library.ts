@@ -1,4 +1,4 @@
-/** Finds, verifies and opens the native library: at first use, once, for good (a call after `close()` would crash the process). */
+/** Finds, verifies and opens native libraries: at first use, once, for good (a call after `close()` would crash the process). */
 import { checkPath } from "../check.ts";
 import {
   F_ADD_SEALS,
@@ -11,25 +11,164 @@ import {
 } from "../uapi/linux.ts";
 import { aarch64 } from "./aarch64.ts";
 import { sha256 } from "./sha256.ts";
-import { shared, symbols } from "./symbols.ts";
+import { numbers, symbols } from "./symbols.ts";
 import { x86_64 } from "./x86_64.ts";
 
-/** The library for one architecture, as `deno task build` made it. */
+/** A library for one architecture, as `deno task build` made it. */
 export interface EmbeddedLibrary {
   readonly compiler: string;
   readonly sha256: string;
   readonly base64: string;
 }
 
-const VARIABLE = "BPF_LINK_LIBRARY";
+/** What is special about a native library. */
+export interface NativeLibraryOptions {
+  /** Whose library it is, for messages. */
+  readonly owner: string;
+  /** The environment variable that may name its file. */
+  readonly variable: string;
+  /** The public functions that name its file and return its bytes, for messages. */
+  readonly api: { readonly setPath: string; readonly bytes: string };
+  /** All functions that it exports. */
+  readonly symbols: Deno.ForeignLibraryInterface;
+  /** The one of them that takes nothing and returns the version of the interface, and which version that must be. */
+  readonly abi: { readonly symbol: string; readonly version: number };
+  /** The library itself, by architecture. */
+  readonly embedded: Readonly<Record<string, EmbeddedLibrary>>;
+}
 
-// A second row of the same symbol runs it on a thread of Deno's pool.
-const table = {
-  ...symbols,
-  bpf_link_bpf_async: { ...symbols.bpf_link_bpf, name: "bpf_link_bpf", nonblocking: true },
-  bpf_link_system_async: { ...symbols.bpf_link_system, name: "bpf_link_system", nonblocking: true },
-  bpf_link_ring_async: { ...symbols.bpf_link_ring, name: "bpf_link_ring", nonblocking: true },
-} as const;
+/** A native library, whose functions are `F`. */
+export class NativeLibrary<F extends object> {
+  readonly #options: NativeLibraryOptions;
+  #path: string | undefined;
+  #functions: F | undefined;
+
+  constructor(options: NativeLibraryOptions) {
+    this.#options = options;
+  }
+
+  /** Its functions; opens the library if it is not open yet. */
+  get functions(): F {
+    return this.#functions ??= this.#open() as F;
+  }
+
+  /** Names the file to open; see {@linkcode setLibraryPath}. */
+  setPath(path: string | URL): void {
+    const file = checkPath(path, "path");
+    if (this.#functions !== undefined) {
+      throw new Deno.errors.Busy(
+        `Cannot choose the native library: it is open already; call ${this.#options.api.setPath} before anything else`,
+      );
+    }
+    this.#path = file;
+  }
+
+  /** The embedded library of this architecture, verified; see {@linkcode libraryBytes}. */
+  bytes(): Uint8Array<ArrayBuffer> {
+    const library = this.#embedded();
+    const bytes = Uint8Array.fromBase64(library.base64);
+    const digest = sha256(bytes);
+    if (digest !== library.sha256) {
+      throw new Deno.errors.InvalidData(
+        `Cannot load native library: the package is damaged (sha256 ${digest}, expected ${library.sha256}); install it again`,
+      );
+    }
+    return bytes;
+  }
+
+  #embedded(): EmbeddedLibrary {
+    const { embedded, owner, api } = this.#options;
+    const { os, arch } = Deno.build;
+    if (os !== "linux") {
+      throw new Deno.errors.NotSupported(`Cannot load native library: eBPF links exist on Linux only, this is ${os}`);
+    }
+    const library = embedded[arch];
+    if (library !== undefined) return library;
+    throw new Deno.errors.NotSupported(
+      `Cannot load native library: that of ${owner} is built for ${Object.keys(embedded).join(" and ")}, ` +
+        `this is ${arch}; build it and name the file with ${api.setPath}`,
+    );
+  }
+
+  #open(): unknown {
+    const path = this.#path ?? this.#pathFromEnvironment();
+    return path === undefined ? this.#openEmbedded() : this.#openFile(path);
+  }
+
+  #pathFromEnvironment(): string | undefined {
+    const { variable } = this.#options;
+    const { state } = Deno.permissions.querySync({ name: "env", variable });
+    return state === "granted" ? Deno.env.get(variable) || undefined : undefined;
+  }
+
+  #openFile(path: string): unknown {
+    const { owner, api, abi, symbols } = this.#options;
+    const is = `Cannot load native library "${path}"`;
+    let probe;
+    try {
+      probe = Deno.dlopen(path, { version: { name: abi.symbol, parameters: [], result: "u32" } });
+    } catch (cause) {
+      if (cause instanceof Deno.errors.NotCapable) {
+        throw new Deno.errors.NotCapable(`${is}: calling into it is not granted; run with --allow-ffi=${path}`, {
+          cause,
+        });
+      }
+      throw new Deno.errors.InvalidData(
+        `${is}: it is not the library of ${owner} for ${Deno.build.arch}; write ${api.bytes} to that path`,
+        { cause },
+      );
+    }
+    const version = probe.symbols.version();
+    probe.close();
+    if (version !== abi.version) {
+      throw new Deno.errors.InvalidData(
+        `${is}: it has interface ${version}, this version of the package needs ${abi.version}; write ${api.bytes} to that path`,
+      );
+    }
+    return Deno.dlopen(path, symbols).symbols;
+  }
+
+  /** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */
+  #openEmbedded(): unknown {
+    const { api, symbols } = this.#options;
+    const asFile = `write ${api.bytes} to a file`, byPath = `name it with ${api.setPath}`;
+    const bytes = this.bytes();
+    let libc;
+    try {
+      // A struct as result keeps Deno from compiling a fast path for functions that are called once (0.2 ms each).
+      libc = Deno.dlopen("libc.so.6", {
+        memfd_create: { parameters: ["buffer", "u32"], result: { struct: ["i32"] } },
+        write: { parameters: ["i32", "buffer", "usize"], result: { struct: ["i32"] } },
+        fcntl: { parameters: ["i32", "i32", "i32"], result: { struct: ["i32"] } },
+        close: { parameters: ["i32"], result: { struct: ["i32"] } },
+      });
+    } catch (cause) {
+      const hint = cause instanceof Deno.errors.NotCapable
+        ? `run with --allow-ffi, or ${asFile}, ${byPath} and run with --allow-ffi=FILE`
+        : `the C library cannot be opened as libc.so.6; ${asFile} and ${byPath}`;
+      const message = `Cannot load native library: ${hint}`;
+      throw cause instanceof Deno.errors.NotCapable
+        ? new Deno.errors.NotCapable(message, { cause })
+        : new Deno.errors.NotSupported(message, { cause });
+    }
+    const number = (result: Uint8Array<ArrayBuffer>) => new Int32Array(result.buffer)[0]!;
+    const call = libc.symbols;
+    const fd = number(call.memfd_create(new TextEncoder().encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    try {
+      const written = number(call.write(fd, bytes, BigInt(bytes.length)));
+      const sealed = number(call.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
+      if (written !== bytes.length || sealed !== 0) {
+        throw new Deno.errors.NotSupported(
+          `Cannot load native library: this system makes no sealed memory file; ${asFile} and ${byPath}`,
+        );
+      }
+      return Deno.dlopen(`/proc/self/fd/${fd}`, symbols).symbols;
+    } finally {
+      call.close(fd);
+      libc.close();
+    }
+  }
+}
 
 type OnAnotherThread = (command: number, request: Uint8Array<ArrayBuffer>, length: number) => Promise<number>;
 
@@ -37,40 +176,29 @@ type OnAnotherThread = (command: number, request: Uint8Array<ArrayBuffer>, lengt
 export type Native = Deno.DynamicLibrary<typeof symbols>["symbols"] & {
   bpf_link_bpf_async: OnAnotherThread;
   bpf_link_system_async: OnAnotherThread;
-  bpf_link_ring_async: (request: Uint8Array<ArrayBuffer>, length: number) => Promise<number>;
+  bpf_link_ring_async: (
+    ...args: Parameters<Deno.DynamicLibrary<typeof symbols>["symbols"]["bpf_link_ring"]>
+  ) => Promise<number>;
 };
 
-/** The native library of this package: opened at first use, once, for good. */
-class NativeLibrary {
-  #chosenPath: string | undefined;
-  #opened: Native | undefined;
-
-  /** Names the file to open. */
-  choose(path: string): void {
-    if (this.#opened !== undefined) {
-      throw new Deno.errors.Busy(
-        "Cannot choose the native library: it is open already; call setLibraryPath() before anything else",
-      );
-    }
-    this.#chosenPath = path;
-  }
-
-  /** Its functions. */
-  get functions(): Native {
-    return this.#opened ??= this.#open();
-  }
-
-  #open(): Native {
-    const path = this.#chosenPath ?? pathFromEnvironment();
-    return path === undefined ? openEmbedded() : openFile(path);
-  }
-}
-
-const library = new NativeLibrary();
+const core = new NativeLibrary<Native>({
+  owner: "@bpf/link",
+  variable: "BPF_LINK_LIBRARY",
+  api: { setPath: "setLibraryPath()", bytes: "libraryBytes()" },
+  symbols: {
+    ...symbols,
+    // A second row of the same symbol runs it on a thread of Deno's pool.
+    bpf_link_bpf_async: { ...symbols.bpf_link_bpf, name: "bpf_link_bpf", nonblocking: true },
+    bpf_link_system_async: { ...symbols.bpf_link_system, name: "bpf_link_system", nonblocking: true },
+    bpf_link_ring_async: { ...symbols.bpf_link_ring, name: "bpf_link_ring", nonblocking: true },
+  },
+  abi: { symbol: "bpf_link_abi", version: numbers.abi.VERSION },
+  embedded: { x86_64, aarch64 },
+});
 
 /** The functions of the native library, which is opened now if it is not yet. */
 export function native(): Native {
-  return library.functions;
+  return core.functions;
 }
 
 /**
@@ -95,7 +223,7 @@ export function native(): Native {
  * ```
  */
 export function setLibraryPath(path: string | URL): void {
-  library.choose(checkPath(path, "path"));
+  core.setPath(path);
 }
 
 /**
@@ -105,100 +233,5 @@ export function setLibraryPath(path: string | URL): void {
  * @throws {Deno.errors.NotSupported} On another system or architecture.
  */
 export function libraryBytes(): Uint8Array<ArrayBuffer> {
-  const { base64, sha256: expected } = embedded();
-  const bytes = Uint8Array.fromBase64(base64);
-  const digest = sha256(bytes);
-  if (digest !== expected) {
-    throw new Deno.errors.InvalidData(
-      `Cannot load native library: the package is damaged (sha256 ${digest}, expected ${expected}); install it again`,
-    );
-  }
-  return bytes;
-}
-
-function embedded(): EmbeddedLibrary {
-  const { os, arch } = Deno.build;
-  if (os !== "linux") {
-    throw new Deno.errors.NotSupported(`Cannot load native library: eBPF links exist on Linux only, this is ${os}`);
-  }
-  switch (arch as string) {
-    case "x86_64":
-      return x86_64;
-    case "aarch64":
-      return aarch64;
-    default:
-      throw new Deno.errors.NotSupported(
-        `Cannot load native library: it is built for x86_64 and aarch64, this is ${arch}; build ffi/core and name the file with setLibraryPath()`,
-      );
-  }
-}
-
-function pathFromEnvironment(): string | undefined {
-  const { state } = Deno.permissions.querySync({ name: "env", variable: VARIABLE });
-  return state === "granted" ? Deno.env.get(VARIABLE) || undefined : undefined;
-}
-
-function openFile(path: string): Native {
-  const is = `Cannot load native library "${path}"`;
-  let probe;
-  try {
-    probe = Deno.dlopen(path, { bpf_link_abi: symbols.bpf_link_abi });
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotCapable) {
-      throw new Deno.errors.NotCapable(`${is}: calling into it is not granted; run with --allow-ffi=${path}`, {
-        cause,
-      });
-    }
-    throw new Deno.errors.InvalidData(
-      `${is}: it is not the library of @bpf/link for ${Deno.build.arch}; write libraryBytes() to that path`,
-      { cause },
-    );
-  }
-  const version = probe.symbols.bpf_link_abi();
-  probe.close();
-  if (version !== shared.ABI) {
-    throw new Deno.errors.InvalidData(
-      `${is}: it has interface ${version}, this version of the package needs ${shared.ABI}; write libraryBytes() to that path`,
-    );
-  }
-  return Deno.dlopen(path, table).symbols;
-}
-
-/** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */
-function openEmbedded(): Native {
-  const bytes = libraryBytes();
-  let libc;
-  try {
-    // A struct as result keeps Deno from compiling a fast path for functions that are called once (0.2 ms each).
-    libc = Deno.dlopen("libc.so.6", {
-      memfd_create: { parameters: ["buffer", "u32"], result: { struct: ["i32"] } },
-      write: { parameters: ["i32", "buffer", "usize"], result: { struct: ["i32"] } },
-      fcntl: { parameters: ["i32", "i32", "i32"], result: { struct: ["i32"] } },
-      close: { parameters: ["i32"], result: { struct: ["i32"] } },
-    });
-  } catch (cause) {
-    const hint = cause instanceof Deno.errors.NotCapable
-      ? "run with --allow-ffi, or write libraryBytes() to a file, name it with setLibraryPath() and run with --allow-ffi=FILE"
-      : "the C library cannot be opened as libc.so.6; write libraryBytes() to a file and name it with setLibraryPath()";
-    const message = `Cannot load native library: ${hint}`;
-    throw cause instanceof Deno.errors.NotCapable
-      ? new Deno.errors.NotCapable(message, { cause })
-      : new Deno.errors.NotSupported(message, { cause });
-  }
-  const number = (result: Uint8Array<ArrayBuffer>) => new Int32Array(result.buffer)[0]!;
-  const call = libc.symbols;
-  const fd = number(call.memfd_create(new TextEncoder().encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  try {
-    const written = number(call.write(fd, bytes, BigInt(bytes.length)));
-    const sealed = number(call.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
-    if (written !== bytes.length || sealed !== 0) {
-      throw new Deno.errors.NotSupported(
-        "Cannot load native library: this system makes no sealed memory file; write libraryBytes() to a file and name it with setLibraryPath()",
-      );
-    }
-    return Deno.dlopen(`/proc/self/fd/${fd}`, table).symbols;
-  } finally {
-    call.close(fd);
-    libc.close();
-  }
+  return core.bytes();
 }

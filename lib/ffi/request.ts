@@ -2,7 +2,7 @@
 import { F_DUPFD_CLOEXEC } from "../uapi/linux.ts";
 import { Call } from "./calls.ts";
 import { native } from "./library.ts";
-import { shared } from "./symbols.ts";
+import { numbers } from "./symbols.ts";
 
 /** Room for a path that is too long, which the kernel is to refuse. */
 export const PATH_SIZE = 4104;
@@ -10,12 +10,21 @@ export const PATH_SIZE = 4104;
 /** Bytes of a request at most: far more than a call needs, and offsets fit 32 bits. */
 export const MAX_SIZE: number = 1024 * 1024 * 1024;
 
-const HEADER = shared.REQUEST_HEADER;
-const NETNS = 4, NO_NETNS = 0xffffffff; // word of the header
+const { HEADER, NO_NETNS } = numbers.request;
+/** Words of the header. */
+const ARGUMENTS = numbers.request.ARGUMENTS / 4,
+  COMMON_SIZE = numbers.request.COMMON / 4,
+  SLOTS = numbers.request.SLOTS / 4,
+  OWNED = numbers.request.OWNED / 4,
+  NETNS = numbers.request.NETNS / 4;
 
-/** `struct bpf_common_attr`, and the bit of a command that says that there is one. */
+/** Bytes of the fixed block of every call but bpf(2): six u64. */
+export const ARGS: number = numbers.syscall.ARGUMENTS;
+
+const { COMMON_ATTRS } = numbers.syscall;
+
+/** `struct bpf_common_attr`, which COMMON_ATTRS beside a command says to be there. */
 const COMMON = { log_buf: 0, log_size: 8, log_level: 12, sizeof: 24 } as const;
-const COMMON_ATTRS = 1 << 16;
 const COMMON_LOG_SIZE = 4096;
 
 /**
@@ -43,7 +52,7 @@ export class Request {
     this.#longs = new BigUint64Array(this.#bytes.buffer);
     this.#blockSize = blockSize;
     this.#end = HEADER + align(blockSize);
-    this.#words[0] = blockSize;
+    this.#words[ARGUMENTS] = blockSize;
     this.#words[NETNS] = NO_NETNS;
   }
 
@@ -51,7 +60,7 @@ export class Request {
   reset(blockSize: number = this.#blockSize): this {
     this.#blockSize = blockSize;
     this.#bytes.fill(0, 0, HEADER + align(blockSize));
-    this.#words[0] = blockSize;
+    this.#words[ARGUMENTS] = blockSize;
     this.#words[NETNS] = NO_NETNS;
     this.#end = HEADER + align(blockSize);
     this.#slots.length =
@@ -161,7 +170,7 @@ export class Request {
    */
   bpfWithLog(command: number): { readonly result: number; readonly log: string } {
     const common = this.#blockSize;
-    this.#words[1] = COMMON.sizeof;
+    this.#words[COMMON_SIZE] = COMMON.sizeof;
     this.#grow(this.#end + COMMON.sizeof);
     const log = this.u32(common + COMMON.log_size, COMMON_LOG_SIZE).u32(common + COMMON.log_level, 1)
       .room(common + COMMON.log_buf, COMMON_LOG_SIZE);
@@ -202,12 +211,6 @@ export class Request {
     return await native().bpf_link_system_async(call, this.#bytes, length);
   }
 
-  /** Hands the sealed bytes to another function of the library. */
-  submit<R>(call: (request: Uint8Array<ArrayBuffer>, length: number) => R): R {
-    const length = this.#seal();
-    return call(this.#bytes, length);
-  }
-
   /** Closes the fds handed over, where no call is made. */
   release(): void {
     for (const fd of this.#owned.splice(0)) native().bpf_link_close(fd);
@@ -223,8 +226,8 @@ export class Request {
     this.#grow(end + (slots.length + owned.length) * 4);
     const length = this.#end;
     this.#end = end;
-    this.#words[2] = slots.length / 2;
-    this.#words[3] = owned.length;
+    this.#words[SLOTS] = slots.length / 2;
+    this.#words[OWNED] = owned.length;
     let word = end >> 2;
     for (let i = 0; i < slots.length; i++) this.#words[word++] = slots[i]!;
     for (let i = 0; i < owned.length; i++) this.#words[word++] = owned[i]!;
@@ -246,7 +249,7 @@ export class Request {
 }
 
 const encoder = new TextEncoder(), decoder = new TextDecoder();
-const duplication = new Request(48).u64(8, BigInt(F_DUPFD_CLOEXEC)).u64(16, 3n);
+const duplication = new Request(ARGS).u64(8, BigInt(F_DUPFD_CLOEXEC)).u64(16, 3n);
 
 /** A second fd for the same object, or -errno. */
 export function duplicate(fd: number): number {
@@ -267,7 +270,7 @@ function checkSize(size: number): number {
 
 /** Makes `call` with up to six numbers as arguments; `prepare` adds those that are addresses. */
 export function system(call: number, args: readonly (number | bigint)[], prepare?: (request: Request) => void): number {
-  const request = new Request(48, 512);
+  const request = new Request(ARGS, 512);
   args.forEach((value, i) => request.u64(i * 8, BigInt(value) & 0xffffffffffffffffn));
   prepare?.(request);
   return request.system(call);

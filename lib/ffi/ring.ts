@@ -1,48 +1,31 @@
-/** One look at a ring buffer. The layout is that of `ffi/core/src/ring.rs`. */
+/** Records of a ring buffer map, copied out of its pages by `ffi/core/src/ring.rs`. */
 import { native } from "./library.ts";
-import { Request } from "./request.ts";
+import { numbers } from "./symbols.ts";
 
-const FD = 0, SIZE = 8, CONSUMED = 16, OUT = 24, ROOM = 32, EPOLL = 40, ARGUMENTS = 48;
-const NO_EPOLL = 0xffffffff;
+const { NO_EPOLL } = numbers.ring;
+const NO_ROOM = new Uint8Array();
 
-/** A request that reads up to `room` bytes of records from a ring of `size` bytes. */
-export class RingRequest {
-  readonly #request: Request;
-  readonly #room: number;
-  readonly #records: number; // where copies of them are
+/** Bytes of the header that a copied record has, and its first word's bits that say how long the record is. */
+export const RECORD_HEADER: number = numbers.ring.HEADER, RECORD_LENGTH: number = numbers.ring.LENGTH;
 
-  constructor(mapFd: number, size: number, room: number) {
-    this.#request = new Request(ARGUMENTS, ARGUMENTS + room + 8).u64(FD, BigInt(mapFd)).u64(SIZE, BigInt(size));
-    this.#room = room;
-    this.#records = this.#request.room(OUT, room);
-  }
+/**
+ * Gives `consumed` bytes of records back and copies those that follow into `records`, on another thread that sleeps in
+ * `epoll` once if there are none. Resolves to how many bytes there are now, or to -errno. The fds must stay open, and
+ * `records` untouched, until then.
+ *
+ * @param size Bytes of the ring: the map's maxEntries.
+ */
+export function ringRead(
+  map: number,
+  size: number,
+  consumed: number,
+  epoll: number,
+  records: Uint8Array<ArrayBuffer>,
+): Promise<number> {
+  return native().bpf_link_ring_async(map, size, consumed, epoll, records, records.length);
+}
 
-  /**
-   * Gives `consumed` bytes back to the kernel and copies the records behind them, on another thread: waits on the epoll
-   * instance if there are none. Returns how many bytes, or -errno.
-   */
-  read(consumed: number, epoll: number): Promise<number> {
-    return this.#arguments(consumed, this.#room, epoll).submit((bytes, length) =>
-      native().bpf_link_ring_async(bytes, length)
-    );
-  }
-
-  /** Gives `consumed` bytes back, and reads nothing. */
-  giveBack(consumed: number): void {
-    this.#arguments(consumed, 0, NO_EPOLL).submit((bytes, length) => native().bpf_link_ring(bytes, length));
-  }
-
-  /** The word at byte `at` of the records. */
-  getU32(at: number): number {
-    return this.#request.getU32(this.#records + at);
-  }
-
-  /** Bytes of the records, not copied. */
-  bytes(at: number, length: number): Uint8Array<ArrayBuffer> {
-    return this.#request.bytes(this.#records + at, length);
-  }
-
-  #arguments(consumed: number, room: number, epoll: number): Request {
-    return this.#request.u64(CONSUMED, BigInt(consumed)).u64(ROOM, BigInt(room)).u64(EPOLL, BigInt(epoll));
-  }
+/** Gives `consumed` bytes of records back. Returns 0 or -errno. */
+export function ringConsume(map: number, size: number, consumed: number): number {
+  return native().bpf_link_ring(map, size, consumed, NO_EPOLL, NO_ROOM, NO_ROOM.length);
 }

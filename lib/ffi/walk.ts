@@ -1,8 +1,8 @@
 /** The walk over the links of the machine, in batches. The records are those of `ffi/core/src/walk.rs`. */
 import { native } from "./library.ts";
-import { shared } from "./symbols.ts";
+import { numbers } from "./symbols.ts";
 
-const { WALK_RECORD: RECORD_SIZE, WALK_FD: FD, WALK_INFO: INFO } = shared;
+const { RECORD_SIZE, FD, INFO } = numbers.walk;
 const CAPACITY = 64;
 
 /** A batch of links, read one after the other: offsets count from the kernel's `bpf_link_info`. */

@@ -2,7 +2,7 @@
 import { checkFd, checkString, checkU32 } from "../check.ts";
 import { Call } from "../ffi/calls.ts";
 import { native } from "../ffi/library.ts";
-import { duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
+import { ARGS, duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
 import { plain, type Refusals, refused } from "../refusal.ts";
 import { EAGAIN, EINTR } from "../uapi/errno.ts";
 import { AT_FDCWD, BPF_FS_MAGIC, DT_DIR, DT_REG, KCMP_FILE, LOCK_EX, O_CLOEXEC, STAT_SIZE } from "../uapi/linux.ts";
@@ -100,14 +100,14 @@ export function readToEnd(fd: number): Uint8Array<ArrayBuffer> {
 }
 
 function reading(): Request {
-  const request = new Request(48, 48 + PIECE + 8).u64(16, BigInt(PIECE));
+  const request = new Request(ARGS, ARGS + PIECE + 8).u64(16, BigInt(PIECE));
   request.room(8, PIECE);
   return request;
 }
 
 function piece(request: Request, count: number): Uint8Array<ArrayBuffer> {
   if (count < 0) throw refused(count, plain("read"), "Cannot read");
-  return request.bytes(48, count).slice();
+  return request.bytes(ARGS, count).slice();
 }
 
 /** What errnos of a read at an offset mean. */
@@ -121,7 +121,7 @@ const PREAD64: Refusals = {
 
 /** Reads up to `length` bytes of the file `path`, open as `fd`, from `offset`; fewer where it ends. */
 export function readAt(fd: number, path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {
-  const request = new Request(48, 56 + length).u64(0, BigInt(fd)).u64(16, BigInt(length)).u64(24, BigInt(offset));
+  const request = new Request(ARGS, 56 + length).u64(0, BigInt(fd)).u64(16, BigInt(length)).u64(24, BigInt(offset));
   const at = request.room(8, length);
   const count = request.system(Call.pread64);
   if (count < 0) throw refused(count, PREAD64, `Cannot read "${path}"`);
@@ -130,7 +130,7 @@ export function readAt(fd: number, path: string, offset: number, length: number)
 
 /** Writes all of `bytes` in one call. */
 export function write(fd: number, bytes: Uint8Array): void {
-  const request = new Request(48, 48 + bytes.length).u64(0, BigInt(fd)).u64(16, BigInt(bytes.length));
+  const request = new Request(ARGS, ARGS + bytes.length).u64(0, BigInt(fd)).u64(16, BigInt(bytes.length));
   request.data(8, bytes);
   const result = request.system(Call.write);
   if (result < 0) throw refused(result, plain("write"), "Cannot write");
@@ -143,7 +143,7 @@ export function inode(fd: number): bigint {
 
 /** The number of an open file, and that of the file system it is on. */
 export function stat(fd: number): { device: bigint; inode: bigint } {
-  const request = new Request(48, 48 + STAT_SIZE).u64(0, BigInt(fd));
+  const request = new Request(ARGS, ARGS + STAT_SIZE).u64(0, BigInt(fd));
   const at = request.room(8, STAT_SIZE);
   const result = request.system(Call.fstat);
   if (result < 0) throw refused(result, plain("fstat"), `Cannot look at fd ${fd}`);
@@ -187,7 +187,7 @@ export function duplicateFd(fd: number): number {
   return copy;
 }
 
-const removal = new Request(48, 48 + 8 + PATH_SIZE).u64(0, AT_FDCWD); // kept, for making it takes a microsecond
+const removal = new Request(ARGS, ARGS + 8 + PATH_SIZE).u64(0, AT_FDCWD); // kept, for making it takes a microsecond
 const REMOVED = removal.room(8, PATH_SIZE);
 
 /** What errnos of a removal mean. */
@@ -227,7 +227,7 @@ export function rename(from: string, to: string): void {
 
 /** Waits for the lock of an open file or directory. Closing the fd, or the end of the process, gives it back. */
 export function lock(fd: number): void {
-  const request = new Request(48).u64(0, BigInt(fd)).u64(8, LOCK_EX);
+  const request = new Request(ARGS).u64(0, BigInt(fd)).u64(8, LOCK_EX);
   let result;
   do result = request.system(Call.flock); while (result === -EINTR);
   if (result < 0) throw refused(result, plain("flock"), `Cannot lock fd ${fd}`);
@@ -245,7 +245,7 @@ export function compareFiles(pid: number, fd: number, otherPid: number, otherFd:
 export function readDirectory(path: string): { name: string; isDirectory: boolean; isFile: boolean; inode: bigint }[] {
   const fd = open(path);
   try {
-    const request = new Request(48, 48 + PIECE).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
+    const request = new Request(ARGS, ARGS + PIECE).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
     const room = request.room(8, PIECE);
     const entries = [];
     for (let size; (size = request.system(Call.getdents64)) !== 0;) {
@@ -279,7 +279,7 @@ export function directoryOf(path: string): string {
 export function isOnBpffs(directory: string): boolean {
   const fd = system(Call.openat, [AT_FDCWD, 0, O_CLOEXEC, 0], (r) => r.string(8, directory));
   if (fd < 0) return false;
-  const request = new Request(48, 256).u64(0, BigInt(fd)).own(fd);
+  const request = new Request(ARGS, 256).u64(0, BigInt(fd)).own(fd);
   const at = request.room(8, 120);
   return request.system(Call.fstatfs) === 0 && request.getU32(at) === BPF_FS_MAGIC;
 }
@@ -325,7 +325,7 @@ export function close(fd: number): void {
  * ```
  */
 export async function closeAsync(fd: number): Promise<void> {
-  settleClose(fd, await new Request(48).u64(0, BigInt(checkFd(fd, "fd"))).systemAsync(Call.close));
+  settleClose(fd, await new Request(ARGS).u64(0, BigInt(checkFd(fd, "fd"))).systemAsync(Call.close));
 }
 
 /** Closes an fd that may have been closed behind our back, where another error is on its way already. */

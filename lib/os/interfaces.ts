@@ -1,7 +1,7 @@
 /** Network interfaces and namespaces: names, numbers, and which XDP programs an interface runs. */
 import { checkInteger, checkString, kindOf } from "../check.ts";
 import { Call } from "../ffi/calls.ts";
-import { Request, system } from "../ffi/request.ts";
+import { ARGS, Request, system } from "../ffi/request.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { EINVAL } from "../uapi/errno.ts";
@@ -119,10 +119,10 @@ const LOOK_UP: Refusals = {
 function interfaceIndex(name: string, netns?: number): number {
   const bytes = encoder.encode(name);
   const request = interfaceRequest(SIOCGIFINDEX, netns);
-  request.bytes(48, bytes.length).set(bytes);
+  request.bytes(ARGS, bytes.length).set(bytes);
   const result = request.system(Call.ioctl);
   checked(result, LOOK_UP, () => `Cannot find interface "${name}"`);
-  return request.getU32(48 + IFNAMSIZ);
+  return request.getU32(ARGS + IFNAMSIZ);
 }
 
 /** An interface's name or number, before anything is asked of the kernel. */
@@ -143,8 +143,8 @@ export function deviceIndex(device: string | number, netns?: number): number {
 
 /** The name of the interface with this number in the caller's own network namespace, if there is one. */
 export function interfaceName(index: number): string | undefined {
-  const request = interfaceRequest(SIOCGIFNAME).u32(48 + IFNAMSIZ, index);
-  return request.system(Call.ioctl) < 0 ? undefined : request.getString(48, IFNAMSIZ);
+  const request = interfaceRequest(SIOCGIFNAME).u32(ARGS + IFNAMSIZ, index);
+  return request.system(Call.ioctl) < 0 ? undefined : request.getString(ARGS, IFNAMSIZ);
 }
 
 /** A socket, which answers for the network namespace that it was made in. */
@@ -157,7 +157,7 @@ export function openSocket(family: number, type: number, netns?: number): number
 /** An ioctl on a fresh socket. */
 function interfaceRequest(command: number, netns?: number): Request {
   const socket = openSocket(AF_UNIX, SOCK_DGRAM, netns);
-  const request = new Request(48, 128).u64(0, BigInt(socket)).u64(8, BigInt(command)).own(socket);
+  const request = new Request(ARGS, 128).u64(0, BigInt(socket)).u64(8, BigInt(command)).own(socket);
   request.room(16, IFREQ_SIZE);
   return request;
 }

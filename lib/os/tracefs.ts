@@ -1,7 +1,7 @@
 /** Files of tracefs, where the kernel lists what can be traced; also where nobody has mounted it. */
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
-import { Request } from "../ffi/request.ts";
+import { ARGS, Request } from "../ffi/request.ts";
 import { plain, type Refusals, refused } from "../refusal.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { FSCONFIG_CMD_CREATE, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, O_CLOEXEC } from "../uapi/linux.ts";
@@ -13,7 +13,7 @@ const MOUNTED = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 export function readTracefs(file: string): string | undefined {
   const root = openRoot();
   try {
-    const request = new Request(48, 256).u64(0, BigInt(root)).u64(16, BigInt(O_CLOEXEC));
+    const request = new Request(ARGS, 256).u64(0, BigInt(root)).u64(16, BigInt(O_CLOEXEC));
     request.string(8, file);
     const fd = request.system(Call.openat);
     if (fd >= 0) return readText(fd);
@@ -47,14 +47,14 @@ function openRoot(): number {
       if (!(error instanceof BpfError && error.code === "ENOENT")) throw error;
     }
   }
-  const request = new Request(48, 64).u64(8, BigInt(FSOPEN_CLOEXEC));
+  const request = new Request(ARGS, 64).u64(8, BigInt(FSOPEN_CLOEXEC));
   request.string(0, "tracefs");
   const context = request.system(Call.fsopen);
   if (context < 0) throw refused(context, FSOPEN, "Cannot open tracefs");
   try {
-    const created = new Request(48).u64(0, BigInt(context)).u64(8, BigInt(FSCONFIG_CMD_CREATE)).system(Call.fsconfig);
+    const created = new Request(ARGS).u64(0, BigInt(context)).u64(8, BigInt(FSCONFIG_CMD_CREATE)).system(Call.fsconfig);
     if (created < 0) throw refused(created, plain("fsconfig"), "Cannot open tracefs");
-    const root = new Request(48).u64(0, BigInt(context)).u64(8, BigInt(FSMOUNT_CLOEXEC)).system(Call.fsmount);
+    const root = new Request(ARGS).u64(0, BigInt(context)).u64(8, BigInt(FSMOUNT_CLOEXEC)).system(Call.fsmount);
     if (root < 0) throw refused(root, plain("fsmount"), "Cannot mount tracefs");
     return root;
   } finally {

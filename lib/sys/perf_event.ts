@@ -2,7 +2,7 @@
 import { checkFd, checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { Call } from "../ffi/calls.ts";
-import { Request } from "../ffi/request.ts";
+import { ARGS, Request } from "../ffi/request.ts";
 import { readTextFile } from "../os/files.ts";
 import { checked, type Refusals } from "../refusal.ts";
 import { perf_event_attr } from "../uapi/layout.ts";
@@ -167,7 +167,7 @@ function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
   }
   const flags = bit(attr, "excludeUser", EXCLUDE_USER) | bit(attr, "excludeKernel", EXCLUDE_KERNEL) |
     (sampleFreq === undefined ? 0 : FREQ);
-  const request = new Request(48, 256)
+  const request = new Request(ARGS, 256)
     .u64(8, BigInt.asUintN(64, BigInt(checkInteger(pid, "pid", -1, 0x7fffffff))))
     .u64(16, BigInt.asUintN(64, BigInt(checkInteger(cpu, "cpu", -1, 0x7fffffff))))
     .u64(24, 0xffffffffffffffffn) // no group
@@ -234,7 +234,7 @@ export const PERF_EVENT_ENABLE: Refusals = {
  * ```
  */
 export function perfEventEnable(fd: number): void {
-  const request = new Request(48).u64(0, BigInt(checkFd(fd, "fd"))).u64(8, BigInt(PERF_EVENT_IOC_ENABLE));
+  const request = new Request(ARGS).u64(0, BigInt(checkFd(fd, "fd"))).u64(8, BigInt(PERF_EVENT_IOC_ENABLE));
   checked(request.system(Call.ioctl), PERF_EVENT_ENABLE, () => `Cannot enable perf event (fd ${fd})`);
 }
 

@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { aarch64 } from "../../lib/ffi/aarch64.ts";
 import { sha256 } from "../../lib/ffi/sha256.ts";
-import { shared } from "../../lib/ffi/symbols.ts";
+import { numbers } from "../../lib/ffi/symbols.ts";
 import { x86_64 } from "../../lib/ffi/x86_64.ts";
 import { libraryBytes } from "../../mod.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";
@@ -97,10 +97,12 @@ Deno.test("sha256 is SHA-256", async () => {
 
 /** Makes `bpf_link_abi`, which begins by making the version its result, return 9. */
 function returnNine(elf: Uint8Array<ArrayBuffer>): void {
-  const [one, nine] = Deno.build.arch === "x86_64"
-    ? [[0x6a, shared.ABI], [0x6a, 9]] // push
-    : [[shared.ABI << 5, 0x00, 0x80, 0x52], [0x20, 0x01, 0x80, 0x52]]; // mov w0
+  const result = (value: number) =>
+    Deno.build.arch === "x86_64"
+      ? [0x6a, value] // push
+      : [value << 5 & 0xff, 0x00, 0x80, 0x52]; // mov w0
   const at = exportedSymbols(elf).get("bpf_link_abi")!;
-  assertEquals([...elf.subarray(at, at + one.length)], one);
-  elf.set(nine, at);
+  const own = result(numbers.abi.VERSION);
+  assertEquals([...elf.subarray(at, at + own.length)], own);
+  elf.set(result(9), at);
 }

@@ -5,47 +5,35 @@
 //! or `-errno`.
 use crate::{btf, holders, request::Request, ring, syscall, walk};
 
-/// The version of this interface. TypeScript refuses a library that answers another number.
-const ABI: u32 = 2;
+/// The version of this interface: another number for each change of signatures, calls or layouts.
+pub const VERSION: u32 = 2;
 
-/// What TypeScript must know of the layouts besides.
+/// What TypeScript knows too, for `lib/ffi/symbols.ts`.
 #[cfg(feature = "bindgen")]
-pub const SHARED: &[(&str, usize)] = &[
-    ("ABI", ABI as usize),
-    ("REQUEST_HEADER", crate::request::HEADER),
-    ("WALK_RECORD", size_of::<walk::Record>()),
-    ("WALK_FD", core::mem::offset_of!(walk::Record, fd)),
-    ("WALK_INFO", core::mem::offset_of!(walk::Record, info)),
-    ("HOLDERS_RECORD", size_of::<holders::Record>()),
-    ("BTF_ANSWER_WORDS", btf::ANSWER),
-];
+pub const NUMBERS: [(&str, usize); 1] = [("VERSION", VERSION as usize)];
 
-/// [`ABI`].
+/// The [`VERSION`]. TypeScript refuses a library that answers another number.
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_abi() -> u32 {
-    ABI
+    VERSION
 }
 
 /// bpf(2): the request's argument block is the attr, its common block the `bpf_common_attr` of 7.x.
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_bpf(command: u32, request: *mut u8, request_len: u32) -> i32 {
-    Request::run(request, request_len, &|r| syscall::bpf(command, r.arguments(), r.common()))
+    // SAFETY: the blocks and their addresses were checked to lie in the caller's buffer, which lives until the call
+    // returns; that the room behind each address is what the attr says is lib/ffi/request.ts's promise
+    Request::run(request, request_len, &|r| unsafe { syscall::bpf(command, r.arguments(), r.common()) })
 }
 
 /// Another system call of [`syscall::CALLS`]: the request's argument block is its six arguments, each a u64.
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_system(call: u32, request: *mut u8, request_len: u32) -> i32 {
-    Request::run(request, request_len, &|r| syscall::system(call, r.arguments()))
-}
-
-/// Reads a ring buffer: the request's argument block is [`ring::Arguments`].
-#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
-#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
-pub extern "C" fn bpf_link_ring(request: *mut u8, request_len: u32) -> i32 {
-    Request::run(request, request_len, &|r| ring::run(r.arguments()))
+    // SAFETY: as for bpf_link_bpf
+    Request::run(request, request_len, &|r| unsafe { syscall::system(call, r.arguments()) })
 }
 
 /// close(2).
@@ -60,6 +48,20 @@ pub extern "C" fn bpf_link_close(fd: i32) -> i32 {
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_walk(start_id: u32, keep: u32, records: *mut u8, records_len: u32) -> i32 {
     walk::walk(start_id, keep, records, records_len)
+}
+
+/// Reads records of a ring buffer map, and gives back those that the caller is done with; see [`ring::read`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_ring(
+    map: i32,
+    size: u32,
+    consumed: u32,
+    epoll: i32,
+    records: *mut u8,
+    records_len: u32,
+) -> i32 {
+    ring::read(map, size, consumed, epoll, records, records_len)
 }
 
 /// The id of a type in BTF, or the index of a member; see [`btf::find`].

@@ -1,8 +1,9 @@
 //! Looks up types by name, and where members lie, in BTF: the kernel's, as `/sys/kernel/btf` has it, or a program's.
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use crate::mapped::Mapped;
-use crate::syscall::{EFAULT, EINVAL, ENOENT};
+use crate::syscall::{EFAULT, EINVAL, ENOENT, c_string};
 
 /// The id of the type with a name and kind (a `BTF_KIND_*`), or the index of a member of that struct; -errno if there
 /// is none. `query` holds four strings, each with its NUL: the file to look in, the file that it extends (empty for
@@ -14,15 +15,20 @@ pub fn find(kind: u32, query: *const u8, query_len: u32) -> i32 {
     }
     // SAFETY: the caller's buffer has query_len bytes and lives until the call returns
     let query = unsafe { core::slice::from_raw_parts(query, query_len as usize) };
-    let mut parts = query.splitn(5, |byte| *byte == 0);
-    let (Some(file), Some(base), Some(name), Some(member), Some(bytes)) =
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return -EINVAL;
+    answer(kind, query).map_or_else(|errno| -errno, |found| found as i32)
+}
+
+fn answer(kind: u32, mut query: &[u8]) -> Result<u32, i32> {
+    let mut string = || -> Result<&CStr, i32> {
+        let string = c_string(query).ok_or(EINVAL)?;
+        query = &query[string.count_bytes() + 1..];
+        Ok(string)
     };
-    let look = |bytes: &[u8], base: Option<&Btf>| Btf::parse(bytes)?.find(kind, name, member, base);
-    let found = if file.is_empty() {
-        look(bytes, None)
+    let (file, base, name, member) = (string()?, string()?, string()?, string()?);
+    let look =
+        |bytes: &[u8], base: Option<&Btf>| Btf::parse(bytes)?.find(kind, name.to_bytes(), member.to_bytes(), base);
+    if file.is_empty() {
+        look(query, None)
     } else if base.is_empty() {
         with_file(file, |bytes| look(bytes, None))
     } else {
@@ -30,12 +36,11 @@ pub fn find(kind: u32, query: *const u8, query_len: u32) -> i32 {
             let base = Btf::parse(base)?;
             with_file(file, |bytes| look(bytes, Some(&base)))
         })
-    };
-    found.map_or_else(|errno| -errno, |found| found as i32)
+    }
 }
 
 /// Words of the answer for each string of a [`layout`] query.
-pub const ANSWER: usize = 8;
+const ANSWER: usize = 8;
 
 /// Finds in the kernel's own BTF where members of structs lie. `query` holds groups of strings, each string with its
 /// NUL and each group with one more: the name of a struct, and paths from it. A path is member names with dots; at a
@@ -55,7 +60,7 @@ pub fn layout(query: *const u8, query_len: u32, answers: *mut u8, answers_len: u
             core::slice::from_raw_parts_mut(answers.cast::<u32>(), answers_len as usize / 4),
         )
     };
-    let found = with_file(b"/sys/kernel/btf/vmlinux\0", |bytes| {
+    let found = with_file(c"/sys/kernel/btf/vmlinux", |bytes| {
         let btf = Btf::parse(bytes)?;
         let mut marks = [const { MaybeUninit::uninit() }; MARKS];
         btf.scan(query, answers, &mut marks)
@@ -75,16 +80,25 @@ struct Index<'a, 'b> {
     marks: &'b [MaybeUninit<u32>],
 }
 
-fn with_file<T>(path: &[u8], read: impl FnOnce(&[u8]) -> Result<T, i32>) -> Result<T, i32> {
+fn with_file<T>(path: &CStr, read: impl FnOnce(&[u8]) -> Result<T, i32>) -> Result<T, i32> {
     let file = Mapped::open(path)?;
     read(file.bytes())
 }
 
+// kinds of types, the kernel's BTF_KIND_*
 const VOID: u32 = 0;
 const POINTER: u32 = 2;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const TYPEDEF: u32 = 8;
+const RESTRICT: u32 = 11; // the last of three qualifiers behind it
 const FUNCTION: u32 = 12;
+const TYPE_TAG: u32 = 18;
+
+/// What TypeScript knows too, for `lib/ffi/symbols.ts`.
+#[cfg(feature = "bindgen")]
+pub const NUMBERS: [(&str, usize); 4] =
+    [("ANSWER", ANSWER), ("STRUCT", STRUCT as usize), ("TYPEDEF", TYPEDEF as usize), ("FUNCTION", FUNCTION as usize)];
 
 struct Btf<'a> {
     types: &'a [u8],
@@ -223,7 +237,7 @@ impl Index<'_, '_> {
                 at += size(word(self.btf.types, at + 4).ok_or(EINVAL)?)?;
             }
             match word(self.btf.types, at + 4).ok_or(EINVAL)? >> 24 & 0x1f {
-                8..=11 | 18 => id = word(self.btf.types, at + 8).ok_or(EINVAL)?,
+                TYPEDEF..=RESTRICT | TYPE_TAG => id = word(self.btf.types, at + 8).ok_or(EINVAL)?,
                 kind => return Ok((at, kind)),
             }
         }

@@ -1,15 +1,25 @@
 //! Which processes hold links: the fds in `/proc`, as far as the caller may look at them.
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-use crate::syscall::{self, AT_FDCWD, EFAULT, ENOENT, ESRCH, O_RDONLY_CLOEXEC, nr, syscall};
+use crate::syscall::{self, AT_FDCWD, EFAULT, ENOENT, ESRCH, c_string, nr, syscall};
 
 /// An fd of a link. A process that does not let itself be looked at has one record, with the fd -1.
 #[repr(C)]
-pub struct Record {
+struct Record {
     pid: u32,
     fd: i32,
     id: u32,
 }
+
+/// What TypeScript knows too, for `lib/ffi/symbols.ts`.
+#[cfg(feature = "bindgen")]
+pub const NUMBERS: [(&str, usize); 4] = [
+    ("RECORD_SIZE", size_of::<Record>()),
+    ("PID", core::mem::offset_of!(Record, pid)),
+    ("FD", core::mem::offset_of!(Record, fd)),
+    ("ID", core::mem::offset_of!(Record, id)),
+];
 
 struct Records {
     base: *mut u8,
@@ -34,7 +44,7 @@ pub fn holders(records: *mut u8, records_len: u32) -> i32 {
         return -EFAULT;
     }
     let mut found = Records { base: records, capacity: records_len as usize / size_of::<Record>(), count: 0 };
-    let result = with_file(AT_FDCWD as i32, c"/proc".to_bytes_with_nul(), &mut |proc| {
+    let result = with_file(AT_FDCWD, c"/proc", &mut |proc| {
         each_number(proc, &mut |pid, name| {
             if !is_over(with_file(proc, name, &mut |process| look_at(pid, process, &mut found))) {
                 found.push(Record { pid, fd: -1, id: 0 });
@@ -52,7 +62,7 @@ fn is_over(result: i32) -> bool {
 /// Looks at all fds of a process, of which `process` is the directory in `/proc`.
 fn look_at(pid: u32, process: i32, found: &mut Records) -> i32 {
     let mut refused = 0;
-    let result = with_file(process, b"fd\0", &mut |fds| {
+    let result = with_file(process, c"fd", &mut |fds| {
         each_number(fds, &mut |fd, name| match link_id(process, fds, name) {
             id if id > 0 => found.push(Record { pid, fd: fd as i32, id: id as u32 }),
             result if is_over(result) => {}
@@ -63,12 +73,11 @@ fn look_at(pid: u32, process: i32, found: &mut Records) -> i32 {
 }
 
 /// The id of the link of an fd; not positive if it is something else.
-fn link_id(process: i32, fds: i32, name: &[u8]) -> i32 {
+fn link_id(process: i32, fds: i32, name: &CStr) -> i32 {
     let mut target = MaybeUninit::<[u8; 32]>::uninit();
-    // SAFETY: the name ends with its NUL, the target has 32 bytes
-    let length = unsafe {
-        syscall(nr::READLINKAT, [fds as usize, name.as_ptr() as usize, target.as_mut_ptr() as usize, 32, 0, 0])
-    };
+    let arguments = [fds as usize, name.as_ptr() as usize, target.as_mut_ptr() as usize, size_of_val(&target), 0, 0];
+    // SAFETY: the kernel reads the name up to its NUL, and writes no more than the size of `target`
+    let length = unsafe { syscall(nr::READLINKAT, arguments) };
     if length < 0 {
         return length;
     }
@@ -79,11 +88,12 @@ fn link_id(process: i32, fds: i32, name: &[u8]) -> i32 {
     if !target.iter().rev().zip(b"knil").all(|(a, b)| a == b) {
         return 0;
     }
-    with_file(process, b"fdinfo\0", &mut |infos| {
+    with_file(process, c"fdinfo", &mut |infos| {
         with_file(infos, name, &mut |info| {
             let mut text = MaybeUninit::<[u8; 512]>::uninit();
-            // SAFETY: the text has 512 bytes
-            let length = unsafe { syscall(nr::READ, [info as usize, text.as_mut_ptr() as usize, 512, 0, 0, 0]) };
+            let arguments = [info as usize, text.as_mut_ptr() as usize, size_of_val(&text), 0, 0, 0];
+            // SAFETY: the kernel writes no more than the size of `text`
+            let length = unsafe { syscall(nr::READ, arguments) };
             if length < 0 {
                 return length;
             }
@@ -93,12 +103,12 @@ fn link_id(process: i32, fds: i32, name: &[u8]) -> i32 {
     })
 }
 
-/// Calls `visit` with each entry of a directory whose name is a number: that number, and the name with its NUL.
-fn each_number(directory: i32, visit: &mut dyn FnMut(u32, &[u8])) -> i32 {
+/// Calls `visit` with each entry of a directory whose name is a number: that number, and the name.
+fn each_number(directory: i32, visit: &mut dyn FnMut(u32, &CStr)) -> i32 {
     let mut entries = MaybeUninit::<[u64; 256]>::uninit();
     loop {
         let address = entries.as_mut_ptr() as usize;
-        // SAFETY: the length is that of the entries
+        // SAFETY: the kernel writes no more than the size of `entries`
         let length = unsafe { syscall(nr::GETDENTS64, [directory as usize, address, size_of_val(&entries), 0, 0, 0]) };
         if length <= 0 {
             return length;
@@ -107,7 +117,7 @@ fn each_number(directory: i32, visit: &mut dyn FnMut(u32, &[u8])) -> i32 {
         let mut rest = unsafe { core::slice::from_raw_parts(address as *const u8, length as usize) };
         // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
         while let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, low, high, _, name @ ..] = rest {
-            if let number @ 0.. = number(name) {
+            if let (number @ 0.., Some(name)) = (number(name), c_string(name)) {
                 visit(number as u32, name);
             }
             rest = rest.get(u16::from_ne_bytes([*low, *high]) as usize..).unwrap_or_default();
@@ -140,10 +150,9 @@ fn number(text: &[u8]) -> i32 {
     number
 }
 
-/// Opens a file, whose name has its NUL, for `use_it`.
-fn with_file(directory: i32, name: &[u8], use_it: &mut dyn FnMut(i32) -> i32) -> i32 {
-    // SAFETY: the name ends with its NUL
-    let fd = unsafe { syscall(nr::OPENAT, [directory as usize, name.as_ptr() as usize, O_RDONLY_CLOEXEC, 0, 0, 0]) };
+/// Opens a file for `use_it`.
+fn with_file(directory: i32, name: &CStr, use_it: &mut dyn FnMut(i32) -> i32) -> i32 {
+    let fd = syscall::open(directory, name);
     if fd < 0 {
         return fd;
     }
@@ -171,8 +180,8 @@ mod tests {
     fn this_process_is_seen_and_holds_no_link() {
         let files: Vec<_> = (0..100).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
         let mut seen = Vec::new();
-        let mut see = |number, _: &[u8]| seen.push(number);
-        let result = with_file(AT_FDCWD as i32, b"/proc/self/fd\0", &mut |fd| each_number(fd, &mut see));
+        let mut see = |number, _: &CStr| seen.push(number);
+        let result = with_file(AT_FDCWD, c"/proc/self/fd", &mut |fd| each_number(fd, &mut see));
         assert_eq!(result, 0);
         assert!(files.iter().all(|file| seen.contains(&(file.as_raw_fd() as u32))), "{seen:?} of {files:?}");
         let pid = std::process::id();

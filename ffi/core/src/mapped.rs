@@ -1,7 +1,8 @@
 //! Files in memory.
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-use crate::syscall::{AT_FDCWD, EINVAL, O_RDONLY_CLOEXEC, close, nr, syscall, syscall_long};
+use crate::syscall::{AT_FDCWD, EINVAL, close, nr, open, syscall, syscall_long};
 
 /// A file's bytes, until dropped.
 pub struct Mapped {
@@ -16,10 +17,8 @@ const MAP_PRIVATE: usize = 2;
 const MAP_ANONYMOUS: usize = 32;
 
 impl Mapped {
-    /// Opens the file at `path`, which a NUL follows.
-    pub fn open(path: &[u8]) -> Result<Mapped, i32> {
-        // SAFETY: a NUL follows the path, which the caller answers for
-        let fd = unsafe { syscall(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_RDONLY_CLOEXEC, 0, 0, 0]) };
+    pub fn open(path: &CStr) -> Result<Mapped, i32> {
+        let fd = open(AT_FDCWD, path);
         if fd < 0 {
             return Err(-fd);
         }
@@ -31,7 +30,7 @@ impl Mapped {
     fn whole(fd: i32) -> Result<Mapped, i32> {
         // struct stat: 144 bytes (128 on aarch64), st_size at 48 on both
         let mut stat = MaybeUninit::<[u64; 18]>::uninit();
-        // SAFETY: the struct has its 144 bytes
+        // SAFETY: there is room for the whole struct
         let result = unsafe { syscall(nr::FSTAT, [fd as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0]) };
         if result < 0 {
             return Err(-result);
@@ -49,7 +48,7 @@ impl Mapped {
         let mapped = Mapped::new(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)?;
         let mut done = 0;
         while done < len {
-            // SAFETY: len bytes are mapped, of which done are read
+            // SAFETY: that much of the mapping is left, which can be written and is not lent to anybody yet
             match unsafe { syscall(nr::READ, [fd as usize, mapped.address + done, len - done, 0, 0, 0]) } {
                 0 => break,
                 count if count > 0 => done += count as usize,
@@ -59,9 +58,9 @@ impl Mapped {
         Ok(mapped)
     }
 
-    /// `len` bytes of an fd from `offset`, as mmap(2) takes them.
+    /// `len` bytes of an fd from `offset`, as mmap(2) takes them. `flags` leave the address to the kernel.
     pub fn new(len: usize, protection: usize, flags: usize, fd: i32, offset: usize) -> Result<Mapped, i32> {
-        // SAFETY: without MAP_FIXED nothing that is mapped is replaced
+        // SAFETY: without MAP_FIXED the kernel chooses a place where nothing is
         match unsafe { syscall_long(nr::MMAP, [0, len, protection, flags, fd as usize, offset]) } {
             errno if (-4095..0).contains(&errno) => Err(-errno as i32),
             address => Ok(Mapped { address: address as usize, len }),
@@ -76,7 +75,7 @@ impl Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: what this value has mapped, and nobody uses after it
+        // SAFETY: the mapping is this value's, and what was borrowed from it cannot outlive it
         unsafe { syscall(nr::MUNMAP, [self.address, self.len, 0, 0, 0, 0]) };
     }
 }

@@ -13,9 +13,32 @@
 //! read before it, and the former are checked whenever they are read.
 use crate::syscall::{self, EFAULT, EINVAL};
 
-pub const HEADER: usize = 24;
+/// Sizes in bytes, numbers of slots and fds.
+#[repr(C)]
+struct Header {
+    arguments: u32,
+    common: u32,
+    slots: u32,
+    owned: u32,
+    netns: i32,
+    zero: u32,
+}
+
+const HEADER: usize = size_of::<Header>();
 /// A request owns at most so many fds.
 const OWNED: usize = 8;
+
+/// What TypeScript knows too, for `lib/ffi/symbols.ts`.
+#[cfg(feature = "bindgen")]
+pub const NUMBERS: [(&str, usize); 7] = [
+    ("HEADER", HEADER),
+    ("ARGUMENTS", core::mem::offset_of!(Header, arguments)),
+    ("COMMON", core::mem::offset_of!(Header, common)),
+    ("SLOTS", core::mem::offset_of!(Header, slots)),
+    ("OWNED", core::mem::offset_of!(Header, owned)),
+    ("NETNS", core::mem::offset_of!(Header, netns)),
+    ("NO_NETNS", syscall::NO_NETNS as u32 as usize),
+];
 
 #[derive(Clone, Copy)]
 pub struct Request {
@@ -67,15 +90,20 @@ impl Request {
         if len < HEADER {
             return Err(EINVAL);
         }
-        let mut r = Request { base, arguments: 0, common: 0, slots: 0, slot_count: 0, owned_count: 0, netns: 0 };
-        r.arguments = r.word(0) as usize;
-        r.common = r.word(4) as usize;
-        r.slot_count = r.word(8) as usize;
-        r.owned_count = r.word(12) as usize;
-        r.netns = r.word(16) as i32;
+        // SAFETY: the caller's buffer has room for it
+        let header = unsafe { base.cast::<Header>().read_unaligned() };
+        let mut r = Request {
+            base,
+            arguments: header.arguments as usize,
+            common: header.common as usize,
+            slots: 0,
+            slot_count: header.slots as usize,
+            owned_count: header.owned as usize,
+            netns: header.netns,
+        };
         // usize is 64 bits wide here, so sums of words cannot wrap
         let tail = r.slot_count * 8 + r.owned_count * 4;
-        if HEADER + r.arguments + r.common + tail > len || r.owned_count > OWNED || r.word(20) != 0 {
+        if HEADER + r.arguments + r.common + tail > len || r.owned_count > OWNED || header.zero != 0 {
             return Err(EINVAL);
         }
         r.slots = len - tail;
@@ -110,7 +138,7 @@ impl Request {
     }
 
     fn word(&self, at: usize) -> u32 {
-        // SAFETY: called with offsets of the header, of a slot or of an owned fd, all inside the caller's buffer
+        // SAFETY: called with offsets of a slot or of an owned fd, all inside the caller's buffer
         unsafe { self.base.add(at).cast::<u32>().read_unaligned() }
     }
 }

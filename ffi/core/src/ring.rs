@@ -13,55 +13,39 @@ const BUSY: u32 = 1 << 31;
 const LENGTH: u32 = (1 << 30) - 1;
 const HEADER: usize = 8;
 
-/// One call's arguments, as the request's block holds them.
-#[repr(C)]
-pub struct Arguments {
-    /// The map.
-    fd: u64,
-    /// Bytes of its data.
-    size: u64,
-    /// How many bytes of records the caller is done with.
-    consumed: u64,
-    /// Where to copy records to; may be null if there is no room.
-    out: *mut u64,
-    room: u64,
-    /// The epoll instance to wait for if there is no record yet, or -1.
-    epoll: u64,
-}
+/// Instead of the fd of an epoll instance: nothing is waited for.
+const NO_EPOLL: i32 = -1;
 
-/// [`read`] with the arguments that a request's block holds: its address and size.
-pub fn run(arguments: (usize, usize)) -> i32 {
-    if arguments.1 != size_of::<Arguments>() {
-        return -EINVAL;
-    }
-    // SAFETY: the request was checked to hold the bytes
-    read(&unsafe { (arguments.0 as *const Arguments).read_unaligned() })
-}
+/// What TypeScript knows too, for `lib/ffi/symbols.ts`.
+#[cfg(feature = "bindgen")]
+pub const NUMBERS: [(&str, usize); 3] =
+    [("HEADER", HEADER), ("LENGTH", LENGTH as usize), ("NO_EPOLL", NO_EPOLL as isize as usize)];
 
-/// Gives `consumed` bytes of records back to the kernel and copies those that follow, each with its header, as they
-/// lie in the ring. Returns how many bytes; 0 if nothing is there, even after one wait.
-pub fn read(arguments: &Arguments) -> i32 {
-    let once = |consumed| drain(arguments, consumed).map_or_else(|errno| -errno, |count| count as i32);
-    let result = once(arguments.consumed);
-    if result != 0 || arguments.epoll as i32 == -1 {
+/// Gives `consumed` bytes of records back to the kernel and copies those that follow into `records`, each with its
+/// header, as they lie in the ring; `size` is that of the ring's data. If there is none, waits once for `epoll`.
+/// Returns how many bytes; 0 if nothing is there, even after the wait. `records` may be null if it has no room.
+pub fn read(map: i32, size: u32, consumed: u32, epoll: i32, records: *mut u8, records_len: u32) -> i32 {
+    let drain = |consumed| {
+        let (size, room) = (size as usize, records_len as usize);
+        drain(map, size, consumed, records, room).map_or_else(|errno| -errno, |count| count as i32)
+    };
+    let result = drain(consumed);
+    if result != 0 || epoll == NO_EPOLL {
         return result;
     }
     let mut event = [0u32; 4];
-    // SAFETY: there is room for one event of at most 16 bytes
-    unsafe {
-        syscall(nr::EPOLL_PWAIT, [arguments.epoll as usize, event.as_mut_ptr() as usize, 1, -1isize as usize, 0, 8]);
-    }
-    once(0)
+    // SAFETY: there is room for the one event that is asked for, and no set of signals
+    unsafe { syscall(nr::EPOLL_PWAIT, [epoll as usize, event.as_mut_ptr() as usize, 1, -1isize as usize, 0, 8]) };
+    drain(0)
 }
 
-fn drain(arguments: &Arguments, consumed: u64) -> Result<usize, i32> {
-    let &Arguments { fd, size, out, room, .. } = arguments;
-    let (fd, size) = (fd as i32, size as usize);
+fn drain(map: i32, size: usize, consumed: u32, out: *mut u8, room: usize) -> Result<usize, i32> {
     if !size.is_power_of_two() || size > 1 << 31 {
         return Err(EINVAL);
     }
-    let (page, producer) = first_that_maps(fd)?;
-    let consumer = Mapped::new(page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)?;
+    let consumed = consumed as u64;
+    let (page, producer) = first_that_maps(map)?;
+    let consumer = Mapped::new(page, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)?;
     // SAFETY: a page each, aligned, until drop; the kernel and this function use them as atomics
     let (consumer, producer) =
         unsafe { (&*(consumer.address as *const AtomicU64), &*(producer.address as *const AtomicU64)) };
@@ -81,7 +65,7 @@ fn drain(arguments: &Arguments, consumed: u64) -> Result<usize, i32> {
         fence(Ordering::SeqCst);
     }
     let there = from(position)? as usize; // again: nobody is woken for what came just before the position was stored
-    let window = there.min(room as usize);
+    let window = there.min(room);
     if window < HEADER {
         return Ok(0);
     }
@@ -90,7 +74,7 @@ fn drain(arguments: &Arguments, consumed: u64) -> Result<usize, i32> {
     }
     let start = position as usize & (size - 1);
     let lead = start % page;
-    let data = Mapped::new(lead + window, PROT_READ, MAP_SHARED, fd, 2 * page + start - lead)?;
+    let data = Mapped::new(lead + window, PROT_READ, MAP_SHARED, map, 2 * page + start - lead)?;
     let first = data.address + lead;
 
     let mut done = 0;
@@ -113,17 +97,17 @@ fn drain(arguments: &Arguments, consumed: u64) -> Result<usize, i32> {
         // SAFETY: done <= window, the size of both the mapped data and, at least, of the caller's buffer
         unsafe {
             let word = (*((first + at) as *const AtomicU64)).load(Ordering::Relaxed);
-            out.add(at / 8).write_unaligned(word);
+            out.add(at).cast::<u64>().write_unaligned(word);
         }
     }
     Ok(done)
 }
 
 /// The size of a page, which is also where the producer's position lies in the map; mapped.
-fn first_that_maps(fd: i32) -> Result<(usize, Mapped), i32> {
+fn first_that_maps(map: i32) -> Result<(usize, Mapped), i32> {
     let mut errno = EINVAL;
     for page in PAGE_SIZES {
-        match Mapped::new(page, PROT_READ, MAP_SHARED, fd, page) {
+        match Mapped::new(page, PROT_READ, MAP_SHARED, map, page) {
             Ok(mapped) => return Ok((page, mapped)),
             Err(e) => errno = e,
         }
@@ -183,19 +167,10 @@ mod tests {
             u64::from_ne_bytes(bytes)
         }
 
-        fn read(&self, consumed: u64, room: usize) -> (i32, Vec<u64>) {
+        fn read(&self, consumed: u32, room: usize) -> (i32, Vec<u64>) {
             let mut out = vec![0u64; room / 8 + 1];
-            let fd = self.0.as_raw_fd() as u64;
-            let out_address = out.as_mut_ptr();
-            let arguments = Arguments {
-                fd,
-                size: SIZE as u64,
-                consumed,
-                out: out_address,
-                room: room as u64,
-                epoll: u32::MAX as u64,
-            };
-            let result = read(&arguments);
+            let map = self.0.as_raw_fd();
+            let result = read(map, SIZE as u32, consumed, NO_EPOLL, out.as_mut_ptr().cast(), room as u32);
             out.truncate(result.max(0) as usize / 8);
             (result, out)
         }
@@ -238,24 +213,22 @@ mod tests {
     }
 
     fn ring_the_bell(wake: i32) {
-        // SAFETY: 8 static bytes
-        assert_eq!(unsafe { syscall(nr::WRITE, [wake as usize, &raw const ONE as usize, 8, 0, 0, 0]) }, 8);
+        let one = 1u64;
+        // SAFETY: the kernel reads eight bytes
+        assert_eq!(unsafe { syscall(nr::WRITE, [wake as usize, &raw const one as usize, 8, 0, 0, 0]) }, 8);
     }
-
-    static ONE: u64 = 1;
 
     #[test]
     fn no_record_is_slept_through() {
         const RECORDS: u64 = 40_000;
         const EPOLLIN_EPOLLET: u32 = 1 | 1 << 31;
         let ring = Ring::new(0, 0, &[]);
-        // SAFETY: no address
+        // SAFETY: no argument is an address
         let (wake, epoll) = unsafe { (syscall(nr::EVENTFD2, [0; 6]), syscall(nr::EPOLL_CREATE1, [0; 6])) };
         let event = [EPOLLIN_EPOLLET, 0, 0, 0];
-        // SAFETY: the event has its 12 or 16 bytes
-        let added =
-            unsafe { syscall(nr::EPOLL_CTL, [epoll as usize, 1, wake as usize, event.as_ptr() as usize, 0, 0]) };
-        assert_eq!(added, 0);
+        let arguments = [epoll as usize, 1, wake as usize, event.as_ptr() as usize, 0, 0];
+        // SAFETY: the kernel reads one event
+        assert_eq!(unsafe { syscall(nr::EPOLL_CTL, arguments) }, 0);
 
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -268,16 +241,10 @@ mod tests {
             let mut out = [0u64; 2 * SIZE / 8];
             let (mut next, mut consumed) = (0, 0);
             while !is_over.load(Ordering::SeqCst) {
-                let result = read(&Arguments {
-                    fd: ring.0.as_raw_fd() as u64,
-                    size: SIZE as u64,
-                    consumed,
-                    out: out.as_mut_ptr(),
-                    room: SIZE as u64,
-                    epoll: epoll as u64,
-                });
+                let map = ring.0.as_raw_fd();
+                let result = read(map, SIZE as u32, consumed, epoll, out.as_mut_ptr().cast(), SIZE as u32);
                 assert!(result >= 0, "{result}");
-                consumed = result as u64;
+                consumed = result as u32;
                 for record in out[..result as usize / 8].chunks(2) {
                     assert_eq!(record, [8, next]);
                     next += 1;
@@ -340,11 +307,10 @@ mod tests {
 
     #[test]
     fn null_sizes_and_other_files_are_refused() {
-        let arguments = Arguments { fd: 0, size: 3, consumed: 0, out: core::ptr::null_mut(), room: 8, epoll: u64::MAX };
-        assert_eq!(read(&arguments), -EINVAL);
+        let read = |map, size| read(map, size, 0, NO_EPOLL, core::ptr::null_mut(), 8);
+        assert_eq!(read(0, 3), -EINVAL);
         let ring = Ring::new(0, 16, &[(8, b"12345678")]);
-        let fd = ring.0.as_raw_fd() as u64;
-        assert_eq!(read(&Arguments { fd, size: SIZE as u64, ..arguments }), -EFAULT);
-        assert_eq!(read(&Arguments { fd: u32::MAX as u64, size: SIZE as u64, ..arguments }), -9);
+        assert_eq!(read(ring.0.as_raw_fd(), SIZE as u32), -EFAULT);
+        assert_eq!(read(-1, SIZE as u32), -9);
     }
 }

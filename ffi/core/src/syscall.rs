@@ -1,5 +1,6 @@
 //! The system calls themselves: one instruction per architecture, and what must happen right beside it.
 use core::arch::asm;
+use core::ffi::CStr;
 
 pub const ENOENT: i32 = 2;
 pub const ESRCH: i32 = 3;
@@ -10,111 +11,115 @@ pub const EINVAL: i32 = 22;
 
 #[cfg(target_arch = "x86_64")]
 pub mod nr {
-    pub const READ: usize = 0;
-    pub const WRITE: usize = 1;
+    pub const BPF: usize = 321;
     pub const CLOSE: usize = 3;
-    pub const FSTAT: usize = 5;
-    pub const MMAP: usize = 9;
-    pub const MUNMAP: usize = 11;
-    pub const IOCTL: usize = 16;
-    pub const PREAD64: usize = 17;
-    pub const SOCKET: usize = 41;
-    pub const FCNTL: usize = 72;
-    pub const FLOCK: usize = 73;
-    pub const FSTATFS: usize = 138;
-    pub const GETDENTS64: usize = 217;
+    pub const EPOLL_CREATE1: usize = 291;
     pub const EPOLL_CTL: usize = 233;
-    pub const OPENAT: usize = 257;
-    pub const UNLINKAT: usize = 263;
-    pub const READLINKAT: usize = 267;
     pub const EPOLL_PWAIT: usize = 281;
     pub const EVENTFD2: usize = 290;
-    pub const EPOLL_CREATE1: usize = 291;
-    pub const PERF_EVENT_OPEN: usize = 298;
-    pub const SETNS: usize = 308;
-    pub const KCMP: usize = 312;
-    pub const RENAMEAT2: usize = 316;
-    pub const BPF: usize = 321;
-    pub const FSOPEN: usize = 430;
+    pub const FCNTL: usize = 72;
+    pub const FLOCK: usize = 73;
     pub const FSCONFIG: usize = 431;
     pub const FSMOUNT: usize = 432;
+    pub const FSOPEN: usize = 430;
+    pub const FSTAT: usize = 5;
+    pub const FSTATFS: usize = 138;
+    pub const GETDENTS64: usize = 217;
+    pub const IOCTL: usize = 16;
+    pub const KCMP: usize = 312;
+    pub const MMAP: usize = 9;
+    pub const MUNMAP: usize = 11;
+    pub const OPENAT: usize = 257;
+    pub const PERF_EVENT_OPEN: usize = 298;
+    pub const PREAD64: usize = 17;
+    pub const READ: usize = 0;
+    pub const READLINKAT: usize = 267;
+    pub const RENAMEAT2: usize = 316;
+    pub const SETNS: usize = 308;
+    pub const SOCKET: usize = 41;
+    pub const UNLINKAT: usize = 263;
+    pub const WRITE: usize = 1;
 }
 
 #[cfg(target_arch = "aarch64")]
 pub mod nr {
-    pub const EVENTFD2: usize = 19;
+    pub const BPF: usize = 280;
+    pub const CLOSE: usize = 57;
     pub const EPOLL_CREATE1: usize = 20;
     pub const EPOLL_CTL: usize = 21;
     pub const EPOLL_PWAIT: usize = 22;
+    pub const EVENTFD2: usize = 19;
     pub const FCNTL: usize = 25;
-    pub const IOCTL: usize = 29;
     pub const FLOCK: usize = 32;
-    pub const UNLINKAT: usize = 35;
-    pub const FSTATFS: usize = 44;
-    pub const OPENAT: usize = 56;
-    pub const CLOSE: usize = 57;
-    pub const GETDENTS64: usize = 61;
-    pub const READ: usize = 63;
-    pub const WRITE: usize = 64;
-    pub const PREAD64: usize = 67;
-    pub const READLINKAT: usize = 78;
-    pub const FSTAT: usize = 80;
-    pub const SOCKET: usize = 198;
-    pub const MUNMAP: usize = 215;
-    pub const MMAP: usize = 222;
-    pub const PERF_EVENT_OPEN: usize = 241;
-    pub const SETNS: usize = 268;
-    pub const KCMP: usize = 272;
-    pub const RENAMEAT2: usize = 276;
-    pub const BPF: usize = 280;
-    pub const FSOPEN: usize = 430;
     pub const FSCONFIG: usize = 431;
     pub const FSMOUNT: usize = 432;
+    pub const FSOPEN: usize = 430;
+    pub const FSTAT: usize = 80;
+    pub const FSTATFS: usize = 44;
+    pub const GETDENTS64: usize = 61;
+    pub const IOCTL: usize = 29;
+    pub const KCMP: usize = 272;
+    pub const MMAP: usize = 222;
+    pub const MUNMAP: usize = 215;
+    pub const OPENAT: usize = 56;
+    pub const PERF_EVENT_OPEN: usize = 241;
+    pub const PREAD64: usize = 67;
+    pub const READ: usize = 63;
+    pub const READLINKAT: usize = 78;
+    pub const RENAMEAT2: usize = 276;
+    pub const SETNS: usize = 268;
+    pub const SOCKET: usize = 198;
+    pub const UNLINKAT: usize = 35;
+    pub const WRITE: usize = 64;
 }
 
-/// Lists the calls of `bpf_link_system`; `lib/ffi/calls.ts` is generated from their names and order.
+/// Makes the table of calls, whose names `ffi/bindgen` prints into `lib/ffi/calls.ts`.
 macro_rules! calls {
-    ($($name:ident $number:ident $opens:literal)*) => {
-        /// Their numbers, and whether the result is an fd.
-        pub const CALLS: &[(usize, bool)] = &[$((nr::$number, $opens)),*];
+    ($($name:ident $(=> $result:ident)?,)*) => {
+        /// The calls of `bpf_link_system`, and whether the result is an fd.
+        const CALLS: [(usize, bool); [$(nr::$name),*].len()] = [$((nr::$name, false $(|| $result)?)),*];
 
         #[cfg(feature = "bindgen")]
-        pub const CALL_NAMES: &[&str] = &[$(stringify!($name)),*];
+        pub const NAMES: [&str; CALLS.len()] = [$(stringify!($name)),*];
     };
 }
+const FD: bool = true;
 
 calls! {
-    openat OPENAT true
-    read READ false
-    fcntl FCNTL false // duplicates are asked for above 2 to begin with
-    fstatfs FSTATFS false
-    unlinkat UNLINKAT false
-    socket SOCKET true
-    ioctl IOCTL false
-    close CLOSE false // bpf_link_close, for another thread
-    fstat FSTAT false
-    write WRITE false
-    perf_event_open PERF_EVENT_OPEN true
-    pread64 PREAD64 false
-    fsopen FSOPEN true
-    fsconfig FSCONFIG false
-    fsmount FSMOUNT true
-    eventfd2 EVENTFD2 true
-    epoll_create1 EPOLL_CREATE1 true
-    epoll_ctl EPOLL_CTL false
-    flock FLOCK false
-    renameat2 RENAMEAT2 false
-    getdents64 GETDENTS64 false
-    kcmp KCMP false
+    CLOSE, // bpf_link_close, for another thread
+    EPOLL_CREATE1 => FD,
+    EPOLL_CTL,
+    EVENTFD2 => FD,
+    FCNTL, // duplicates are asked for above 2 to begin with
+    FLOCK,
+    FSCONFIG,
+    FSMOUNT => FD,
+    FSOPEN => FD,
+    FSTAT,
+    FSTATFS,
+    GETDENTS64,
+    IOCTL,
+    KCMP,
+    OPENAT => FD,
+    PERF_EVENT_OPEN => FD,
+    PREAD64,
+    READ,
+    RENAMEAT2,
+    SOCKET => FD,
+    UNLINKAT,
+    WRITE,
 }
+
+/// The arguments of a call.
+type Arguments = [usize; 6];
 
 const F_DUPFD_CLOEXEC: usize = 1030;
 const CLONE_NEWNET: usize = 0x4000_0000;
-pub const AT_FDCWD: usize = -100isize as usize;
-pub const O_RDONLY_CLOEXEC: usize = 0o2_000_000;
+pub const AT_FDCWD: i32 = -100;
+const O_CLOEXEC: usize = 0o2_000_000;
 
-/// Commands of bpf(2), by the names of `linux/bpf.h`.
-pub mod cmd {
+/// Commands of bpf(2).
+pub mod command {
     pub const MAP_CREATE: u32 = 0;
     pub const PROG_LOAD: u32 = 5;
     pub const OBJ_GET: u32 = 7;
@@ -133,37 +138,47 @@ pub mod cmd {
 }
 
 /// The commands whose result is an fd.
-const FD_COMMANDS: u64 = bits(&[
-    cmd::MAP_CREATE,
-    cmd::PROG_LOAD,
-    cmd::OBJ_GET,
-    cmd::PROG_GET_FD_BY_ID,
-    cmd::MAP_GET_FD_BY_ID,
-    cmd::RAW_TRACEPOINT_OPEN,
-    cmd::BTF_LOAD,
-    cmd::BTF_GET_FD_BY_ID,
-    cmd::LINK_CREATE,
-    cmd::LINK_GET_FD_BY_ID,
-    cmd::ENABLE_STATS,
-    cmd::ITER_CREATE,
-    cmd::TOKEN_CREATE,
-]);
+const FD_COMMANDS: u64 = {
+    use command::*;
+    bits(&[
+        MAP_CREATE,
+        PROG_LOAD,
+        OBJ_GET,
+        PROG_GET_FD_BY_ID,
+        MAP_GET_FD_BY_ID,
+        RAW_TRACEPOINT_OPEN,
+        BTF_LOAD,
+        BTF_GET_FD_BY_ID,
+        LINK_CREATE,
+        LINK_GET_FD_BY_ID,
+        ENABLE_STATS,
+        ITER_CREATE,
+        TOKEN_CREATE,
+    ])
+};
 
+/// A set with a bit for each number.
 const fn bits(numbers: &[u32]) -> u64 {
-    let (mut set, mut i) = (0, 0);
-    while i < numbers.len() {
-        set |= 1 << numbers[i];
-        i += 1;
+    match numbers {
+        [] => 0,
+        [first, rest @ ..] => 1 << *first | bits(rest),
     }
-    set
 }
 
 /// A flag beside the command: the last two arguments of bpf(2) are there (7.x).
 const COMMON_ATTRS: u32 = 1 << 16;
 
+/// What TypeScript knows too, for `lib/ffi/symbols.ts`.
+#[cfg(feature = "bindgen")]
+pub const NUMBERS: [(&str, usize); 2] =
+    [("ARGUMENTS", size_of::<Arguments>()), ("COMMON_ATTRS", COMMON_ATTRS as usize)];
+
 /// bpf(2). `attr` and `common` are address and size.
-pub fn bpf(command: u32, attr: (usize, usize), common: (usize, usize)) -> i32 {
-    // SAFETY: the caller's request or array holds the bytes; its pointers were written by the request's slots
+///
+/// # Safety
+/// Both blocks, and what their addresses refer to, must be alive, and as large as the command takes them to be.
+pub unsafe fn bpf(command: u32, attr: (usize, usize), common: (usize, usize)) -> i32 {
+    // SAFETY: promised by the caller
     let result = unsafe { syscall(nr::BPF, [command as usize, attr.0, attr.1, common.0, common.1, 0]) };
     match command & !COMMON_ATTRS {
         c if c < 64 && FD_COMMANDS >> c & 1 == 1 => above_stdio(result),
@@ -172,35 +187,50 @@ pub fn bpf(command: u32, attr: (usize, usize), common: (usize, usize)) -> i32 {
 }
 
 /// The call with index `call` in [`CALLS`]; `arguments` is address and size of its six arguments.
-pub fn system(call: u32, arguments: (usize, usize)) -> i32 {
+///
+/// # Safety
+/// `arguments` must be alive, and what its addresses refer to as large as the call takes it to be.
+pub unsafe fn system(call: u32, arguments: (usize, usize)) -> i32 {
     let Some(&(number, opens)) = CALLS.get(call as usize) else { return -EINVAL };
-    if arguments.1 != 48 {
+    if arguments.1 != size_of::<Arguments>() {
         return -EINVAL;
     }
-    // SAFETY: the request was checked to hold the 48 bytes
-    let arguments = unsafe { (arguments.0 as *const [usize; 6]).read_unaligned() };
-    // SAFETY: what is an address among them, a slot of the request has written, with its room
-    let result = unsafe { syscall(number, arguments) };
+    // SAFETY: promised by the caller; none of the calls changes what Rust relies on, such as mapped memory
+    let result = unsafe { syscall(number, (arguments.0 as *const Arguments).read_unaligned()) };
     if opens { above_stdio(result) } else { result }
 }
 
 pub fn close(fd: i32) -> i32 {
-    // SAFETY: no address
+    // SAFETY: no argument is an address
     unsafe { syscall(nr::CLOSE, [fd as usize, 0, 0, 0, 0, 0]) }
 }
 
-/// Makes `call` in the network namespace of the fd `netns` and comes back; -1 stays where it is.
+/// Opens a file for reading; a relative path begins at `directory`.
+pub fn open(directory: i32, path: &CStr) -> i32 {
+    // SAFETY: the kernel reads the path up to its NUL, and writes nothing
+    unsafe { syscall(nr::OPENAT, [directory as usize, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]) }
+}
+
+/// Instead of the fd of a network namespace: the call is made in that of the thread.
+pub const NO_NETNS: i32 = -1;
+
+/// The string that `bytes` begin with, up to its NUL.
+pub fn c_string(bytes: &[u8]) -> Option<&CStr> {
+    let len = bytes.iter().position(|byte| *byte == 0)?;
+    // SAFETY: the NUL is there, and it is the first
+    Some(unsafe { CStr::from_bytes_with_nul_unchecked(&bytes[..=len]) })
+}
+
+/// Makes `call` in the network namespace of the fd `netns` and comes back.
 pub fn in_netns(netns: i32, call: impl FnOnce() -> i32) -> i32 {
-    if netns == -1 {
+    if netns == NO_NETNS {
         return call();
     }
-    let path = c"/proc/thread-self/ns/net".as_ptr() as usize;
-    // SAFETY: the path is static and ends with its NUL
-    let home = above_stdio(unsafe { syscall(nr::OPENAT, [AT_FDCWD, path, O_RDONLY_CLOEXEC, 0, 0, 0]) });
+    let home = above_stdio(open(AT_FDCWD, c"/proc/thread-self/ns/net"));
     if home < 0 {
         return home;
     }
-    // SAFETY: no address
+    // SAFETY: no argument is an address
     let enter = |fd: i32| unsafe { syscall(nr::SETNS, [fd as usize, CLONE_NEWNET, 0, 0, 0, 0]) };
     // a rehearsal: nobody leaves who could not come back
     let mut result = enter(home);
@@ -222,7 +252,7 @@ pub fn above_stdio(fd: i32) -> i32 {
     if !(0..3).contains(&fd) {
         return fd;
     }
-    // SAFETY: no address
+    // SAFETY: no argument is an address
     let moved = unsafe { syscall(nr::FCNTL, [fd as usize, F_DUPFD_CLOEXEC, 3, 0, 0, 0]) };
     close(fd);
     moved
@@ -242,22 +272,22 @@ pub fn abort() -> ! {
 /// One system call whose answer fits an i32; -4095..=-1 is -errno.
 ///
 /// # Safety
-/// As [`syscall_long`].
-pub unsafe fn syscall(number: usize, arguments: [usize; 6]) -> i32 {
-    // SAFETY: the caller's word
+/// As for [`syscall_long`].
+pub unsafe fn syscall(number: usize, arguments: Arguments) -> i32 {
+    // SAFETY: promised by the caller
     unsafe { syscall_long(number, arguments) as i32 }
 }
 
-/// One system call.
+/// One system call; -4095..=-1 is -errno.
 ///
 /// # Safety
-/// Every argument that the call takes for an address must be of memory that is large enough for what the call reads and
-/// writes there, until it returns; and it may unmap nothing that is still used.
-pub unsafe fn syscall_long(number: usize, arguments: [usize; 6]) -> isize {
+/// What the kernel reads and writes through the arguments must be alive, large enough, and nobody else's to use
+/// meanwhile; and the call must not take away what Rust relies on, as the unmapping of memory in use does.
+pub unsafe fn syscall_long(number: usize, arguments: Arguments) -> isize {
     let [a, b, c, d, e, f] = arguments;
     let result: isize;
-    // SAFETY: the registers are those of the kernel's calling convention, which leaves all others alone; for memory the
-    // caller stands in
+    // SAFETY: the registers are those of the kernel's calling convention, which leaves all others alone; the rest is
+    // promised by the caller
     unsafe {
         // number and result rax; arguments rdi rsi rdx r10 r8 r9; rcx and r11 are lost
         #[cfg(target_arch = "x86_64")]
@@ -278,14 +308,19 @@ mod tests {
     #[test]
     fn errno_comes_back_negative() {
         assert_eq!(close(-1), -9);
-        assert_eq!(bpf(0xfff, (0, 0), (0, 0)), -EINVAL);
+        // SAFETY: there is no such command, and nothing to read
+        assert_eq!(unsafe { bpf(0xfff, (0, 0), (0, 0)) }, -EINVAL);
     }
 
     #[test]
     fn unknown_calls_and_short_arguments_are_refused() {
-        let arguments = [0usize; 6];
-        assert_eq!(system(CALLS.len() as u32, (arguments.as_ptr() as usize, 48)), -EINVAL);
-        assert_eq!(system(0, (arguments.as_ptr() as usize, 40)), -EINVAL);
+        let arguments: Arguments = [0; 6];
+        let system = |call, size| {
+            // SAFETY: neither reaches the kernel
+            unsafe { system(call, (arguments.as_ptr() as usize, size)) }
+        };
+        assert_eq!(system(CALLS.len() as u32, 48), -EINVAL);
+        assert_eq!(system(0, 40), -EINVAL);
     }
 
     #[test]
