@@ -10,7 +10,7 @@
  * | --- | --- |
  * | what asks no kernel: arguments, encoders and decoders, ELF, layout of output, the contract | unit/ |
  * | the laws of `lib` (imports, where types are named) · that nothing of a type is forgotten | unit/layers_test · unit/types_test |
- * | the native library: found, refused · what it exports | unit/library_test · unit/symbols_test |
+ * | the native library: found, refused · what it exports · its files and numbers beside those of `lib/ffi` | unit/library_test · unit/symbols_test · unit/border_test |
  * | what every kind of link does, by letters: attach, scope, pin, open, update, detach, info, listing | kernel/conformance_test, a row each in conformance.ts |
  * | what is special about target X, and what errnos mean there | kernel/kind/X_test |
  * | what else errnos are said to mean, by command | kernel/refusal/ |

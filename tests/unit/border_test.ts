@@ -1,16 +1,69 @@
-/** The two sides of the border: files of `lib/ffi` and of `ffi/core/src` pair by name. */
-import { assertEquals } from "@std/assert";
+/** The border between TypeScript and Rust: who is whose twin, and that numbers of the kernel are the same on both sides. */
+import { assert, assertEquals } from "@std/assert";
 
-/** Where the names differ, for what the files are called elsewhere. */
-const TWINS: Readonly<Record<string, string>> = { symbols: "abi", calls: "syscall", library: "lib" };
-/** What has no other side: how files are mapped; the libraries themselves, and their digest. */
-const ALONE = ["mapped", "aarch64", "sha256", "x86_64"];
+const ROOT = new URL("../../", import.meta.url);
 
-Deno.test("each file of the border has its twin on the other side", () => {
-  const names = (folder: string, ending: string) =>
-    [...Deno.readDirSync(new URL(`../../${folder}/`, import.meta.url))].map(({ name }) => name)
-      .filter((name) => name.endsWith(ending)).map((name) => name.slice(0, -ending.length))
-      .filter((name) => !ALONE.includes(name));
-  const ours = names("lib/ffi", ".ts").map((name) => TWINS[name] ?? name);
-  assertEquals(ours.sort(), names("ffi/core/src", ".rs").sort());
+/** The twin of a file of lib/ffi in ffi/core/src, where it has another name. */
+const RENAMED: Readonly<Record<string, string>> = { library: "lib", symbols: "abi", calls: "syscall" };
+/** What has no other side: the embedded bytes and their digest; files in memory. */
+const ALONE = { typescript: ["aarch64", "sha256", "x86_64"], rust: ["mapped"] };
+
+Deno.test("files of lib/ffi and ffi/core/src pair by name", () => {
+  const typescript = names("lib/ffi", ".ts").filter((name) => !ALONE.typescript.includes(name));
+  const rust = names("ffi/core/src", ".rs").filter((name) => !ALONE.rust.includes(name));
+  assertEquals(typescript.map((name) => RENAMED[name] ?? name).sort(), rust);
 });
+
+Deno.test("a file of lib/ffi says which one of ffi/core/src it belongs to, or is generated from there", () => {
+  const silent = names("lib/ffi", ".ts").filter((name) =>
+    name !== "library" && !ALONE.typescript.includes(name) && !text(`lib/ffi/${name}.ts`).includes("ffi/core/src")
+  );
+  assertEquals(silent, []);
+});
+
+// What the library alone decides is generated: `numbers` in lib/ffi/symbols.ts.
+Deno.test("a number of the kernel has one value in Rust and in TypeScript", () => {
+  const inRust = new Map<string, number>();
+  for (const name of names("ffi/core/src", ".rs")) {
+    const [code] = text(`ffi/core/src/${name}.rs`).split("#[cfg(test)]");
+    for (const [, constant, value] of code!.matchAll(/const ([A-Z]\w*): \w+ = ([^;]+);/g)) {
+      const number = numberOf(value!);
+      if (number !== undefined) inRust.set(constant!, number);
+    }
+  }
+  const compared = new Set<string>();
+  const compare = (file: string, constant: string, value: string) => {
+    const number = numberOf(value);
+    if (number === undefined || !inRust.has(constant)) return;
+    assertEquals(number >>> 0, inRust.get(constant)! >>> 0, `${constant} in ${file}`);
+    compared.add(constant);
+  };
+  for (
+    const file of ["lib/uapi", "lib/os", "lib/ffi"].flatMap((folder) =>
+      names(folder, ".ts").map((name) => `${folder}/${name}.ts`)
+    )
+  ) {
+    if (/(x86_64|aarch64|symbols|calls)\.ts$/.test(file)) continue;
+    for (const [, constant, value] of text(file).matchAll(/\b([A-Z][A-Z0-9_]+)(?: =|:) ([-\w<( ]+)[,;]/g)) {
+      compare(file, constant!, value!);
+    }
+    for (const [, value, constant] of text(file).matchAll(/^ {2}(\d+): \["(E\w+)"/gm)) compare(file, constant!, value!);
+  }
+  assert(compared.size >= 20, `only ${[...compared].join(", ")} were compared`);
+});
+
+/** The value of a literal, or of one that is shifted; undefined for what is more. */
+function numberOf(literal: string): number | undefined {
+  const plain = literal.replace(/^\((.*)\)$/, "$1").replaceAll("_", "").replace(/n$|[iu]size$/, "");
+  const [, sign, digits, shift] = /^(-?)(0x[0-9a-f]+|0o[0-7]+|\d+)(?: << (\d+))?$/i.exec(plain) ?? [];
+  return digits === undefined ? undefined : Number(digits) * 2 ** Number(shift ?? 0) * (sign === "-" ? -1 : 1);
+}
+
+function names(folder: string, ending: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, ROOT))].filter(({ name }) => name.endsWith(ending))
+    .map(({ name }) => name.slice(0, -ending.length)).sort();
+}
+
+function text(file: string): string {
+  return Deno.readTextFileSync(new URL(file, ROOT));
+}
