@@ -235,10 +235,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * directory, one makes the link and the others take it over: they wait for the lock (flock) of the directory.
    *
    * Two targets count as the same if everything that the kernel reports about the link matches. It does not report the
-   * network namespace of a netfilter link, nor the CPU, process or category of an event. Position and cookie of a target, and
-   * the mode of an xdp link, count when a link is attached, not when it is taken over by an update. Perf events before
-   * Linux 6.6 report nothing, so taking them over needs `replace`. A cgroup that was removed counts as something else until
-   * the kernel has detached its links, some milliseconds later.
+   * network namespace of a netfilter link, nor the CPU, process or category of an event. Position and cookie of a target,
+   * and the mode of an xdp link, count when a link is attached, not when it is taken over by an update. Perf events
+   * before Linux 6.6 report nothing, so taking them over needs `replace`. A cgroup that was removed counts as something
+   * else until the kernel has detached its links, some milliseconds later.
    *
    * @typeParam K The kind of target.
    * @param path The pin, on a bpf file system. Its name may have no dot.
@@ -368,8 +368,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * nothing, so it looks again and again and compares: a change that lasts longer than the interval is reported, once.
    *
    * It looks only when a step is asked for. If handling an event takes longer than the interval, changes in between are
-   * reported as one, and links that appeared and vanished in between are not reported. Privileges are those of {@linkcode infos}; the
-   * iterator's program stays loaded until the watcher is closed, which leaving a `for await` loop does.
+   * reported as one, and links that appeared and vanished in between are not reported. Privileges are those of
+   * {@linkcode infos}; the iterator's program stays loaded until the watcher is closed, which leaving a `for await` loop
+   * does.
    *
    * @param options Which links, from where, how often to look, and a signal that ends the watch.
    * @returns The events, to be iterated once. `close()` ends them; so does an abort, with the signal's reason as error.

@@ -29,7 +29,10 @@ export interface AttachmentPlan<K extends TargetType> {
   readonly attachment: Attachment;
 }
 
-/** Checks a source and a target, and opens what the target names. Pass the plan to attachNow or attachLater, once: they close what it opened. */
+/**
+ * Checks a source and a target, and opens what the target names. Pass the plan to attachNow or attachLater exactly once:
+ * they close what it opened.
+ */
 export function planAttachment<K extends TargetType>(
   source: SourceOf<K>,
   target: AttachTargets[K] & { type: K },

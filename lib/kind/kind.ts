@@ -44,7 +44,7 @@ export interface Kind<T, L extends LinkType, S> {
   describe(target: T): string;
   /** What proves that this kernel and this process can do it. */
   readonly probe: ProbeRule;
-  /** Whether a live link is attached to what an attachment names; without it only a second link to compare with can tell. */
+  /** Whether a live link is attached to what an attachment names; without it only a second link can say. */
   isAt?(info: BpfLinkInfos[L], attachment: LinkCreation): boolean;
   /** Its places, where the kernel can be asked what is attached there. */
   readonly hook?: HookKind<T>;

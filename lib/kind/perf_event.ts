@@ -49,7 +49,10 @@ export interface PerfEvent {
   cpu?: number | undefined;
   /** The process to count, by the id of a thread, 0 being the caller's; every process if absent. */
   pid?: number | undefined;
-  /** Run the program once per this many events (nanoseconds for clocks). With neither this nor `sampleFrequency` it never runs. */
+  /**
+   * Run the program once per this many events (nanoseconds for clocks). With neither this nor `sampleFrequency` it never
+   * runs.
+   */
   samplePeriod?: bigint | undefined;
   /** The program runs about so many times a second instead. */
   sampleFrequency?: bigint | undefined;
@@ -82,7 +85,10 @@ export interface EventInfo extends LinkInfoBase {
   type: "perf_event";
   /** What kind of event it is. */
   event: "event";
-  /** The event's `type` number. The kernel may report the unit that really counts, which can differ from the number it was opened with. */
+  /**
+   * The event's `type` number. The kernel may report the unit that really counts, which can differ from the number it was
+   * opened with.
+   */
   eventType: number;
   /** The event's number among those of the kind. */
   config: bigint;
