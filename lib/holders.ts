@@ -2,9 +2,11 @@
 import { type LinkFd, linkFds } from "./ffi/holders.ts";
 import { visitPins, withPinnedLink } from "./listing/pins.ts";
 import { linkReferences } from "./listing/references.ts";
+import { BpfMap } from "./map.ts";
 import { compareFiles, readDirectory, readTextFile, statPath } from "./os/files.ts";
 import { mounts, ownPid } from "./os/proc.ts";
-import { unlessGone, visibly } from "./refusal.ts";
+import { Program } from "./program.ts";
+import { unlessGone, unlessRefused, visibly } from "./refusal.ts";
 import { linkGetId } from "./sys/link_info.ts";
 import { INITIAL_PID_NAMESPACE } from "./uapi/linux.ts";
 
@@ -121,4 +123,33 @@ function seesAllNamespaces(): boolean {
       }) ?? true
     ) ?? false
   );
+}
+
+/** Whether all fds of a process can be seen; throws if there is no such process. */
+export function isVisible(pid: number): boolean {
+  statPath(`/proc/${pid}`);
+  return linkFds().every((it) => it.pid !== pid || it.fd >= 0);
+}
+
+/** A program or map that is pinned. */
+export interface PinnedObject {
+  readonly path: string;
+  readonly kind: "program" | "map";
+  readonly id: number;
+  readonly name: string;
+}
+
+/** The pins of programs and maps that this process can see. */
+export function otherPins(): PinnedObject[] {
+  const pins: PinnedObject[] = [];
+  visitPins((path) => {
+    for (const [kind, open] of [["program", Program.openPinned], ["map", BpfMap.openPinned]] as const) {
+      using object = unlessRefused((): Program | BpfMap => open(path));
+      if (object === undefined) continue;
+      pins.push({ path, kind, id: object.id, name: object.name });
+      break;
+    }
+    return true;
+  });
+  return pins;
 }

@@ -1,12 +1,15 @@
 /** Names for the numbers in infos: programs, interfaces, cgroups. */
 import { hookKindOf, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { linkWalk } from "./listing/walk.ts";
-import { close } from "./os/files.ts";
+import { close, statPath } from "./os/files.ts";
 import { interfaceName, ownNetns } from "./os/interfaces.ts";
-import { cgroups } from "./os/proc.ts";
+import { cgroups, mounts } from "./os/proc.ts";
 import { unlessGone, unlessRefused } from "./refusal.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
+
+/** The number of an interface, by its name. */
+export { deviceIndex } from "./os/interfaces.ts";
 
 /** What is known by name; what does not change is asked for once. */
 export class Names {
@@ -56,6 +59,12 @@ export function placeOf(fd: number, madeHere: boolean): string {
   if (info.attached === false) return ", detached";
   const name = isHere(info, madeHere) ? interfaceName(info.ifindex) : undefined;
   return name === undefined ? ` on interface ${info.ifindex}` : ` on "${name}"`;
+}
+
+/** The id of the cgroup of a directory; `undefined` if it is none: a directory elsewhere may have the same number. */
+export function cgroupNumber(path: string): bigint | undefined {
+  const { device, inode } = statPath(path);
+  return mounts("self", "cgroup2").some((mount) => mount.device === device) ? inode : undefined;
 }
 
 /** The name of a program; empty if it has none, or is gone, or may not be seen. */

@@ -1,12 +1,9 @@
 /** `list` and `show`. */
 import { BpfError } from "../error.ts";
-import { linkFds } from "../ffi/holders.ts";
+import { isVisible } from "../holders.ts";
 import type { LinkInfo } from "../kind/mod.ts";
 import type { Source } from "../links.ts";
-import { Names } from "../names.ts";
-import { statPath } from "../os/files.ts";
-import { deviceIndex } from "../os/interfaces.ts";
-import { mounts } from "../os/proc.ts";
+import { cgroupNumber, deviceIndex, Names } from "../names.ts";
 import {
   type Arguments,
   type Command,
@@ -59,9 +56,8 @@ function filters({ device, cgroup, program, pid }: Arguments["values"]): Filter[
     );
   }
   if (typeof cgroup === "string") {
-    const { device, inode: id } = statPath(cgroup);
-    // a directory of another file system may have the same number
-    if (mounts("self", "cgroup2").every((mount) => mount.device !== device)) {
+    const id = cgroupNumber(cgroup);
+    if (id === undefined) {
       throw new UsageError(`--cgroup must be a directory of a cgroup2 file system, not "${cgroup}"`);
     }
     chosen.push(({ info }) => "cgroupId" in info && info.cgroupId === id);
@@ -72,8 +68,7 @@ function filters({ device, cgroup, program, pid }: Arguments["values"]): Filter[
   }
   if (typeof pid === "string") {
     const number = numberFrom(pid, "--pid");
-    statPath(`/proc/${number}`); // throws if there is no such process
-    const isHidden = linkFds().some((it) => it.pid === number && it.fd < 0);
+    const isHidden = !isVisible(number);
     const isHeld = ({ held }: Item) => held!.holders.some((it) => it.kind === "process" && it.pid === number);
     chosen.push((item) => isHeld(item) || (isHidden ? undefined : false));
   }

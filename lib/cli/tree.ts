@@ -1,11 +1,8 @@
 /** `tree`: every place, what is attached there in the kernel's order, and who holds it. */
+import { otherPins } from "../holders.ts";
 import { isAt, type Place, places, placeText, reportsLinks } from "../hooks.ts";
 import { linkKindOf, plainJson } from "../kind/mod.ts";
-import { visitPins } from "../listing/pins.ts";
-import { BpfMap } from "../map.ts";
 import { Names } from "../names.ts";
-import { Program } from "../program.ts";
-import { unlessRefused } from "../refusal.ts";
 import { type Command, listOptions, SOURCE_HELP, Status } from "./command.ts";
 import { holderText, type Item, items, programText, targetOf, titleOf, toRecord } from "./item.ts";
 import type { EntryRecord, HookRecord, PinRecord } from "./schema.ts";
@@ -120,22 +117,6 @@ function otherHooks(links: readonly Item[]): HookRecord[] {
 
 function orderOf({ info }: Item): number {
   return linkKindOf(info.type).shares?.(info).order ?? 0;
-}
-
-/** Pins of what is no link. */
-function otherPins(): PinRecord[] {
-  const pins: PinRecord[] = [];
-  visitPins((path) => {
-    for (const kind of ["program", "map"] as const) {
-      const open = () => kind === "program" ? Program.openPinned(path) : BpfMap.openPinned(path);
-      using object = unlessRefused(open);
-      if (object === undefined) continue;
-      pins.push({ path, kind, id: object.id, name: object.name });
-      break;
-    }
-    return true;
-  });
-  return pins;
 }
 
 function leaf({ path, kind, id, name }: PinRecord): Branch {

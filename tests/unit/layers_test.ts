@@ -52,6 +52,16 @@ Deno.test("nothing imports upward, neither values nor types", () => {
   assertEquals([...new Set(upward)].sort(), UPWARD);
 });
 
+Deno.test("the command imports root modules, and of others only what the package exports", () => {
+  const exported = ["lib/kind/mod.ts", "lib/kind/kind.ts", "lib/uapi/constants.ts"];
+  const deeper = files.filter((file) => file.startsWith("lib/cli/")).flatMap((file) =>
+    importsOf(file).map(({ path }) => path)
+      .filter((path) => !/^lib\/(cli\/)?[a-z_]+\.ts$/.test(path) && !exported.includes(path))
+      .map((path) => `${file} imports ${path}`)
+  );
+  assertEquals(deeper, []);
+});
+
 Deno.test("no value import is cyclic", () => {
   const done = new Set<string>();
   const visit = (file: string, path: readonly string[]): void => {
