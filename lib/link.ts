@@ -8,14 +8,7 @@ import { placeOf } from "./names.ts";
 
 import { brand } from "./handle/brand.ts";
 import { OwnedFd } from "./handle/owned.ts";
-import {
-  attachLater,
-  type AttachmentPlan,
-  attachNow,
-  type AttachOptions,
-  fdOf,
-  planAttachment,
-} from "./kind/attach.ts";
+import { attachLater, attachNow, type AttachOptions, fdOf, type MadeLink } from "./kind/attach.ts";
 import {
   type AttachTargets,
   kindFor,
@@ -149,8 +142,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     target: AttachTargets[K] & { type: K },
     options?: AttachOptions,
   ): Link<LinkTypeOf<K>> {
-    const { signal, onClose } = checkOptions(options), plan = planAttachment<K>(source, target, signal);
-    return Link.#attached(plan, attachNow(plan), 0, signal, onClose);
+    const { signal, onClose } = checkOptions(options);
+    return Link.#attached(attachNow<K>(source, target, signal), 0, signal, onClose);
   }
 
   /**
@@ -170,10 +163,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     target: AttachTargets[K] & { type: K },
     options?: AttachOptions,
   ): Promise<Link<LinkTypeOf<K>>> {
-    const { signal, onClose } = checkOptions(options), plan = planAttachment<K>(source, target, signal);
-    const fd = await attachLater(plan), id = await linkGetIdAsync(fd) ?? 0;
-    if (!signal?.aborted) return Link.#attached(plan, fd, id, signal, onClose);
-    await tryDetachAndCloseAsync(fd);
+    const { signal, onClose } = checkOptions(options);
+    const made = await attachLater<K>(source, target, signal), id = await linkGetIdAsync(made.fd) ?? 0;
+    if (!signal?.aborted) return Link.#attached(made, id, signal, onClose);
+    await tryDetachAndCloseAsync(made.fd);
     throw signal.reason;
   }
 
@@ -451,17 +444,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   static #attached<K extends TargetType>(
-    { kind, target, attachment }: AttachmentPlan<K>,
-    fd: number,
+    { fd, type, attachType, isHere }: MadeLink<K>,
     id: number,
     signal: AbortSignal | undefined,
     onClose: "detach" | "keep" | undefined,
   ): Link<LinkTypeOf<K>> {
-    const link = new Link(fd, kind.linkType, id, {
-      isMade: true,
-      isHere: !("netns" in target && target.netns !== undefined),
-      attachType: "attachType" in attachment ? attachment.attachType : undefined,
-    }, onClose);
+    const link = new Link(fd, type, id, { isMade: true, isHere, attachType }, onClose);
     link.#abort = onAbort(signal, () => link.#endOnAbort());
     return link;
   }

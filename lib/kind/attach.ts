@@ -7,9 +7,17 @@ import { createLink, createLinkAsync } from "../sys/link_create.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { openRawTracepoint, openRawTracepointAsync } from "../sys/raw_tracepoint.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { LinkType } from "../uapi/types.ts";
+import type { AttachType, LinkType } from "../uapi/types.ts";
 import type { Attachment } from "./kind.ts";
-import { type AttachTargets, kindFor, type KindOf, linkKindOf, type SourceOf, type TargetType } from "./mod.ts";
+import {
+  type AttachTargets,
+  kindFor,
+  type KindOf,
+  linkKindOf,
+  type LinkTypeOf,
+  type SourceOf,
+  type TargetType,
+} from "./mod.ts";
 import { closeTemporary } from "./target.ts";
 
 /** What the end of a link's scope does, and what ends it early. */
@@ -20,8 +28,18 @@ export interface AttachOptions {
   onClose?: "detach" | "keep" | undefined;
 }
 
-/** Everything about a link that is to be made, checked. */
-export interface AttachmentPlan<K extends TargetType> {
+/** A link that was made. */
+export interface MadeLink<K extends TargetType> {
+  readonly fd: number;
+  readonly type: LinkTypeOf<K>;
+  /** As what the program is attached, where the type has several. */
+  readonly attachType: AttachType | undefined;
+  /** It was made for a target in this network namespace. */
+  readonly isHere: boolean;
+}
+
+/** Everything about a link that is to be made, checked; what its target names is open. */
+interface Plan<K extends TargetType> {
   readonly kind: KindOf<K>;
   readonly source: SourceOf<K>;
   readonly sourceFd: number;
@@ -29,15 +47,11 @@ export interface AttachmentPlan<K extends TargetType> {
   readonly attachment: Attachment;
 }
 
-/**
- * Checks a source and a target, and opens what the target names. Pass the plan to attachNow or attachLater exactly once:
- * they close what it opened.
- */
-export function planAttachment<K extends TargetType>(
+function plan<K extends TargetType>(
   source: SourceOf<K>,
   target: AttachTargets[K] & { type: K },
   signal: AbortSignal | undefined,
-): AttachmentPlan<K> {
+): Plan<K> {
   const kind = kindFor<K>(target), sourceFd = fdOf(source, kind.linkType);
   signal?.throwIfAborted();
   return { kind, source, sourceFd, target, attachment: kind.prepare(source, target) };
@@ -51,26 +65,36 @@ interface Calls<R> {
 const NOW: Calls<number> = { createLink, openRawTracepoint };
 const LATER: Calls<Promise<number>> = { createLink: createLinkAsync, openRawTracepoint: openRawTracepointAsync };
 
-/** Makes the link and returns its fd. */
-export function attachNow<K extends TargetType>(plan: AttachmentPlan<K>): number {
+/** Makes a link. */
+export function attachNow<K extends TargetType>(
+  source: SourceOf<K>,
+  target: AttachTargets[K] & { type: K },
+  signal: AbortSignal | undefined,
+): MadeLink<K> {
+  const planned = plan<K>(source, target, signal);
   try {
-    return checkMade(plan, submit(NOW, plan));
+    return made(planned, submit(NOW, planned));
   } finally {
-    closeTemporary(plan.attachment);
+    closeTemporary(planned.attachment);
   }
 }
 
 /** {@linkcode attachNow} on another thread. */
-export async function attachLater<K extends TargetType>(plan: AttachmentPlan<K>): Promise<number> {
+export async function attachLater<K extends TargetType>(
+  source: SourceOf<K>,
+  target: AttachTargets[K] & { type: K },
+  signal: AbortSignal | undefined,
+): Promise<MadeLink<K>> {
+  const planned = plan<K>(source, target, signal);
   try {
-    return checkMade(plan, await submit(LATER, plan));
+    return made(planned, await submit(LATER, planned));
   } finally {
-    closeTemporary(plan.attachment);
+    closeTemporary(planned.attachment);
   }
 }
 
-function submit<K extends TargetType, R>(calls: Calls<R>, plan: AttachmentPlan<K>): R {
-  const { attachment: a, sourceFd, source, kind, target } = plan;
+function submit<K extends TargetType, R>(calls: Calls<R>, planned: Plan<K>): R {
+  const { attachment: a, sourceFd, source, kind, target } = planned;
   const action = () =>
     `Cannot attach ${isHandle(source, "map") ? "map" : "program"} ${source.id} to ${kind.describe(target)}`;
   return "rawTracepoint" in a
@@ -78,12 +102,23 @@ function submit<K extends TargetType, R>(calls: Calls<R>, plan: AttachmentPlan<K
     : calls.createLink(sourceFd, a.targetFd, a.attachType, a.options, action);
 }
 
+function made<K extends TargetType>(planned: Plan<K>, fd: number): MadeLink<K> {
+  const { kind, target, attachment } = planned;
+  checkMade(planned, fd);
+  return {
+    fd,
+    type: kind.linkType,
+    attachType: "attachType" in attachment ? attachment.attachType : undefined,
+    isHere: !("netns" in target && target.netns !== undefined),
+  };
+}
+
 /** Whether an opened program was loaded for a function or for a tracepoint, only its link says. */
-function checkMade<K extends TargetType>({ kind, source, target, attachment }: AttachmentPlan<K>, fd: number): number {
-  if (!("rawTracepoint" in attachment) || attachment.rawTracepoint !== undefined) return fd;
-  if (expectedAttachTypeOf(source as Program) !== undefined) return fd;
+function checkMade<K extends TargetType>({ kind, source, target, attachment }: Plan<K>, fd: number): void {
+  if (!("rawTracepoint" in attachment) || attachment.rawTracepoint !== undefined) return;
+  if (expectedAttachTypeOf(source as Program) !== undefined) return;
   const { type } = linkGetInfoByFd(fd);
-  if (type === kind.linkType) return fd;
+  if (type === kind.linkType) return;
   close(fd);
   throw new BpfError(EINVAL, {
     action: `Cannot attach program ${source.id} to ${kind.describe(target)}`,

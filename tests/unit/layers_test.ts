@@ -82,7 +82,7 @@ const HOME = /^lib\/(sys\/type|kind|uapi)\//;
 /** Names that mean something else too where they stand. */
 const OTHER_MEANINGS: Readonly<Record<string, readonly string[]>> = {
   "lib/hooks.ts": ["cgroup", "netns"], // what a hook is at
-  "lib/link.ts": ["iter", "netns"], // whose links can be read; a field of targets
+  "lib/link.ts": ["iter"], // whose links can be read
   "lib/listing/iterator.ts": ["tracing"], // a type of programs
   "lib/listing/references.ts": ["tracing"], // likewise
   "lib/map.ts": ["struct_ops"], // a type of maps
