@@ -141,6 +141,7 @@ export function progLoad(type: ProgramType, instructions: Uint8Array, options: P
     const again = load(request);
     if (again >= 0) return again;
     log = request.getString(at, logSize).trimEnd();
+    if (!hasComplaint(log)) log = "";
   }
   const name = options.name === undefined ? "" : ` "${options.name}"`;
   throw new BpfError(-result, {
@@ -160,7 +161,7 @@ export function hasComplaint(log: string): boolean {
   return log.split("\n").some((line) => line.trim() !== "" && !COUNTS.test(line));
 }
 
-/** What a refused PROG_LOAD means. */
+/** What a refused PROG_LOAD means. `log` is the verifier's; empty if it has no complaint. */
 function explainProgLoad(
   errno: number,
   log: string,
@@ -168,7 +169,7 @@ function explainProgLoad(
   attachType: AttachType | undefined,
 ): Explanation {
   const known = explanation(-errno, PROG_LOAD);
-  if (hasComplaint(log)) return known.reason === "policy" ? explanation(-EACCES, PROG_LOAD) : known;
+  if (log !== "") return known.reason === "policy" ? explanation(-EACCES, PROG_LOAD) : known;
   if (known.reason === "policy") {
     return missingCapabilities(capabilitiesFor(type)) ?? refusedKind(type, attachType) ?? known;
   }
@@ -201,7 +202,8 @@ function refusedKind(type: ProgramType, attachType: AttachType | undefined): Exp
     return {
       reason: "policy",
       meaning: `kernel refuses ${kind} by policy; privileges are sufficient`,
-      hint: "hardened kernels refuse programs that patch code; kprobe, tp_btf and raw_tracepoint programs patch none",
+      hint: "hardened kernels refuse programs that patch code, and iterators that can write; kprobe, tp_btf and " +
+        "raw_tracepoint programs do neither",
     };
   }
   if (!isOlderThan("5.11")) return undefined;
