@@ -158,7 +158,7 @@ const unknown: LinkKind<"unknown", UnknownInfo> = {
 };
 
 /** Each type of links. */
-export const LINK_KINDS: { readonly [T in LinkType]: LinkKind<T, LinkInfos[T]> } = {
+const LINK_KINDS: { readonly [T in LinkType]: LinkKind<T, LinkInfos[T]> } = {
   raw_tracepoint,
   tracing,
   cgroup,

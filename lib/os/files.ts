@@ -65,7 +65,7 @@ export function read(fd: number): Uint8Array<ArrayBuffer> {
 }
 
 /** The same on another thread. The fd must stay open until the promise is settled. */
-export async function readAsync(fd: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readAsync(fd: number): Promise<Uint8Array<ArrayBuffer>> {
   const request = reading().u64(0, BigInt(fd));
   let count;
   do count = await request.systemAsync(Call.read); while (count === -EAGAIN);

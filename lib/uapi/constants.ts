@@ -31,9 +31,6 @@ export const Command = {
   TOKEN_CREATE: 36,
 } as const;
 
-/** A command of bpf(2) by its name, without the `BPF_` that all have. */
-export type CommandName = keyof typeof Command;
-
 /** Flags of LINK_CREATE and LINK_UPDATE. */
 export const BPF_F_REPLACE = 4,
   BPF_F_BEFORE = 8,
