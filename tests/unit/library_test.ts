@@ -100,7 +100,7 @@ function returnNine(elf: Uint8Array<ArrayBuffer>): void {
   const result = (value: number) =>
     Deno.build.arch === "x86_64"
       ? [0x6a, value] // push
-      : [value << 5 & 0xff, 0x00, 0x80, 0x52]; // mov w0
+      : [value << 5 & 0xff, value >> 3, 0x80, 0x52]; // mov w0
   const at = exportedSymbols(elf).get("bpf_link_abi")!;
   const own = result(numbers.abi.VERSION);
   assertEquals([...elf.subarray(at, at + own.length)], own);
