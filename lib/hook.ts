@@ -13,7 +13,7 @@ import type { SockmapTarget } from "./kind/sockmap.ts";
 import type { TcxTarget } from "./kind/tcx.ts";
 import type { XdpTarget } from "./kind/xdp.ts";
 import { type AnyLink, Link } from "./link.ts";
-import { linkWalk } from "./listing/walk.ts";
+import { allLinks } from "./listing/walk.ts";
 import { programName } from "./names.ts";
 import { close } from "./os/files.ts";
 import type { Program } from "./program.ts";
@@ -231,9 +231,7 @@ function print({ revision, entries, effective }: View): string {
 /** The links of the machine; none for callers that may not see them. */
 function linksOfMachine(): BpfLinkInfo[] {
   try {
-    const links: BpfLinkInfo[] = [];
-    for (let batch; (batch = linkWalk(links.at(-1)?.id ?? 0)).length > 0;) links.push(...batch);
-    return links;
+    return [...allLinks()];
   } catch (error) {
     if (error instanceof BpfError && error.reason === "capability") return [];
     throw error;

@@ -1,6 +1,6 @@
 /** Names for the numbers in infos: programs, interfaces, cgroups. */
 import { hookKindOf, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
-import { linkWalk } from "./listing/walk.ts";
+import { allLinks } from "./listing/walk.ts";
 import { close, statPath } from "./os/files.ts";
 import { interfaceName, ownNetns } from "./os/interfaces.ts";
 import { cgroups, mounts } from "./os/proc.ts";
@@ -100,12 +100,7 @@ function isAlone({ id, type, ifindex, programId }: InterfaceInfo): boolean {
   const isAnother = (other: LinkInfo) =>
     other.type === type && other.id !== id && "ifindex" in other && other.ifindex === ifindex &&
     other.programId === programId;
-  return unlessRefused(() => {
-    for (let last = 0, batch; (batch = linkWalk(last)).length > 0; last = batch.at(-1)!.id) {
-      if (batch.map(readInfo).some(isAnother)) return false;
-    }
-    return true;
-  }) ?? false;
+  return unlessRefused(() => !allLinks().map(readInfo).some(isAnother)) ?? false;
 }
 
 function remembered<K, V>(known: Map<K, V>, key: K, find: () => V): V {

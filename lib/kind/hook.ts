@@ -2,7 +2,7 @@
 import { close } from "../os/files.ts";
 import { type ProgQuery, progQuery } from "../sys/prog_query.ts";
 import type { AttachType } from "../uapi/types.ts";
-import type { FoundEntry, Look } from "./kind.ts";
+import type { FoundEntry, LinkCreation, Look } from "./kind.ts";
 import { type Device, interfaceTarget, type Netns } from "./target.ts";
 
 /** Asks by PROG_QUERY. */
@@ -12,6 +12,15 @@ export function ask(
   options: { netns?: number | undefined },
 ): ProgQuery {
   return progQuery(target, attachType!, options);
+}
+
+/** Whether a link is in a hook whose links the kernel reports. */
+export function isListed(
+  { id, attachType }: { readonly id: number; readonly attachType: AttachType },
+  { attachType: wanted, targetFd, options }: LinkCreation,
+): boolean {
+  return attachType === wanted &&
+    ask(targetFd, wanted, { netns: options?.netns }).progs.some(({ linkId }) => linkId === id);
 }
 
 /** Looks at the hook of an interface, in this or another network namespace. */

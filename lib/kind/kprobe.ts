@@ -5,7 +5,7 @@ import { KPROBE_OPEN, openEvent, probeType } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
 import { eventProbe, NO_NAME, openNothing } from "./probe.ts";
-import { toEvent } from "./target.ts";
+import { offsetWords, toEvent } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel comes to an instruction, or returns from a function; on every CPU
@@ -82,9 +82,7 @@ function prepare(_program: Program, target: KprobeTarget): Attachment {
 
 function describe({ symbol, address, offset = 0, retprobe }: KprobeTarget): string {
   const place = symbol ?? `0x${address?.toString(16)}`;
-  return `${retprobe ? "the return of " : ""}kernel function ${place}${
-    offset === 0 ? "" : `+0x${offset.toString(16)}`
-  }`;
+  return `${retprobe ? "the return of " : ""}kernel function ${place}${offsetWords(offset)}`;
 }
 
 function read(

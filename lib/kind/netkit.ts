@@ -1,9 +1,8 @@
 /** Links to the hooks of a netkit pair, the interfaces of containers. */
 import { checkFlag, checkKeys, checkOneOf, keysOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import { progQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
-import { ask, lookAtInterface, ordered } from "./hook.ts";
+import { ask, isListed, lookAtInterface, ordered } from "./hook.ts";
 import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
 import { encodePosition, type Position } from "./position.ts";
 import { create, NO_TARGET } from "./probe.ts";
@@ -88,9 +87,7 @@ export const netkit: Kind<NetkitTarget, "netkit", Program> & LinkKind<"netkit", 
   describe: describeInterface,
   read,
   where: whereInterface,
-  isAt: ({ id, attachType }, { attachType: wanted, targetFd, options }) =>
-    attachType === wanted &&
-    progQuery(targetFd, wanted, { netns: options?.netns }).progs.some(({ linkId }) => linkId === id),
+  isAt: isListed,
   probe: {
     examples: [{ program: { type: "sched_cls" } }],
     attach: {

@@ -6,7 +6,7 @@ import { openEvent, probeType, UPROBE_OPEN } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
 import { eventProbe, NO_FILE, openNothing } from "./probe.ts";
-import { toEvent } from "./target.ts";
+import { offsetWords, toEvent } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to an instruction of a file, or returns from a function.
@@ -104,9 +104,7 @@ function prepare(_program: Program, target: UprobeTarget): Attachment {
 }
 
 function describe({ path, symbol, offset = 0, pid, retprobe }: UprobeTarget): string {
-  const place = symbol === undefined
-    ? `offset 0x${offset.toString(16)}`
-    : `function ${symbol}${offset === 0 ? "" : `+0x${offset.toString(16)}`}`;
+  const place = symbol === undefined ? `offset 0x${offset.toString(16)}` : `function ${symbol}${offsetWords(offset)}`;
   const process = pid === undefined ? "" : ` in process ${pid}`;
   return `${retprobe ? "the return of " : ""}${place} of "${path}"${process}`;
 }

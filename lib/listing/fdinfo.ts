@@ -1,5 +1,5 @@
 /** What `/proc` reports of a link to those who may not ask the link: the lines of `fdinfo`. */
-import { type BpfLinkInfo, type KnownLinkType, rowOf, TYPES } from "../sys/type/mod.ts";
+import { type BpfLinkInfo, type KnownLinkType, TYPES } from "../sys/type/mod.ts";
 import type { Fdinfo } from "../sys/type/row.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
 
@@ -14,7 +14,7 @@ export function parseFdinfo(text: string): BpfLinkInfo | undefined {
 
 const typeByName: ReadonlyMap<string, KnownLinkType> = new Map(
   (Object.keys(TYPES) as KnownLinkType[]).flatMap((type) =>
-    (rowOf(type)?.fdinfoTypes ?? [type]).map((name) => [name, type] as const)
+    (TYPES[type].fdinfoTypes ?? [type]).map((name) => [name, type] as const)
   ),
 );
 

@@ -83,12 +83,12 @@ export class LinkRecords {
   /** What the record alone says. */
   recorded(at: number): BpfLinkInfo {
     const words = this.#words, type = this.#type(at), filled = this.#filled.get(type); // no closures: it runs for each link
-    const record = type === "unknown" ? undefined : rowOf(type)!.record;
+    const row = rowOf(type), record = row?.record;
     if (filled !== undefined && record !== undefined) {
       return record.read(words, this.#longs, at, filled, record.name === undefined ? "" : this.#name(at));
     }
     const id = words[at + 1]!, progId = words[at + 2]!;
-    return rowOf(type)?.bare?.(id, progId) ?? { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
+    return row?.bare?.(id, progId) ?? { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
   }
 
   #name(at: number): string {

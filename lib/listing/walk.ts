@@ -6,6 +6,11 @@ import { LINK_GET_NEXT_ID } from "../sys/link.ts";
 import { ASKS_AGAIN, decode, LinkAsker } from "../sys/link_info.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 
+/** All links, batch after batch. */
+export function* allLinks(): Generator<BpfLinkInfo, void, void> {
+  for (let last = 0, batch; (batch = linkWalk(last)).length > 0; last = batch.at(-1)!.id) yield* batch;
+}
+
 /**
  * The infos of the links with an id above `startId`, at most 64, in the order of their ids; none at the end. Links that
  * end on the way are left out; none is left open.

@@ -1,9 +1,9 @@
 /** What hooks have in common that run several programs in an order (the kernel's `mprog`): tcx, netkit, cgroups. */
-import { checkFd, checkKeys, checkU32, checkU64 } from "../../check.ts";
+import { checkFd, checkKeys, checkU32, checkU64, keysOf } from "../../check.ts";
 import type { Request } from "../../ffi/request.ts";
 import type { Rows } from "../../refusal.ts";
-import { attachTypeName } from "../../uapi/types.ts";
-import { A, type Answer, B, C, type Fdinfo, type LinkRecord } from "./row.ts";
+import { attachTypeName, type LinkType } from "../../uapi/types.ts";
+import { A, type Answer, B, C, type Fdinfo, type LinkInfoHead, type LinkRecord } from "./row.ts";
 
 /** Where among the programs of a hook a link goes; see the flags of {@linkcode LinkCreateOptions}. */
 export interface RelativeOptions {
@@ -15,9 +15,7 @@ export interface RelativeOptions {
   expectedRevision?: bigint | undefined;
 }
 
-const RELATIVE_KEYS = Object.keys(
-  { relativeFd: true, relativeId: true, expectedRevision: true } satisfies Record<keyof RelativeOptions, true>,
-);
+const RELATIVE_KEYS = keysOf<RelativeOptions>({ relativeFd: true, relativeId: true, expectedRevision: true });
 
 /** Writes a position into LINK_CREATE's attr. */
 export function encodeRelative(
@@ -77,3 +75,16 @@ export const HOOK_RECORD: Pick<LinkRecord<unknown>, "fields" | "more"> = {
   fields: [[A, "link.attach_type", "location"], [B, "dev.ifindex"]],
   more: [[C, "dev.nd_net.net.ns.inum"]],
 };
+
+/** Reads that. */
+export function readHookRecord<T extends LinkType>(
+  type: T,
+  words: Uint32Array,
+  at: number,
+): LinkInfoHead<T> & HookFields {
+  const id = words[at + 1]!, progId = words[at + 2]!, attachType = attachTypeName(words[at + A]!);
+  const ifindex = words[at + B]!, netnsIno = words[at + C]!;
+  return netnsIno === 0
+    ? { type, id, progId, ifindex, attachType }
+    : { type, id, progId, ifindex, attachType, netnsIno };
+}

@@ -1,8 +1,16 @@
 /** Links to the hooks of a netkit pair. */
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
-import { type AttachType, attachTypeName } from "../../uapi/types.ts";
-import { encodeRelative, HOOK_RECORD, hookFdinfo, hookInfo, hookRefusals, type RelativeOptions } from "./mprog.ts";
-import { A, B, C, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
+import type { AttachType } from "../../uapi/types.ts";
+import {
+  encodeRelative,
+  HOOK_RECORD,
+  hookFdinfo,
+  hookInfo,
+  hookRefusals,
+  readHookRecord,
+  type RelativeOptions,
+} from "./mprog.ts";
+import type { LinkInfoHead, LinkTypeRow } from "./row.ts";
 
 /** Info of a link to a netkit pair. */
 export interface NetkitLinkInfo extends LinkInfoHead<"netkit"> {
@@ -56,12 +64,6 @@ export const netkit: LinkTypeRow<NetkitLinkInfo, NetkitCreateOptions> = {
   record: {
     struct: "netkit_link",
     ...HOOK_RECORD,
-    read(words, _longs, at): NetkitLinkInfo {
-      const id = words[at + 1]!, progId = words[at + 2]!, attachType = attachTypeName(words[at + A]!);
-      const ifindex = words[at + B]!, netnsIno = words[at + C]!;
-      return netnsIno === 0
-        ? { type: "netkit", id, progId, ifindex, attachType }
-        : { type: "netkit", id, progId, ifindex, attachType, netnsIno };
-    },
+    read: (words, _longs, at) => readHookRecord("netkit", words, at),
   },
 };

@@ -1,8 +1,16 @@
 /** Links to the traffic control hooks of an interface. */
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
-import { type AttachType, attachTypeName } from "../../uapi/types.ts";
-import { encodeRelative, HOOK_RECORD, hookFdinfo, hookInfo, hookRefusals, type RelativeOptions } from "./mprog.ts";
-import { A, B, C, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
+import type { AttachType } from "../../uapi/types.ts";
+import {
+  encodeRelative,
+  HOOK_RECORD,
+  hookFdinfo,
+  hookInfo,
+  hookRefusals,
+  readHookRecord,
+  type RelativeOptions,
+} from "./mprog.ts";
+import type { LinkInfoHead, LinkTypeRow } from "./row.ts";
 
 /** Info of a link to a traffic control hook. */
 export interface TcxLinkInfo extends LinkInfoHead<"tcx"> {
@@ -41,12 +49,6 @@ export const tcx: LinkTypeRow<TcxLinkInfo, TcxCreateOptions> = {
   record: {
     struct: "tcx_link",
     ...HOOK_RECORD,
-    read(words, _longs, at): TcxLinkInfo {
-      const id = words[at + 1]!, progId = words[at + 2]!, attachType = attachTypeName(words[at + A]!);
-      const ifindex = words[at + B]!, netnsIno = words[at + C]!;
-      return netnsIno === 0
-        ? { type: "tcx", id, progId, ifindex, attachType }
-        : { type: "tcx", id, progId, ifindex, attachType, netnsIno };
-    },
+    read: (words, _longs, at) => readHookRecord("tcx", words, at),
   },
 };
