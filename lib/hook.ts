@@ -4,8 +4,8 @@ import { BpfError } from "./error.ts";
 import { checkHandle } from "./handle/brand.ts";
 import type { AttachOptions } from "./kind/attach.ts";
 import type { CgroupTarget } from "./kind/cgroup.ts";
-import type { HookKind, Look } from "./kind/kind.ts";
-import { type AttachTarget, kindFor, KINDS, type TargetType } from "./kind/mod.ts";
+import type { Look } from "./kind/kind.ts";
+import { type AttachTarget, HOOK_KINDS, kindFor, KINDS } from "./kind/mod.ts";
 import type { NetkitTarget } from "./kind/netkit.ts";
 import type { NetnsTarget } from "./kind/netns.ts";
 import type { Position } from "./kind/position.ts";
@@ -112,10 +112,10 @@ export class Hook {
    * if this kernel has no such places.
    */
   static query(target: HookTarget): Hook {
-    if (hookKindFor(target) === undefined) {
-      throw new TypeError(
-        `target.type must be one of ${HOOK_TYPES.map((type) => `"${type}"`).join(", ")}, not "${target.type}"`,
-      );
+    kindFor(target); // throws if it is no target at all
+    if (!HOOK_KINDS.has(target.type)) {
+      const types = Array.from(HOOK_KINDS.keys(), (type) => `"${type}"`).join(", ");
+      throw new TypeError(`target.type must be one of ${types}, not "${target.type}"`);
     }
     return new Hook({ ...target });
   }
@@ -186,13 +186,6 @@ export class Hook {
   }
 }
 
-const HOOK_TYPES = (Object.keys(KINDS) as TargetType[]).filter((type) => KINDS[type].hook !== undefined);
-
-/** The kind of a hook; `undefined` if places of this type cannot be asked. */
-function hookKindFor(target: HookTarget): HookKind<HookTarget> | undefined {
-  return (kindFor(target) as { hook?: HookKind<HookTarget> }).hook;
-}
-
 function withoutRevision(type: string): BpfError {
   return new BpfError(EOPNOTSUPP, {
     action: `Cannot attach to ${type} hook by its entries`,
@@ -208,10 +201,10 @@ const PATIENCE = 16;
 
 /** Looks at a place until its programs and their links belong together. */
 function view(target: HookTarget): View {
-  const kind = hookKindFor(target)!;
+  const kind = HOOK_KINDS.get(target.type)!;
   let before: View | undefined;
   for (let attempt = 1;; attempt++) {
-    const found: Look = kind.look(target), isLast = attempt === PATIENCE;
+    const found: Look = kind.look(target as never), isLast = attempt === PATIENCE;
     const isThere = found.entries.length + found.effective.length > 0;
     const now = found.isLink === undefined || !isThere ? found : withLinks(found, isLast ? [] : linksOfMachine());
     const isLinked = [...now.entries, ...now.effective].every(({ linkId }) => linkId !== undefined);

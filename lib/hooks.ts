@@ -1,7 +1,7 @@
 /** The places that the kernel can be asked about: what is attached there, with or without links. */
 import { BpfError } from "./error.ts";
 import type { HookKind } from "./kind/kind.ts";
-import { KINDS, type LinkInfo, linkKindOf, type TargetType } from "./kind/mod.ts";
+import { HOOK_KINDS, type LinkInfo, linkKindOf } from "./kind/mod.ts";
 import { close, open } from "./os/files.ts";
 import { deviceIndex, interfaceNames, OWN_NETNS, ownNetns } from "./os/interfaces.ts";
 import { cgroups } from "./os/proc.ts";
@@ -47,7 +47,7 @@ export function places(): { places: Place[]; isRefused: boolean } {
     }
   };
   const askAll = (at: HookKind<never>["at"], target: number, where: Omit<Where, "type">): void => {
-    for (const [type, hook] of HOOKS) {
+    for (const [type, hook] of HOOK_KINDS) {
       if (hook.at !== at) continue;
       for (const attachType of hook.attachTypes.length === 0 ? [undefined] : hook.attachTypes) {
         attempt(() => {
@@ -76,12 +76,6 @@ export function places(): { places: Place[]; isRefused: boolean } {
   for (const { path, id } of cgroups()) askFile("cgroup", path, { cgroupId: id, cgroupPath: path });
   return { places: found, isRefused };
 }
-
-const HOOKS: readonly (readonly [type: LinkType, hook: HookKind<never>])[] = (Object.keys(KINDS) as TargetType[])
-  .flatMap((type) => {
-    const { hook, linkType } = KINDS[type];
-    return hook === undefined ? [] : [[linkType, hook as HookKind<never>] as const];
-  });
 
 /** Whether the kernel reports the links of such hooks; else they are found among all links. */
 export function reportsLinks(type: LinkType): boolean {

@@ -49,7 +49,7 @@ export type AnyLink = { [K in LinkType]: Link<K> }[LinkType];
 const ON_CLOSE = ["detach", "keep"] as const;
 const MAX_ID = 0x7fffffff;
 
-/** Types whose LINK_DETACH gave EOPNOTSUPP: it would give it again, for a fifth of what a short scope costs. */
+/** Types whose LINK_DETACH gave EOPNOTSUPP: it would give it again, and a short scope feels each call. */
 const undetachable = new Set<LinkType>();
 
 /**

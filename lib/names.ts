@@ -1,5 +1,5 @@
 /** Names for the numbers in infos: programs, interfaces, cgroups. */
-import { hookKindOf, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
+import { HOOK_KINDS, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { allLinks } from "./listing/walk.ts";
 import { close, statPath } from "./os/files.ts";
 import { interfaceName, ownNetns } from "./os/interfaces.ts";
@@ -89,7 +89,7 @@ type InterfaceInfo = Extract<LinkInfo, { ifindex: number }>;
  */
 function isHere(info: InterfaceInfo, madeHere = false): boolean {
   const { id, type, ifindex, programId } = info, attachType = "attachType" in info ? info.attachType : undefined;
-  const progs = unlessRefused(() => hookKindOf(type)?.ask(ifindex, attachType, {}).progs) ?? [];
+  const progs = unlessRefused(() => HOOK_KINDS.get(type)?.ask(ifindex, attachType, {}).progs) ?? [];
   if (progs.some(({ linkId }) => linkId !== undefined)) return progs.some(({ linkId }) => linkId === id);
   // the kernel reports programs without links: another link may be meant
   return progs.some(({ progId }) => progId === programId) && (madeHere || isAlone(info));

@@ -37,8 +37,8 @@ const YES: ProbeAnswer = { answer: "yes" };
  * It looks, and touches nothing: programs that do nothing are loaded and closed again, and calls are made that must fail
  * because their target does not exist. So the answers do not depend on what is attached, and a "yes" does not promise
  * success at a given place: a driver may have no XDP, a hook may be taken, an address may not be probed. For `tracing`
- * the question is about `trace_fentry` and `trace_fexit`; programs of type ext and lsm may be refused all the same. The update of a
- * `struct_ops` link also needs operations that can be updated.
+ * the question is about `trace_fentry` and `trace_fexit`; programs of type ext and lsm may be refused all the same. The
+ * update of a `struct_ops` link also needs operations that can be updated.
  *
  * Takes some milliseconds, so ask once. It never throws for lack of privileges: then the answer is "no", with the
  * capability that is missing as reason. What cannot be attached cannot be updated either, and so on, for the same reason.

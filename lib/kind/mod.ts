@@ -182,10 +182,10 @@ export function linkKindOf(type: LinkType): LinkKind<LinkType, LinkInfo> {
   return LINK_KINDS[type] as LinkKind<LinkType, LinkInfo>;
 }
 
-/** The places of a kind that the kernel can be asked about; `undefined` if there are none. */
-export function hookKindOf(type: LinkType): HookKind<never> | undefined {
-  return (KINDS as { readonly [type: string]: { readonly hook?: HookKind<never> } })[type]?.hook;
-}
+/** The places that the kernel can be asked about, by the type of their links. */
+export const HOOK_KINDS: ReadonlyMap<LinkType, HookKind<never>> = new Map(
+  Object.values(KINDS).flatMap(({ linkType, hook }) => hook === undefined ? [] : [[linkType, hook as HookKind<never>]]),
+);
 
 /** The kind of a target. */
 export function kindFor<K extends TargetType>(target: { type: K }): KindOf<K> {
