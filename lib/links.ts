@@ -193,32 +193,24 @@ export class Listing extends Closable<LinkInfo> implements LinkListing {
     return this.source === "proc";
   }
 
-  /** Not by steps that wait for each other, nor async: a promise that is resolved at once costs a third. */
-  override next(): Promise<IteratorResult<LinkInfo, void>> {
+  /** Not async: a promise that is resolved at once costs a third. */
+  next(): Promise<IteratorResult<LinkInfo, void>> {
     try {
-      return Promise.resolve(this.#step());
+      if (this.#signal?.aborted) {
+        this.close();
+        throw this.#signal.reason;
+      }
+      if (this.#next === this.#piece.length && !this.#isDone) {
+        this.#piece = this.#nextPiece();
+        this.#next = 0;
+      }
+      const value = this.#piece[this.#next++];
+      if (value !== undefined) return Promise.resolve({ done: false, value });
+      this.#isDone = true;
+      return Promise.resolve({ done: true, value });
     } catch (error) {
       return Promise.reject(error);
     }
-  }
-
-  protected step(): Promise<IteratorResult<LinkInfo, void>> {
-    return this.next();
-  }
-
-  #step(): IteratorResult<LinkInfo, void> {
-    if (this.#signal?.aborted) {
-      this.close();
-      throw this.#signal.reason;
-    }
-    if (this.#next === this.#piece.length && !this.#isDone) {
-      this.#piece = this.#nextPiece();
-      this.#next = 0;
-    }
-    const value = this.#piece[this.#next++];
-    if (value !== undefined) return { done: false, value };
-    this.#isDone = true;
-    return { done: true, value };
   }
 
   close(): void {

@@ -6,7 +6,7 @@ import { close, duplicateFd } from "./os/files.ts";
 import { plain, type Refusals, refused } from "./refusal.ts";
 import { E2BIG } from "./uapi/errno.ts";
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLET, EPOLLIN } from "./uapi/linux.ts";
-import { Closable, onAbort } from "./wait.ts";
+import { onAbort, Waiting } from "./wait.ts";
 
 /** Between two pieces the event loop has its turn: a thousand small records take about a millisecond. */
 const PIECE = 16 * 1024;
@@ -151,7 +151,7 @@ export interface RecordStream extends AsyncIterableIterator<Uint8Array<ArrayBuff
 }
 
 /** The records of a ring buffer, as they come. The ring is opened at the first step. */
-export class RingRecords extends Closable<Uint8Array<ArrayBuffer>> implements RecordStream {
+export class RingRecords extends Waiting<Uint8Array<ArrayBuffer>> implements RecordStream {
   readonly #open: () => RingReader;
   readonly #mapId: number;
   readonly #signals: readonly (AbortSignal | undefined)[];

@@ -43,14 +43,32 @@ type Step<T> = IteratorResult<T, void>;
 
 /** What is iterated once with `for await`, and ends when the loop is left. */
 export abstract class Closable<T> implements AsyncIterableIterator<T, void, void>, AsyncDisposable {
+  abstract next(): Promise<Step<T>>;
+
+  /** Ends the iteration, also a step that is waiting. Twice does nothing. */
+  abstract close(): void;
+
+  return(): Promise<Step<T>> {
+    this.close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+}
+
+/** The same where a step may have to wait. */
+export abstract class Waiting<T> extends Closable<T> {
   #steps: Promise<unknown> = Promise.resolve();
   #isOver = false;
 
   /** Makes one step; never two at once. */
   protected abstract step(): Promise<Step<T>>;
-
-  /** Ends the iteration; a step that is waiting returns. Twice does nothing. */
-  abstract close(): void;
 
   /** The next value. Steps that are asked for at once are taken one after the other. */
   next(): Promise<Step<T>> {
@@ -76,16 +94,8 @@ export abstract class Closable<T> implements AsyncIterableIterator<T, void, void
     this.close();
   }
 
-  return(): Promise<Step<T>> {
-    this.#end();
-    return Promise.resolve({ done: true, value: undefined });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return();
+  override return(): Promise<Step<T>> {
+    this.#isOver = true;
+    return super.return();
   }
 }

@@ -5,7 +5,7 @@ import { checkListOptions, chooseSource, type ListOptions, readAll, type Source 
 import type { LinkRecords } from "./listing/records.ts";
 import { holdIterator, useIterator } from "./listing/shared.ts";
 import { rowOf } from "./sys/type/mod.ts";
-import { Closable, pause } from "./wait.ts";
+import { pause, Waiting } from "./wait.ts";
 
 /**
  * What happened to a link: it was there at the first look (`present`), was made (`added`), is gone (`removed`, with
@@ -72,7 +72,7 @@ interface Look {
   info(at: number): LinkInfo | undefined;
 }
 
-class Watcher extends Closable<LinkEvent> implements LinkWatcher {
+class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
   readonly source: Source;
   readonly #look: () => Look;
   readonly #intervalMs: number;

@@ -119,9 +119,12 @@ export const TYPES: { readonly [T in KnownLinkType]: LinkTypeRow<BpfLinkInfos[T]
   tracing_multi,
 };
 
+// a listing asks for each link, and a Map answers sooner than the table
+const rows = new Map(Object.entries<AnyLinkTypeRow>(TYPES) as [LinkType, AnyLinkTypeRow][]);
+
 /** The row of a type; none of one that is newer than this package. */
 export function rowOf(type: LinkType): AnyLinkTypeRow | undefined {
-  return type === "unknown" ? undefined : TYPES[type];
+  return rows.get(type);
 }
 
 const typesOfAttachTypes: KnownLinkType[] = [];
