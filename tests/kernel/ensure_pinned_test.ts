@@ -219,7 +219,7 @@ kernelTest("perf events of which the kernel reports nothing are not taken over u
   const path = pins.pin("link");
   using old = Link.ensurePinned(path, program, target);
   const isTold = old.link.info().event !== "unknown"; // Linux 6.6
-  if (!isTold) assertThrows(() => Link.ensurePinned(path, another, target), BpfError, "does not tell");
+  if (!isTold) assertThrows(() => Link.ensurePinned(path, another, target), BpfError, "does not report");
   using again = Link.ensurePinned(path, another, target, { replace: !isTold });
   assertEquals(again.outcome, "replaced");
   discard(path);

@@ -1,6 +1,6 @@
-//! Writes what TypeScript knows of `ffi/core` into a folder: `symbols.ts`, the exported functions as `Deno.dlopen` wants
-//! to know them and the numbers that both sides know, and `calls.ts`, the calls of `bpf_link_system`.
-//! With `--check` it writes nothing and fails if one of the files says something else.
+//! Writes what TypeScript knows of `ffi/core` into a file: the exported functions as `Deno.dlopen` wants to know them, the
+//! calls of `bpf_link_system`, and the numbers that both sides know.
+//! With `--check` it writes nothing and fails if the file says something else.
 //!
 //! The signatures are those that `#[deno_bindgen]` recorded when this program compiled the core's own `abi.rs`.
 #[path = "../../core/src/abi.rs"]
