@@ -67,7 +67,16 @@ export type { RecordStream } from "./lib/ring.ts";
 export { probe, type ProbeAnswer, type TargetProbe } from "./lib/probe.ts";
 export type { AttachTo } from "./lib/btf/load_target.ts";
 export { Program, type ProgramInfo, type ProgramLoadOptions } from "./lib/program.ts";
-export { ATTACH_TYPES, LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from "./lib/uapi/constants.ts";
-export type { AttachType, CgroupAttachType, LinkType, MapType, ProgramType } from "./lib/uapi/types.ts";
+export {
+  ATTACH_TYPES,
+  type AttachType,
+  type CgroupAttachType,
+  LINK_TYPES,
+  type LinkType,
+  MAP_TYPES,
+  type MapType,
+  PROGRAM_TYPES,
+  type ProgramType,
+} from "./lib/uapi/constants.ts";
 export type { WaitOptions } from "./lib/wait.ts";
 export type { LinkEvent, LinkWatcher, WatchOptions } from "./lib/watch.ts";

@@ -2,7 +2,7 @@
  * Watches for minutes while two processes make and drop 1,000 links a second each: `deno run -A bench/churn.ts
  * [MINUTES]`, as root; 10 minutes if absent. Fails if a change that lasts was missed, or something is left.
  */
-import { closeIterator } from "../lib/listing/shared.ts";
+import { closeIterator } from "../lib/listing/iterator.ts";
 import { watchChurn } from "../tests/fixture/process/churn.ts";
 import { withoutLeaks } from "../tests/fixture/run/leaks.ts";
 

@@ -1,12 +1,11 @@
 /** The native library that the package carries. */
-import { aarch64 } from "../lib/ffi/aarch64.ts";
-import { x86_64 } from "../lib/ffi/x86_64.ts";
+import { embedded } from "../lib/ffi/embedded.ts";
 import type { Row, Rows } from "./table.ts";
 
 /** A line for each architecture. */
 export const size: Record<string, Rows> = {
   *size(): Generator<Row> {
-    for (const [architecture, { base64 }] of Object.entries({ x86_64, aarch64 })) {
+    for (const [architecture, base64] of Object.entries(embedded)) {
       const bytes = Uint8Array.fromBase64(base64).length;
       yield { what: `native library, ${architecture}`, figure: bytes / 1024, unit: "KB", bound: 16 };
     }

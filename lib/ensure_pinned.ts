@@ -19,7 +19,7 @@ import { close, directoryOf, lock, open, rename } from "./os/files.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { EEXIST } from "./uapi/errno.ts";
-import type { LinkType } from "./uapi/types.ts";
+import type { LinkType } from "./uapi/constants.ts";
 
 /** What the functions here need of the class, which imports them. */
 type LinkClass = Pick<typeof Link, "attach" | "openPinned">;

@@ -8,7 +8,7 @@ import { cgroups } from "./os/proc.ts";
 import { unlessRefused } from "./refusal.ts";
 import type { QueriedProgram } from "./sys/prog_query.ts";
 import { rowOf } from "./sys/type/mod.ts";
-import type { AttachType, LinkType } from "./uapi/types.ts";
+import type { AttachType, LinkType } from "./uapi/constants.ts";
 
 /** Where a hook is. */
 export interface Where {

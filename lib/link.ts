@@ -21,7 +21,7 @@ import {
   toJson,
 } from "./kind/mod.ts";
 import { checkListOptions, type LinkListing, Listing, type ListOptions } from "./links.ts";
-import { loadedIterator } from "./listing/shared.ts";
+import { loadedIterator } from "./listing/iterator.ts";
 import type { BpfMap } from "./map.ts";
 import { close, closeAsync, closeIfOpen, duplicateFd, readLines } from "./os/files.ts";
 import type { Program } from "./program.ts";
@@ -36,10 +36,9 @@ import {
   updateLink,
 } from "./sys/link.ts";
 import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
-import { objGet } from "./sys/object.ts";
-import { isLink } from "./sys/object_type.ts";
+import { isLink, objGet } from "./sys/object.ts";
 import { EINVAL, EOPNOTSUPP } from "./uapi/errno.ts";
-import type { AttachType, LinkType } from "./uapi/types.ts";
+import type { AttachType, LinkType } from "./uapi/constants.ts";
 import { onAbort, poll, type WaitOptions } from "./wait.ts";
 import { type LinkWatcher, watchLinks, type WatchOptions } from "./watch.ts";
 

@@ -6,15 +6,14 @@ import { type LinkInfo, readInfo } from "./kind/mod.ts";
 import { parseFdinfo } from "./listing/fdinfo.ts";
 import { visitPins, withPinnedLink } from "./listing/pins.ts";
 import type { LinkRecords } from "./listing/records.ts";
-import { loadedIterator, useIterator } from "./listing/shared.ts";
+import { loadedIterator, useIterator } from "./listing/iterator.ts";
 import { linkWalk } from "./listing/walk.ts";
 import { readTextFile } from "./os/files.ts";
 import { unlessGone, visibly } from "./refusal.ts";
 import { linkGetNextId } from "./sys/link.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
-import { LINK_TYPES } from "./uapi/constants.ts";
-import type { LinkType } from "./uapi/types.ts";
+import { LINK_TYPES, type LinkType } from "./uapi/constants.ts";
 import { Closable } from "./wait.ts";
 
 /** All of them. */

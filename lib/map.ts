@@ -1,22 +1,18 @@
 /** Maps, as far as links and their programs need them. */
-import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32 } from "./check.ts";
+import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32, keysOf } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { btfFind, btfStructSize } from "./ffi/btf.ts";
 import { OwnedFd } from "./handle/owned.ts";
 
-import { keysOf } from "./check.ts";
 import { brand, checkHandle } from "./handle/brand.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { type RecordStream, RingReader, RingRecords } from "./ring.ts";
 import { btfLoad } from "./sys/btf.ts";
 import { Elements, type MapBatch } from "./sys/elements.ts";
-import { mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapInfo } from "./sys/map.ts";
-import { mapTypeFacts } from "./sys/map_type.ts";
-import { objGet } from "./sys/object.ts";
-import { isMap } from "./sys/object_type.ts";
-import { BPF_EXIST, BPF_F_LINK, BPF_F_NO_PREALLOC, BPF_NOEXIST } from "./uapi/constants.ts";
+import { mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapInfo, mapTypeFacts } from "./sys/map.ts";
+import { isMap, objGet } from "./sys/object.ts";
+import { BPF_EXIST, BPF_F_LINK, BPF_F_NO_PREALLOC, BPF_NOEXIST, type MapType } from "./uapi/constants.ts";
 import { EINVAL, ENOENT } from "./uapi/errno.ts";
-import type { MapType } from "./uapi/types.ts";
 
 /** What {@linkcode BpfMap.create} makes. */
 export interface MapCreateOptions {

@@ -1,19 +1,22 @@
 /** Programs, as far as links need them. */
 import { type AttachTo, findPlace } from "./btf/load_target.ts";
-import { checkFd, checkFlag, checkKeys, checkPath, checkU32 } from "./check.ts";
+import { checkFd, checkFlag, checkKeys, checkPath, checkU32, keysOf } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { OwnedFd } from "./handle/owned.ts";
 
-import { keysOf } from "./check.ts";
 import { brand } from "./handle/brand.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { deviceIndex } from "./os/interfaces.ts";
-import { objGet } from "./sys/object.ts";
-import { isProgram } from "./sys/object_type.ts";
+import { isProgram, objGet } from "./sys/object.ts";
 import { progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
-import { BPF_F_SLEEPABLE, BPF_F_XDP_DEV_BOUND_ONLY, BPF_F_XDP_HAS_FRAGS } from "./uapi/constants.ts";
+import {
+  type AttachType,
+  BPF_F_SLEEPABLE,
+  BPF_F_XDP_DEV_BOUND_ONLY,
+  BPF_F_XDP_HAS_FRAGS,
+  type ProgramType,
+} from "./uapi/constants.ts";
 import { EINVAL } from "./uapi/errno.ts";
-import type { AttachType, ProgramType } from "./uapi/types.ts";
 
 /** What {@linkcode Program.load} loads. */
 export interface ProgramLoadOptions {

@@ -1,5 +1,5 @@
 /** The consumer's side of a ring buffer map. */
-import { Call } from "./ffi/calls.ts";
+import { Call } from "./ffi/symbols.ts";
 import { align, ARGS, Request } from "./ffi/request.ts";
 import { RECORD_HEADER, RECORD_LENGTH, ringConsume, ringRead } from "./ffi/ring.ts";
 import { close, duplicateFd } from "./os/files.ts";

@@ -3,7 +3,7 @@ import { checkInteger } from "./check.ts";
 import { type LinkInfo, readInfo } from "./kind/mod.ts";
 import { checkListOptions, chooseSource, type ListOptions, readAll, type Source } from "./links.ts";
 import type { LinkRecords } from "./listing/records.ts";
-import { holdIterator, useIterator } from "./listing/shared.ts";
+import { holdIterator, useIterator } from "./listing/iterator.ts";
 import { rowOf } from "./sys/type/mod.ts";
 import { pause, Waiting } from "./wait.ts";
 

@@ -6,7 +6,7 @@ import { checkHandle } from "../handle/brand.ts";
 import { close } from "../os/files.ts";
 import type { ProgLoadOptions } from "../sys/program.ts";
 import { ENOENT } from "../uapi/errno.ts";
-import type { AttachType, ProgramType } from "../uapi/types.ts";
+import type { AttachType, ProgramType } from "../uapi/constants.ts";
 import { btfFindInModules, btfFindInProgram, openModuleBtf } from "./lookup.ts";
 
 /**

@@ -1,4 +1,4 @@
-/** Finds, verifies and opens native libraries: at first use, once, for good (a call after `close()` would crash the process). */
+/** Finds and opens native libraries: at first use, once, for good (a call after `close()` would crash the process). */
 import { checkPath } from "../check.ts";
 import {
   F_ADD_SEALS,
@@ -9,17 +9,8 @@ import {
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
 } from "../uapi/linux.ts";
-import { aarch64 } from "./aarch64.ts";
-import { sha256 } from "./sha256.ts";
+import { embedded } from "./embedded.ts";
 import { numbers, symbols } from "./symbols.ts";
-import { x86_64 } from "./x86_64.ts";
-
-/** A library for one architecture, as `deno task build` made it. */
-export interface EmbeddedLibrary {
-  readonly compiler: string;
-  readonly sha256: string;
-  readonly base64: string;
-}
 
 /** What is special about a native library. */
 export interface NativeLibraryOptions {
@@ -33,8 +24,8 @@ export interface NativeLibraryOptions {
   readonly symbols: Deno.ForeignLibraryInterface;
   /** The one of them that takes nothing and returns the version of the interface, and which version that must be. */
   readonly abi: { readonly symbol: string; readonly version: number };
-  /** The library itself, by architecture. */
-  readonly embedded: Readonly<Record<string, EmbeddedLibrary>>;
+  /** The library itself in base64, by architecture. */
+  readonly embedded: Readonly<Record<string, string>>;
 }
 
 /** A native library, whose functions are `F`. */
@@ -63,27 +54,15 @@ export class NativeLibrary<F extends object> {
     this.#path = file;
   }
 
-  /** The embedded library of this architecture, verified; see {@linkcode libraryBytes}. */
+  /** The embedded library of this architecture; see {@linkcode libraryBytes}. */
   bytes(): Uint8Array<ArrayBuffer> {
-    const library = this.#embedded();
-    const bytes = Uint8Array.fromBase64(library.base64);
-    const digest = sha256(bytes);
-    if (digest !== library.sha256) {
-      throw new Deno.errors.InvalidData(
-        `Cannot load native library: the package is damaged (sha256 ${digest}, expected ${library.sha256}); install it again`,
-      );
-    }
-    return bytes;
-  }
-
-  #embedded(): EmbeddedLibrary {
     const { embedded, owner, api } = this.#options;
     const { os, arch } = Deno.build;
     if (os !== "linux") {
       throw new Deno.errors.NotSupported(`Cannot load native library: eBPF links exist on Linux only, this is ${os}`);
     }
     const library = embedded[arch];
-    if (library !== undefined) return library;
+    if (library !== undefined) return Uint8Array.fromBase64(library);
     throw new Deno.errors.NotSupported(
       `Cannot load native library: that of ${owner} is built for ${Object.keys(embedded).join(" and ")}, ` +
         `this is ${arch}; build it and name the file with ${api.setPath}`,
@@ -193,7 +172,7 @@ const core = new NativeLibrary<Native>({
     bpf_link_ring_async: { ...symbols.bpf_link_ring, name: "bpf_link_ring", nonblocking: true },
   },
   abi: { symbol: "bpf_link_abi", version: numbers.abi.VERSION },
-  embedded: { x86_64, aarch64 },
+  embedded,
 });
 
 /** The functions of the native library, which is opened now if it is not yet. */

@@ -1,8 +1,7 @@
 /** A request to the kernel, encoded. The layout is that of `ffi/core/src/request.rs`. */
 import { F_DUPFD_CLOEXEC } from "../uapi/linux.ts";
-import { Call } from "./calls.ts";
+import { Call, numbers } from "./symbols.ts";
 import { native } from "./library.ts";
-import { numbers } from "./symbols.ts";
 
 /** Room for a path that is too long, which the kernel is to refuse. */
 export const PATH_SIZE = 4104;

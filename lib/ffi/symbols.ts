@@ -14,6 +14,32 @@ export const symbols = {
   bpf_link_walk: { parameters: ["u32", "u32", "buffer", "u32"], result: "i32" },
 } as const;
 
+/** The calls of `bpf_link_system`, by their names. */
+export const Call = {
+  close: 0,
+  epoll_create1: 1,
+  epoll_ctl: 2,
+  eventfd2: 3,
+  fcntl: 4,
+  flock: 5,
+  fsconfig: 6,
+  fsmount: 7,
+  fsopen: 8,
+  fstat: 9,
+  fstatfs: 10,
+  getdents64: 11,
+  ioctl: 12,
+  kcmp: 13,
+  openat: 14,
+  perf_event_open: 15,
+  pread64: 16,
+  read: 17,
+  renameat2: 18,
+  socket: 19,
+  unlinkat: 20,
+  write: 21,
+} as const;
+
 /** Numbers that the native library knows too, by its files: offsets and sizes in bytes, constants. */
 export const numbers = {
   abi: { VERSION: 2 },

@@ -7,7 +7,7 @@ import { createLink, createLinkAsync } from "../sys/link_create.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { openRawTracepoint, openRawTracepointAsync } from "../sys/raw_tracepoint.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { AttachType, LinkType } from "../uapi/types.ts";
+import type { AttachType, LinkType } from "../uapi/constants.ts";
 import type { Attachment } from "./kind.ts";
 import {
   type AttachTargets,

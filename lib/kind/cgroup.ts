@@ -7,9 +7,15 @@ import { updateLink } from "../sys/link.ts";
 import { programFits } from "../sys/link_create.ts";
 import { type ProgQuery, progQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
-import { BPF_F_BEFORE, BPF_F_PREORDER, BPF_F_QUERY_EFFECTIVE } from "../uapi/constants.ts";
+import {
+  type AttachType,
+  attachTypeNumber,
+  BPF_F_BEFORE,
+  BPF_F_PREORDER,
+  BPF_F_QUERY_EFFECTIVE,
+  type CgroupAttachType,
+} from "../uapi/constants.ts";
 import { EBADF, EINVAL, EOPNOTSUPP } from "../uapi/errno.ts";
-import { type AttachType, attachTypeNumber, type CgroupAttachType } from "../uapi/types.ts";
 import { ask, ordered, within } from "./hook.ts";
 import {
   always,

@@ -1,7 +1,7 @@
 /** What the questions about hooks have in common. */
 import { close } from "../os/files.ts";
 import { type ProgQuery, progQuery } from "../sys/prog_query.ts";
-import type { AttachType } from "../uapi/types.ts";
+import type { AttachType } from "../uapi/constants.ts";
 import type { FoundEntry, LinkCreation, Look } from "./kind.ts";
 import { type Device, interfaceTarget, type Netns } from "./target.ts";
 

@@ -3,7 +3,7 @@ import type { HandleKind } from "../handle/brand.ts";
 import type { ProgramLoadOptions } from "../program.ts";
 import type { ProgQuery } from "../sys/prog_query.ts";
 import type { BpfLinkInfo, BpfLinkInfos, LinkCreateOptions } from "../sys/type/mod.ts";
-import type { AttachType, LinkType } from "../uapi/types.ts";
+import type { AttachType, LinkType } from "../uapi/constants.ts";
 
 /** What every link's info has. */
 export interface LinkInfoBase {

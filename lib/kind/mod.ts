@@ -3,7 +3,7 @@ import { kindOf } from "../check.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { LinkType } from "../uapi/types.ts";
+import type { LinkType } from "../uapi/constants.ts";
 import { cgroup, type CgroupInfo, type CgroupTarget } from "./cgroup.ts";
 import { iter, type IterInfo, type IterTarget } from "./iter.ts";
 import type { HookKind, Kind, LinkInfoBase, LinkKind } from "./kind.ts";

@@ -5,7 +5,7 @@ import { OWN_NETNS } from "../os/interfaces.ts";
 import type { Program } from "../program.ts";
 import { progQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
-import type { AttachType } from "../uapi/types.ts";
+import type { AttachType } from "../uapi/constants.ts";
 import { ask, ordered, within } from "./hook.ts";
 import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
 import { create, NO_TARGET } from "./probe.ts";

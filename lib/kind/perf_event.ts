@@ -14,7 +14,7 @@ import { close } from "../os/files.ts";
 import type { Program } from "../program.ts";
 import { openEvent, type PerfEventAttr, perfEventEnable, perfEventOpen } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import { cacheEvent, HARDWARE_EVENTS, PERF_TYPES, SOFTWARE_EVENTS } from "../uapi/perf_event.ts";
+import { cacheEvent, HARDWARE_EVENTS, PERF_TYPES, SOFTWARE_EVENTS } from "../uapi/linux.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { kprobe, type KprobeInfo } from "./kprobe.ts";
 import { eventProbe } from "./probe.ts";

@@ -4,7 +4,7 @@ import type { Refusals } from "../refusal.ts";
 import { linkCreate } from "../sys/link_create.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
 import { type LinkCreateOptions, TYPES } from "../sys/type/mod.ts";
-import type { AttachType, ProgramType } from "../uapi/types.ts";
+import type { AttachType, ProgramType } from "../uapi/constants.ts";
 import type { ProbeRule, Proof } from "./kind.ts";
 
 /** Neither an fd nor an interface. */

@@ -5,7 +5,7 @@ import type { BpfMap } from "../map.ts";
 import { close, open } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
-import { type AttachType, attachTypeNumber, type MapType } from "../uapi/types.ts";
+import { type AttachType, attachTypeNumber, type MapType } from "../uapi/constants.ts";
 import type { Attachment, PlaceNames } from "./kind.ts";
 
 /** Closes what {@linkcode Attachment.temporary} lists. */

@@ -7,7 +7,7 @@ import type { Program } from "../program.ts";
 import { openEvent, perfEventOpen } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { ENOENT } from "../uapi/errno.ts";
-import { PERF_TYPES } from "../uapi/perf_event.ts";
+import { PERF_TYPES } from "../uapi/linux.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
 import { eventProbe, NO_NAME } from "./probe.ts";
 import { toEvent } from "./target.ts";

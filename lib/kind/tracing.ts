@@ -7,7 +7,7 @@ import { checkHandle } from "../handle/brand.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { AttachType } from "../uapi/types.ts";
+import type { AttachType } from "../uapi/constants.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 
 /**

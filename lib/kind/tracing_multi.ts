@@ -1,6 +1,6 @@
 /** Links to many functions of the kernel at once. They are only read here: linkCreate() of `sys` makes them. */
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import type { AttachType } from "../uapi/types.ts";
+import type { AttachType } from "../uapi/constants.ts";
 import type { LinkInfoBase, LinkKind } from "./kind.ts";
 
 /** Info of a link to many functions. */

@@ -2,8 +2,7 @@
 import { close, readDirectory, statPath } from "../os/files.ts";
 import { mounts } from "../os/proc.ts";
 import { unlessGone, visibly } from "../refusal.ts";
-import { objGet } from "../sys/object.ts";
-import { isLink } from "../sys/object_type.ts";
+import { isLink, objGet } from "../sys/object.ts";
 
 /**
  * Looks at each pin on the bpf file systems of this mount namespace; `file` tells it from others whatever names it has.

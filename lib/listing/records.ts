@@ -5,8 +5,7 @@ import { linkGetFdById } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { type BpfLinkInfo, rowOf } from "../sys/type/mod.ts";
 import type { PlaceField } from "../sys/type/row.ts";
-import { LINK_TYPES } from "../uapi/constants.ts";
-import type { LinkType } from "../uapi/types.ts";
+import { LINK_TYPES, type LinkType } from "../uapi/constants.ts";
 
 /** Where the name begins, and the longest record, in bytes. */
 export const NAME = 40, END = 160;

@@ -1,6 +1,6 @@
 /** Files, directories and fds. */
 import { checkFd, checkString, checkU32 } from "../check.ts";
-import { Call } from "../ffi/calls.ts";
+import { Call } from "../ffi/symbols.ts";
 import { native } from "../ffi/library.ts";
 import { ARGS, duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
 import { plain, type Refusals, refused } from "../refusal.ts";

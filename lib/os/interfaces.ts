@@ -1,6 +1,6 @@
 /** Network interfaces and namespaces: names, numbers, and which XDP programs an interface runs. */
 import { checkInteger, checkString, kindOf } from "../check.ts";
-import { Call } from "../ffi/calls.ts";
+import { Call } from "../ffi/symbols.ts";
 import { ARGS, Request, system } from "../ffi/request.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";

@@ -1,6 +1,6 @@
 /** Files of tracefs, where the kernel lists what can be traced; also where nobody has mounted it. */
 import { BpfError } from "../error.ts";
-import { Call } from "../ffi/calls.ts";
+import { Call } from "../ffi/symbols.ts";
 import { ARGS, Request } from "../ffi/request.ts";
 import { plain, type Refusals, refused } from "../refusal.ts";
 import { ENOENT } from "../uapi/errno.ts";

@@ -6,7 +6,7 @@ import { ADMIN, explanation, type Refusals, refused } from "../refusal.ts";
 import { BPF_F_TOKEN_FD, Command, LOG_SIZE } from "../uapi/constants.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { bpf_btf_info, btf_load, get_id, info_by_fd } from "../uapi/layout.ts";
-import { OBJ_GET_INFO_BY_FD } from "./object_type.ts";
+import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 
 /** Options of {@linkcode btfLoad}, named as in `struct bpf_btf_load_opts`. */
 export interface BtfLoadOptions {

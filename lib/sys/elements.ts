@@ -6,9 +6,8 @@ import { checked, CLOSED, type Refusals, refused, type Rows } from "../refusal.t
 import { Command } from "../uapi/constants.ts";
 import { EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
 import { batch, map_elem } from "../uapi/layout.ts";
-import { mapGetInfoByFd, type MapInfo } from "./map.ts";
-import { mapTypeFacts } from "./map_type.ts";
-import { isMap } from "./object_type.ts";
+import { mapGetInfoByFd, type MapInfo, mapTypeFacts } from "./map.ts";
+import { isMap } from "./object.ts";
 
 /** What all commands on elements of a map may say. */
 const MAP_ACCESS: Rows = {

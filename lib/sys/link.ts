@@ -7,7 +7,7 @@ import { EINVAL, ENOENT, EPERM } from "../uapi/errno.ts";
 import { get_id, link_detach, link_update } from "../uapi/layout.ts";
 import { linkGetInfoByFd } from "./link_info.ts";
 import { mapGetInfoByFd } from "./map.ts";
-import { isLink } from "./object_type.ts";
+import { isLink } from "./object.ts";
 import { progGetInfoByFd } from "./program.ts";
 import { rowOf } from "./type/mod.ts";
 

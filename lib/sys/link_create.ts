@@ -4,10 +4,9 @@ import { BpfError, type Explanation } from "../error.ts";
 import { Request } from "../ffi/request.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { CLOSED, explanation, type Refusals } from "../refusal.ts";
-import { Command } from "../uapi/constants.ts";
+import { type AttachType, attachTypeNumber, Command } from "../uapi/constants.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import { link_create } from "../uapi/layout.ts";
-import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
 import { type AnyLinkTypeRow, type LinkCreateOptions, rowOfAttachType, tooOld, TYPES } from "./type/mod.ts";
 
 const LARGEST = Math.max(...Object.values(link_create).map((part) => typeof part === "number" ? 0 : part.sizeof));

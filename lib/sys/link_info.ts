@@ -6,7 +6,7 @@ import { refused } from "../refusal.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
 import { E2BIG, EINVAL } from "../uapi/errno.ts";
 import { bpf_link_info, info_by_fd } from "../uapi/layout.ts";
-import { isLink, OBJ_GET_INFO_BY_FD } from "./object_type.ts";
+import { isLink, OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { type BpfLinkInfo, rowOf, TYPES } from "./type/mod.ts";
 import type { Answer, Asker, Question } from "./type/row.ts";
 

@@ -1,14 +1,19 @@
-/** The commands of bpf(2) on maps. */
+/** The commands of bpf(2) on maps, and what is special about types of maps. */
 import { checkFd, checkKeys, checkU32, checkU64, keysOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { Request } from "../ffi/request.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
-import { BPF_F_TOKEN_FD, BPF_OBJ_NAME_LEN, Command } from "../uapi/constants.ts";
+import {
+  BPF_F_TOKEN_FD,
+  BPF_OBJ_NAME_LEN,
+  Command,
+  type MapType,
+  mapTypeName,
+  mapTypeNumber,
+} from "../uapi/constants.ts";
 import { bpf_map_info, get_id, info_by_fd, map_create } from "../uapi/layout.ts";
-import { type MapType, mapTypeName, mapTypeNumber } from "../uapi/types.ts";
-import { mapTypeFacts } from "./map_type.ts";
-import { OBJ_GET_INFO_BY_FD } from "./object_type.ts";
+import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { nameBytes } from "./program.ts";
 
 /** Options of {@linkcode mapCreate}, named as in `struct bpf_map_create_opts`. */
@@ -262,4 +267,59 @@ export function mapGetFdById(id: number): number {
   const result = new Request(get_id.sizeof).u32(get_id.map_id, checkU32(id, "id"))
     .bpf(Command.MAP_GET_FD_BY_ID);
   return checked(result, MAP_GET_FD_BY_ID, () => `Cannot open map ${id}`);
+}
+
+/** Sizes that the type leaves no choice about (or none that is useful), and what else it demands. */
+export interface MapTypeFacts {
+  /** Bytes of a key. */
+  readonly keySize?: number;
+  /** Bytes of a value. */
+  readonly valueSize?: number;
+  /** A value has a part for each CPU. */
+  readonly isPerCpu?: true;
+  /** Elements are added and taken out, without a key. */
+  readonly isQueue?: true;
+  /** The kernel wants BPF_F_NO_PREALLOC. */
+  readonly isNeverPreallocated?: true;
+  /** Making one takes CAP_NET_ADMIN too. */
+  readonly isNetwork?: true;
+}
+
+const INDEX = 4, FD = 4, SOCKET = 8; // bytes
+
+const FACTS: { readonly [T in MapType]?: MapTypeFacts } = {
+  array: { keySize: INDEX },
+  array_of_maps: { keySize: INDEX, valueSize: FD },
+  arena: { keySize: 0, valueSize: 0 },
+  bloom_filter: { keySize: 0 },
+  cgroup_array: { keySize: INDEX, valueSize: FD },
+  cgrp_storage: { isNeverPreallocated: true },
+  cpumap: { keySize: INDEX },
+  devmap: { keySize: INDEX, isNetwork: true },
+  devmap_hash: { isNetwork: true },
+  hash_of_maps: { valueSize: FD },
+  inode_storage: { isNeverPreallocated: true },
+  lpm_trie: { isNeverPreallocated: true },
+  lru_percpu_hash: { isPerCpu: true },
+  percpu_array: { keySize: INDEX, isPerCpu: true },
+  percpu_cgroup_storage: { isPerCpu: true },
+  percpu_hash: { isPerCpu: true },
+  perf_event_array: { keySize: INDEX, valueSize: FD },
+  prog_array: { keySize: INDEX, valueSize: FD },
+  queue: { keySize: 0, isQueue: true },
+  reuseport_sockarray: { keySize: INDEX, valueSize: SOCKET },
+  ringbuf: { keySize: 0, valueSize: 0 },
+  sk_storage: { isNeverPreallocated: true },
+  sockhash: { valueSize: SOCKET, isNetwork: true },
+  sockmap: { keySize: INDEX, valueSize: SOCKET, isNetwork: true },
+  stack: { keySize: 0, isQueue: true },
+  struct_ops: { keySize: INDEX },
+  task_storage: { isNeverPreallocated: true },
+  user_ringbuf: { keySize: 0, valueSize: 0 },
+  xskmap: { keySize: INDEX, valueSize: FD, isNetwork: true },
+};
+
+/** What is known of a type; nothing of one that is like a hash, or newer than this package. */
+export function mapTypeFacts(type: MapType): MapTypeFacts {
+  return FACTS[type] ?? {};
 }

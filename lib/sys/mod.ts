@@ -74,5 +74,14 @@ export type { TracedFunction, TracingMultiCreateOptions, TracingMultiLinkInfo } 
 export type { ProbedOffset, UprobeMultiCreateOptions, UprobeMultiLinkInfo } from "./type/uprobe_multi.ts";
 export type { XdpLinkInfo } from "./type/xdp.ts";
 export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "../error.ts";
-export { ATTACH_TYPES, LINK_TYPES, MAP_TYPES, PROGRAM_TYPES } from "../uapi/constants.ts";
-export type { AttachType, CgroupAttachType, LinkType, MapType, ProgramType } from "../uapi/types.ts";
+export {
+  ATTACH_TYPES,
+  type AttachType,
+  type CgroupAttachType,
+  LINK_TYPES,
+  type LinkType,
+  MAP_TYPES,
+  type MapType,
+  PROGRAM_TYPES,
+  type ProgramType,
+} from "../uapi/constants.ts";

@@ -1,7 +1,7 @@
 /** The call that opens perf events, to which perf_event links attach. */
 import { checkFd, checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { Call } from "../ffi/calls.ts";
+import { Call } from "../ffi/symbols.ts";
 import { ARGS, Request } from "../ffi/request.ts";
 import { readTextFile } from "../os/files.ts";
 import { checked, type Refusals } from "../refusal.ts";

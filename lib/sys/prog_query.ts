@@ -2,10 +2,9 @@
 import { checkFd, checkInteger, checkKeys, checkU32 } from "../check.ts";
 import { Request } from "../ffi/request.ts";
 import { checked, type Refusals } from "../refusal.ts";
-import { BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
+import { type AttachType, attachTypeNumber, BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOSPC } from "../uapi/errno.ts";
 import { query } from "../uapi/layout.ts";
-import { type AttachType, attachTypeNumber } from "../uapi/types.ts";
 import { rowOfAttachType } from "./type/mod.ts";
 
 /** Options of {@linkcode progQuery}. */

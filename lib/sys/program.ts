@@ -6,17 +6,20 @@ import { Request } from "../ffi/request.ts";
 import { type CAPABILITIES, isOlderThan, missingCapabilities } from "../os/capabilities.ts";
 import { close } from "../os/files.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
-import { BPF_F_TOKEN_FD, BPF_OBJ_NAME_LEN, Command, LOG_SIZE } from "../uapi/constants.ts";
-import { EACCES, EAGAIN } from "../uapi/errno.ts";
-import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
 import {
   type AttachType,
   attachTypeNumber,
+  BPF_F_TOKEN_FD,
+  BPF_OBJ_NAME_LEN,
+  Command,
+  LOG_SIZE,
   type ProgramType,
   programTypeName,
   programTypeNumber,
-} from "../uapi/types.ts";
-import { OBJ_GET_INFO_BY_FD } from "./object_type.ts";
+} from "../uapi/constants.ts";
+import { EACCES, EAGAIN } from "../uapi/errno.ts";
+import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
+import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { tooOld } from "./type/mod.ts";
 
 /** Options of {@linkcode progLoad}, named as in `struct bpf_prog_load_opts`. */

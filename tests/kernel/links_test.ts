@@ -1,8 +1,7 @@
 /** The sources of listings: they tell the same of the same links, whatever goes on, to those who may know it. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { readInfo } from "../../lib/kind/mod.ts";
-import { LinkIterator, linkLayout } from "../../lib/listing/iterator.ts";
-import { closeIterator, loadedIterator } from "../../lib/listing/shared.ts";
+import { closeIterator, LinkIterator, linkLayout, loadedIterator } from "../../lib/listing/iterator.ts";
 import type { BpfLinkInfo } from "../../lib/sys/type/mod.ts";
 import { type AnyLink, Link, type LinkInfo, type Source } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";

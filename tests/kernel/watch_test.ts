@@ -1,6 +1,6 @@
 /** `Link.watch()`: every change that lasts, once, and nothing left of it. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { closeIterator, loadedIterator } from "../../lib/listing/shared.ts";
+import { closeIterator, loadedIterator } from "../../lib/listing/iterator.ts";
 import { Link, type LinkEvent, type LinkWatcher, type Source } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { watchChurn } from "../fixture/process/churn.ts";

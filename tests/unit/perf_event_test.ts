@@ -1,6 +1,6 @@
 /** The numbers behind the names of perf events. */
 import { assertEquals } from "@std/assert";
-import { cacheEvent, HARDWARE_EVENTS, SOFTWARE_EVENTS } from "../../lib/uapi/perf_event.ts";
+import { cacheEvent, HARDWARE_EVENTS, SOFTWARE_EVENTS } from "../../lib/uapi/linux.ts";
 
 Deno.test("names of events have the numbers of linux/perf_event.h", () => {
   assertEquals(["cpu_cycles", "branch_misses", "ref_cpu_cycles"].map((name) => HARDWARE_EVENTS.indexOf(name)), [

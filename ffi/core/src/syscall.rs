@@ -73,7 +73,7 @@ pub mod nr {
     pub const WRITE: usize = 64;
 }
 
-/// Makes the table of calls, whose names `ffi/bindgen` prints into `lib/ffi/calls.ts`.
+/// Makes the table of calls, whose names `ffi/bindgen` prints into `lib/ffi/symbols.ts`.
 macro_rules! calls {
     ($($name:ident $(=> $result:ident)?,)*) => {
         /// The calls of `bpf_link_system`, and whether the result is an fd.

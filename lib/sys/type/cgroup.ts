@@ -1,7 +1,6 @@
 /** Links to a cgroup. */
-import { ATTACH_TYPES } from "../../uapi/constants.ts";
+import { ATTACH_TYPES, type AttachType, attachTypeName } from "../../uapi/constants.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
-import { type AttachType, attachTypeName } from "../../uapi/types.ts";
 import { encodeRelative, type RelativeOptions } from "./mprog.ts";
 import { A, B, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 

@@ -1,8 +1,7 @@
 /** Links to many functions of the kernel, by probes. */
 import { checkKeys, checkU32 } from "../../check.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
-import { encodeLongs, encodeStrings } from "./arrays.ts";
-import { A, B, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
+import { A, B, encodeLongs, encodeStrings, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 
 /** One function of a kprobe_multi link. */
 export interface ProbedFunction {

@@ -1,7 +1,7 @@
 /** The table of link types. What is known of a type from the kernel's side stands in the file of its name. */
 import type { Explanation } from "../../error.ts";
 import { isOlderThan, kernelRelease } from "../../os/capabilities.ts";
-import { type AttachType, attachTypeNumber, type LinkType } from "../../uapi/types.ts";
+import { type AttachType, attachTypeNumber, type LinkType } from "../../uapi/constants.ts";
 import { cgroup, type CgroupCreateOptions, type CgroupLinkInfo } from "./cgroup.ts";
 import { iter, type IterCreateOptions, type IterLinkInfo } from "./iter.ts";
 import { kprobe_multi, type KprobeMultiCreateOptions, type KprobeMultiLinkInfo } from "./kprobe_multi.ts";

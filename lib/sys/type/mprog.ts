@@ -2,7 +2,7 @@
 import { checkFd, checkKeys, checkU32, checkU64, keysOf } from "../../check.ts";
 import type { Request } from "../../ffi/request.ts";
 import type { Rows } from "../../refusal.ts";
-import { attachTypeName, type LinkType } from "../../uapi/types.ts";
+import { attachTypeName, type LinkType } from "../../uapi/constants.ts";
 import { A, type Answer, B, C, type Fdinfo, type LinkInfoHead, type LinkRecord } from "./row.ts";
 
 /** Where among the programs of a hook a link goes; see the flags of {@linkcode LinkCreateOptions}. */

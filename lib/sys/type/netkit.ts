@@ -1,6 +1,6 @@
 /** Links to the hooks of a netkit pair. */
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
-import type { AttachType } from "../../uapi/types.ts";
+import type { AttachType } from "../../uapi/constants.ts";
 import {
   encodeRelative,
   HOOK_RECORD,

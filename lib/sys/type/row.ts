@@ -1,8 +1,9 @@
 /** What is known of a link type from the kernel's side: the shape of each file in this folder. */
+import { checkString, checkU64 } from "../../check.ts";
 import type { Explanation } from "../../error.ts";
 import type { Request } from "../../ffi/request.ts";
 import type { Rows } from "../../refusal.ts";
-import type { LinkType } from "../../uapi/types.ts";
+import type { LinkType } from "../../uapi/constants.ts";
 
 /** What the info of every link has. */
 export interface LinkInfoHead<T extends LinkType> {
@@ -125,4 +126,28 @@ export interface LinkTypeRow<I extends LinkInfoHead<LinkType>, O> {
   readonly record?: LinkRecord<I>;
   /** The info when nothing but type, id and program is known; without it such a link counts as unknown. */
   bare?(id: number, progId: number): I;
+}
+
+/** Points the u64 at `at` to `count` u64 values. */
+export function encodeLongs(
+  request: Request,
+  at: number,
+  values: readonly bigint[] | undefined,
+  name: string,
+  count: number,
+): void {
+  if (values === undefined) return;
+  if (values.length !== count) {
+    throw new TypeError(`${name} must have ${count} values, one for each place, not ${values.length}`);
+  }
+  if (count === 0) return;
+  const longs = BigUint64Array.from(values, (value, i) => checkU64(value, `${name}[${i}]`));
+  request.data(at, new Uint8Array(longs.buffer));
+}
+
+/** Points the u64 at `at` to an array of pointers to strings. */
+export function encodeStrings(request: Request, at: number, values: readonly string[] | undefined, name: string): void {
+  if (values === undefined || values.length === 0) return;
+  const array = request.room(at, values.length * 8);
+  values.forEach((value, i) => request.string(array + i * 8, checkString(value, `${name}[${i}]`)));
 }

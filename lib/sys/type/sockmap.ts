@@ -1,6 +1,6 @@
 /** Links to a map of sockets. */
 import { bpf_link_info } from "../../uapi/layout.ts";
-import { type AttachType, attachTypeName } from "../../uapi/types.ts";
+import { type AttachType, attachTypeName } from "../../uapi/constants.ts";
 import { A, B, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 
 /** Info of a link to a map of sockets. */

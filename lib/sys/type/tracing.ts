@@ -3,7 +3,7 @@ import { checkKeys, checkU32, checkU64 } from "../../check.ts";
 import type { Explanation } from "../../error.ts";
 import { isOlderThan, kernelRelease } from "../../os/capabilities.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
-import { type AttachType, attachTypeName } from "../../uapi/types.ts";
+import { type AttachType, attachTypeName } from "../../uapi/constants.ts";
 import { A, B, C, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 
 /** Info of a link to a function. */

@@ -1,9 +1,8 @@
 /** Links to many functions of the kernel at once. */
 import { checkKeys, checkU32 } from "../../check.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
-import { type AttachType, attachTypeName } from "../../uapi/types.ts";
-import { encodeLongs } from "./arrays.ts";
-import type { LinkInfoHead, LinkTypeRow } from "./row.ts";
+import { type AttachType, attachTypeName } from "../../uapi/constants.ts";
+import { encodeLongs, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 
 /** One function of a tracing_multi link. */
 export interface TracedFunction {

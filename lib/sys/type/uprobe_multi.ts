@@ -2,8 +2,7 @@
 import { checkKeys, checkString, checkU32 } from "../../check.ts";
 import { bpf_link_info, link_create } from "../../uapi/layout.ts";
 import { PATH_MAX } from "../../uapi/linux.ts";
-import { encodeLongs } from "./arrays.ts";
-import { A, B, C, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
+import { A, B, C, encodeLongs, type LinkInfoHead, type LinkTypeRow } from "./row.ts";
 
 /** One place of an uprobe_multi link. */
 export interface ProbedOffset {

@@ -3,7 +3,7 @@
  *
  * It is begun inside the namespace and completed from outside, by who may say what it delegates.
  */
-import { Call } from "../../../lib/ffi/calls.ts";
+import { Call } from "../../../lib/ffi/symbols.ts";
 import { Request } from "../../../lib/ffi/request.ts";
 import * as sys from "../../../lib/sys/mod.ts";
 
@@ -20,7 +20,7 @@ export async function inTokenNamespace(delegates: Readonly<Record<string, string
   const lib = new URL("../../../lib/", import.meta.url);
   const script = `
     import { ${Object.keys(sys).join(", ")} } from "${lib}sys/mod.ts";
-    import { Call } from "${lib}ffi/calls.ts";
+    import { Call } from "${lib}ffi/symbols.ts";
     import { Request } from "${lib}ffi/request.ts";
     const call = (number, numbers, at, text) => {
       const request = new Request(48, 64);

@@ -1,6 +1,6 @@
 /** What is special about links to perf events, and the call that opens them. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Call } from "../../../lib/ffi/calls.ts";
+import { Call } from "../../../lib/ffi/symbols.ts";
 import { Request } from "../../../lib/ffi/request.ts";
 import { close, linkCreate, open, perfEventEnable, perfEventOpen } from "../../../lib/sys/mod.ts";
 import { BpfError, Link } from "../../../mod.ts";
