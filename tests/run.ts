@@ -21,6 +21,7 @@
  * | `lib/kind/position.ts`: order among links · targets that die or move | kernel/position_test · target_gone_test |
  * | `lib/btf/` and the BTF commands · PROG_QUERY · ENABLE_STATS | kernel/btf_test · prog_query_test · stats_test |
  * | each sentence and errno of `@bpf/link/sys` | doc/claims/, compared by doc/errnos_test |
+ * | the package as it is published: built, served by a registry here, used | package/ |
  * | the examples in comments and the README | run here, from where they stand |
  * | all of it on other kernels | vm/ |
  *
@@ -44,7 +45,7 @@ if (Deno.args.includes("--print-config")) {
 }
 console.log(config === "deno.json" ? "@std from JSR" : "@std from the linked stand-ins");
 
-const tests = filesIn("tests", "_test.ts").filter((file) => /^tests\/(unit|kernel|doc)\//.test(file));
+const tests = filesIn("tests", "_test.ts").filter((file) => /^tests\/(unit|kernel|doc|package)\//.test(file));
 const documents = ["mod.ts", "README.md", ...filesIn("lib", ".ts")];
 const flags: string[] = Deno.args.filter((arg) => arg === "--no-check");
 const args = Deno.args.filter((arg) => !flags.includes(arg));

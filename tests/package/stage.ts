@@ -1,0 +1,117 @@
+/**
+ * Builds what is published, from the sources and nothing else: `deno task stage [FOLDER]`.
+ *
+ * The sources are many small files for people. Each module costs a consumer's start about as much as reading it does, so
+ * the package has a module an entry point, and chunks with what they share, so that a class is one class for all of them.
+ * Nothing is minified: names in stack traces are those of the sources. The same sources give the same bytes.
+ */
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { rollup } from "rollup";
+import { dts } from "rollup-plugin-dts";
+import ts from "typescript";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** What `deno.json` says of the package. */
+interface Config {
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  readonly exports: Readonly<Record<string, string>>;
+}
+
+if (import.meta.main) {
+  if (Deno.args.length > 1) {
+    console.error("usage: deno task stage [FOLDER]");
+    Deno.exit(2);
+  }
+  const folder = Deno.args[0] ?? "stage";
+  for (const file of await stage(folder)) console.log(`${folder}/${file}`);
+}
+
+/** Fills a folder, which is made or must be empty, and returns the names of its files. */
+export async function stage(folder: string): Promise<string[]> {
+  Deno.mkdirSync(folder, { recursive: true });
+  if ([...Deno.readDirSync(folder)].length > 0) throw new Error(`${folder} is not empty`);
+  const { name, version, license, exports }: Config = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`));
+  const modules = Object.entries(exports).map(([at, source]) => [source, at.slice(2) || "mod"] as const).reverse();
+  const nameOf = new Map(modules); // of two entry points with one source, the first
+  const entries = new Map(Array.from(nameOf, ([source, name]) => [name, source]));
+  await bundleCode(entries, folder);
+  await bundleTypes(entries, folder);
+  restoreNames(folder);
+  for (const entry of entries.keys()) nameTypes(`${folder}/${entry}.js`, `./${entry}.d.ts`);
+  const staged = Object.fromEntries(Object.entries(exports).map(([at, source]) => [at, `./${nameOf.get(source)}.js`]));
+  Deno.writeTextFileSync(
+    `${folder}/deno.json`,
+    JSON.stringify({ name, version, license, exports: staged }, undefined, 2) + "\n",
+  );
+  for (const file of ["README.md", "LICENSE"]) Deno.copyFileSync(ROOT + file, `${folder}/${file}`);
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+}
+
+async function bundleCode(entries: ReadonlyMap<string, string>, folder: string): Promise<void> {
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: Object.fromEntries(entries),
+    outdir: resolve(folder),
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "neutral",
+    target: "esnext",
+    charset: "utf8",
+    external: ["node:*"],
+    chunkNames: "shared-[hash]",
+    logLevel: "warning",
+  });
+}
+
+async function bundleTypes(entries: ReadonlyMap<string, string>, folder: string): Promise<void> {
+  const compilerOptions = { target: ts.ScriptTarget.ESNext, allowImportingTsExtensions: true, types: [] };
+  const bundle = await rollup({
+    input: Object.fromEntries(Array.from(entries, ([entry, source]) => [entry, join(ROOT, source)])),
+    plugins: [dts({ compilerOptions })],
+    external: /^node:/,
+  });
+  const { output } = await bundle.generate({
+    entryFileNames: "[name].d.ts",
+    chunkFileNames: "types-[hash].d.ts",
+    minifyInternalExports: false,
+  });
+  for (const chunk of output) {
+    if (chunk.type !== "chunk") continue;
+    const source = entries.get(chunk.name);
+    const about = chunk.isEntry && source !== undefined ? moduleComment(source) : "";
+    const code = chunk.code.replaceAll(/(["'])(\.\/[\w-]+)\.js\1/g, '"$2.d.ts"')
+      .replaceAll(/^( *)get (\w+)(\(\): .*;)\n\1set \2\(value: (.*)\);$/gm, "$1$2: $4;"); // one comment is enough
+    Deno.writeTextFileSync(`${folder}/${chunk.fileName}`, about + code);
+  }
+}
+
+/** The comment with which an entry point begins: that of the module, which the bundler leaves out. */
+function moduleComment(source: string): string {
+  const [comment] = /^\/\*\*[^]*?@module[^]*?\*\/\n/.exec(Deno.readTextFileSync(join(ROOT, source))) ?? [];
+  if (comment === undefined) throw new Error(`${source} does not begin with the comment of its module`);
+  return comment;
+}
+
+/**
+ * Classes that refer to themselves are bundled as `var Link = class _Link`, and stack traces would say `_Link`: inside of
+ * the class its own name means the same.
+ */
+function restoreNames(folder: string): void {
+  for (const { name } of Deno.readDirSync(folder)) {
+    if (!name.endsWith(".js")) continue;
+    const code = Deno.readTextFileSync(`${folder}/${name}`);
+    const classes = Array.from(code.matchAll(/^var (\w+) = class _\1\b/gm), ([, own]) => own!);
+    const restored = classes.reduce((code, own) => code.replaceAll(new RegExp(`\\b_${own}\\b`, "g"), own), code);
+    Deno.writeTextFileSync(`${folder}/${name}`, restored);
+  }
+}
+
+function nameTypes(file: string, types: string): void {
+  Deno.writeTextFileSync(file, `/* @ts-self-types="${types}" */\n${Deno.readTextFileSync(file)}`);
+}
