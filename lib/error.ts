@@ -80,7 +80,7 @@ export class BpfError extends Error {
    * - `limit`: a limit of the kernel or of the process is reached
    * - `unsupported`: this kernel, type or driver cannot do it
    * - `invalid`: the kernel refuses the arguments
-   * - `unsettled`: the object is just being made; ask again
+   * - `unsettled`: it cannot be said or done at this moment, as while the object is being made; ask again
    * - `other`: none of these
    */
   readonly reason: Reason;

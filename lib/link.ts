@@ -25,7 +25,7 @@ import { loadedIterator } from "./listing/iterator.ts";
 import type { BpfMap } from "./map.ts";
 import { close, closeAsync, closeIfOpen, duplicateFd, readLines } from "./os/files.ts";
 import type { Program } from "./program.ts";
-import { checked } from "./refusal.ts";
+import { checked, unlessRefused } from "./refusal.ts";
 import { iterCreate, iterRead } from "./sys/iter.ts";
 import {
   LINK_DETACH,
@@ -35,7 +35,7 @@ import {
   tryDetachAndCloseAsync,
   updateLink,
 } from "./sys/link.ts";
-import { linkGetId, linkGetIdAsync, linkGetInfoByFd } from "./sys/link_info.ts";
+import { linkGetId, linkGetInfoByFd } from "./sys/link_info.ts";
 import { isLink, objGet } from "./sys/object.ts";
 import { EINVAL, EOPNOTSUPP } from "./uapi/errno.ts";
 import type { AttachType, LinkType } from "./uapi/constants.ts";
@@ -64,8 +64,8 @@ const undetachable = new Set<LinkType>();
  * - {@linkcode pin} means "outlive me": from then on the link is only closed, unless `onClose` was chosen by hand.
  *
  * If detaching at the end fails, the fd is closed all the same and the error is thrown (within a SuppressedError if the
- * body of the scope threw too). Closing twice does nothing. On a closed handle `id`, `type`, `closed`, `pinnedPath` and
- * `onClose` stay readable; everything else throws `Deno.errors.BadResource`.
+ * body of the scope threw too). Closing twice does nothing. On a closed handle `type`, `closed`, `pinnedPath`, `onClose`
+ * and an `id` that was read before stay readable; everything else throws `Deno.errors.BadResource`.
  *
  * **What it cannot guarantee.** A made link whose variable is lost without being closed stays attached until the process
  * ends: garbage collection must never detach it. {@linkcode traceLeaks} finds such places. `Deno.exit()`, an
@@ -120,7 +120,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
       "link",
       fd,
       forgotten,
-      () => `link ${this.#id} (${type})`,
+      () => `link ${this.#numbered("")}`,
       (other) => isLink(other) && linkGetId(other) === this.id,
     );
   }
@@ -145,7 +145,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     options?: AttachOptions,
   ): Link<LinkTypeOf<K>> {
     const { signal, onClose } = checkOptions(options);
-    return Link.#attached(attachNow<K>(source, target, signal), 0, signal, onClose);
+    return Link.#attached(attachNow<K>(source, target, signal), signal, onClose);
   }
 
   /**
@@ -166,8 +166,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     options?: AttachOptions,
   ): Promise<Link<LinkTypeOf<K>>> {
     const { signal, onClose } = checkOptions(options);
-    const made = await attachLater<K>(source, target, signal), id = await linkGetIdAsync(made.fd) ?? 0;
-    if (!signal?.aborted) return Link.#attached(made, id, signal, onClose);
+    const made = await attachLater<K>(source, target, signal);
+    if (!signal?.aborted) return Link.#attached(made, signal, onClose);
     await tryDetachAndCloseAsync(made.fd);
     throw signal.reason;
   }
@@ -447,11 +447,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   static #attached<K extends TargetType>(
     { fd, type, attachType, isHere }: MadeLink<K>,
-    id: number,
     signal: AbortSignal | undefined,
     onClose: "detach" | "keep" | undefined,
   ): Link<LinkTypeOf<K>> {
-    const link = new Link(fd, type, id, { isMade: true, isHere, attachType }, onClose);
+    const link = new Link(fd, type, 0, { isMade: true, isHere, attachType }, onClose);
     link.#abort = onAbort(signal, () => link.#endOnAbort());
     return link;
   }
@@ -485,10 +484,13 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     throw new BpfError(EINVAL, { action, command: "LINK_UPDATE", reason: "mismatch", meaning: "it is no link", hint });
   }
 
-  /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */
+  /**
+   * The id, which the kernel gives once, and never 0. It is asked for when it is first read, and stays readable after
+   * {@linkcode close} from then on; read for the first time after it, it throws `Deno.errors.BadResource`. If the kernel
+   * refuses to tell, it throws a `BpfError`.
+   */
   get id(): number {
-    if (this.#id === 0 && !this.#owned.closed) this.#id = linkGetId(this.#owned.fd) ?? 0;
-    return this.#id;
+    return this.#id ||= linkGetId(this.fd);
   }
 
   /** The fd, for calls of `@bpf/link/sys`. It is closed with the handle, so keep the handle. */
@@ -643,6 +645,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * directory does not exist.
    */
   pin(path: string | URL): void {
+    void this.id; // the pin is removed only while it holds the link of this id, also after close()
     this.#owned.pin(path);
   }
 
@@ -654,7 +657,6 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
    */
   unpin(): void {
-    void this.id; // for an error's words
     this.#owned.unpin();
   }
 
@@ -721,7 +723,6 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {Deno.errors.BadResource} If the handle is closed.
    */
   release(): number {
-    void this.id; // it stays readable
     return this.#leave();
   }
 
@@ -733,7 +734,6 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   close(): void {
     if (this.closed) return this.#throwFailure();
-    void this.id; // it stays readable
     const keeps = this.onClose === "keep", fd = this.#leave();
     if (keeps) return close(fd);
     try {
@@ -744,8 +744,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * {@linkcode close} without blocking the event loop. The handle counts as closed at once; an `id` that nobody has read
-   * before is 0 until the promise is settled.
+   * {@linkcode close} without blocking the event loop. The handle counts as closed at once.
    *
    * @returns A promise that is settled when the link is detached and the fd closed.
    */
@@ -753,7 +752,6 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (this.closed) return this.#throwFailure();
     const keeps = this.onClose === "keep", fd = this.#leave();
     if (!keeps) this.#end = "detaching"; // before the first await, for callers that wait in untilDetached()
-    if (this.#id === 0) this.#id = await linkGetIdAsync(fd) ?? 0;
     if (keeps) return await closeAsync(fd);
     this.#settleEnd(await tryDetachAndCloseAsync(fd));
   }
@@ -801,13 +799,19 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** The link in an error's words: `link 7 (xdp on "eth0")`. */
   #describe(): string {
     const where = this.closed ? "" : placeOf(this.fd, this.#origin.isHere);
-    return `link ${this.id} (${this.type}${where})`;
+    if (!this.closed) this.#id ||= unlessRefused(() => linkGetId(this.fd)) ?? 0;
+    return `link ${this.#numbered(where)}`;
+  }
+
+  /** Id, if it is known, and type. */
+  #numbered(more: string): string {
+    return `${this.#id === 0 ? "" : `${this.#id} `}(${this.type}${more})`;
   }
 
   static {
     brand("link", Link, (value) => #owned in value, (link) => {
       const shown = link.closed
-        ? `${link.#id} (${link.type}, closed)`
+        ? link.#numbered(", closed")
         : Deno.inspect(toJson(link.info()), { breakLength: Infinity, compact: true });
       return `Link ${shown}`;
     });

@@ -67,8 +67,23 @@ const NO_BPF: Row = [
   "Linux 5.10 or newer with CONFIG_BPF_SYSCALL is needed; seccomp may hide it",
 ];
 
+const POLICY: Row = [
+  "policy",
+  "a policy refuses it",
+  "look for a security module, a seccomp filter or a container that forbids the call",
+];
+
 /** What any call may answer; doc comments do not list them. */
-const ANY: Rows = { EMFILE: TOO_MANY_FILES, ENFILE: SYSTEM_FILES, ENOMEM: MEMORY };
+const ANY: Rows = {
+  EMFILE: TOO_MANY_FILES,
+  ENFILE: SYSTEM_FILES,
+  ENOMEM: MEMORY,
+  ENOBUFS: MEMORY,
+  EINTR: ["unsettled", "a signal interrupts it", "ask again"],
+  EAGAIN: ["unsettled", "the kernel cannot do it at this moment", "ask again"],
+  EPERM: POLICY,
+  EACCES: POLICY,
+};
 
 /** What is for CAP_SYS_ADMIN alone. */
 export const ADMIN: Row = [

@@ -103,7 +103,7 @@ export class LinkIterator implements Disposable {
       logLevel: 0,
     }));
     this.#link = own(linkCreate(loaded, 0, "trace_iter"));
-    this.linkId = linkGetId(this.#link) ?? 0;
+    this.linkId = linkGetId(this.#link);
     this.#fds = fds.move();
   }
 

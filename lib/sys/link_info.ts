@@ -36,10 +36,6 @@ class InfoRequest implements Question {
     this.#request.u32(info_by_fd.bpf_fd, fd).u32(info_by_fd.info_len, SIZE);
     return this.#request.bpf(Command.OBJ_GET_INFO_BY_FD);
   }
-  askAsync(fd: number): Promise<number> {
-    this.#request.u32(info_by_fd.bpf_fd, fd).u32(info_by_fd.info_len, SIZE);
-    return this.#request.bpfAsync(Command.OBJ_GET_INFO_BY_FD);
-  }
   clear(): this {
     this.#request.clear(this.#at, SIZE);
     return this;
@@ -99,18 +95,10 @@ export const ASKS_AGAIN: number = LINK_TYPES.reduce(
   0,
 );
 
-/** The id of a link alone; undefined if the fd is none (any more). */
-export function linkGetId(linkFd: number): number | undefined {
-  return plain.clear().ask(linkFd) < 0 ? undefined : plain.u32(bpf_link_info.id);
-}
-
-/**
- * The same on another thread: the info of a tcx or netkit link waits for whoever changes interfaces just then. The fd
- * must stay open until the promise is settled.
- */
-export async function linkGetIdAsync(linkFd: number): Promise<number | undefined> {
-  const question = new InfoRequest();
-  return await question.askAsync(linkFd) < 0 ? undefined : question.u32(bpf_link_info.id);
+/** The id of a link alone, of an fd that is surely a link's. */
+export function linkGetId(linkFd: number): number {
+  ask(plain.clear(), linkFd);
+  return plain.u32(bpf_link_info.id);
 }
 
 function ask(question: InfoRequest, fd: number): void {

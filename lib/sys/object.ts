@@ -3,9 +3,10 @@ import { checkFd, checkString, checkU32 } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { PATH_SIZE, Request } from "../ffi/request.ts";
 import { isOlderThan, missingCapabilities } from "../os/capabilities.ts";
-import { CLOSED, explanation, type Refusals } from "../refusal.ts";
+import { readTextFile } from "../os/files.ts";
+import { CLOSED, explanation, plain, type Refusals, refused, unlessRefused } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
-import { EBADF, EINVAL, EPERM } from "../uapi/errno.ts";
+import { EBADF, EINVAL, ENOTSUPP, EPERM } from "../uapi/errno.ts";
 import { batch, link_update, obj_pin, prog_bind_map } from "../uapi/layout.ts";
 
 const pinning = new Request(obj_pin.sizeof, obj_pin.sizeof + 8 + PATH_SIZE);
@@ -135,25 +136,30 @@ const update = new Request(link_update.sizeof).u32(link_update.new_prog_fd, -1);
 
 /**
  * Whether an open fd is a link: LINK_UPDATE looks at it before it finds that the new program is none. Changes nothing.
- * True as well for a caller that may call nothing at all: its next call fails with that.
+ * These three throw if neither the kernel nor `/proc` says what the fd is.
  */
 export function isLink(fd: number): boolean {
   const result = update.u32(link_update.link_fd, fd).bpf(Command.LINK_UPDATE);
-  return result === -EBADF || result === -EPERM;
+  return result === -EBADF || result !== -EINVAL && isShownAs("link", fd, result, "LINK_UPDATE");
 }
 
-/**
- * Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing.
- * True as well for a caller that may call nothing at all: its next call fails with that.
- */
+/** Whether an open fd is a program: PROG_BIND_MAP looks at it before it finds that the map is none. Changes nothing. */
 export function isProgram(fd: number): boolean {
   const result = new Request(prog_bind_map.sizeof).u32(prog_bind_map.prog_fd, fd).u32(prog_bind_map.map_fd, -1)
     .bpf(Command.PROG_BIND_MAP);
-  return result === -EBADF || result === -EPERM;
+  return result === -EBADF || result !== -EINVAL && isShownAs("prog", fd, result, "PROG_BIND_MAP");
 }
 
 /** Whether an open fd is a map: a batch of no elements finds that out and nothing else. */
 export function isMap(fd: number): boolean {
   const result = new Request(batch.sizeof).u32(batch.map_fd, fd).bpf(Command.MAP_LOOKUP_BATCH);
-  return result !== -EINVAL && result !== -EBADF;
+  if (result === 0 || result === -ENOTSUPP) return true; // ENOTSUPP: of a type without batches
+  return result !== -EINVAL && result !== -EBADF && isShownAs("map", fd, result, "MAP_LOOKUP_BATCH");
+}
+
+/** The second question, where a policy refuses the first: what `/proc` says of the fd. */
+function isShownAs(kind: "link" | "prog" | "map", fd: number, result: number, command: string): boolean {
+  const text = unlessRefused(() => readTextFile(`/proc/thread-self/fdinfo/${fd}`));
+  if (text === undefined) throw refused(result, plain(command), `Cannot find out what fd ${fd} is`);
+  return new RegExp(`^${kind}_type:`, "m").test(text);
 }

@@ -63,4 +63,5 @@ export const EPERM = 1,
   EEXIST = 17,
   EINVAL = 22,
   ENOSPC = 28,
-  EOPNOTSUPP = 95;
+  EOPNOTSUPP = 95,
+  ENOTSUPP = 524;

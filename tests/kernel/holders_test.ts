@@ -285,8 +285,9 @@ holdersTest("holdersOf: many at once, also of links that are not there", (scene)
 });
 
 holdersTest("a closed handle does not ask", (scene) => {
+  const { id } = scene.link;
   scene.link.close();
-  assertThrows(() => scene.link.holders(), Deno.errors.BadResource, `link ${scene.link.id}`);
+  assertThrows(() => scene.link.holders(), Deno.errors.BadResource, `link ${id} (netns)`);
 });
 
 kernelTest("more links than one batch has room for", { needs: ["netns"] }, () => {

@@ -1,0 +1,92 @@
+/** Questions that are refused: no answer is neither yes nor no. */
+import { assertEquals } from "@std/assert";
+import { PinDirectory } from "../../fixture/place/bpffs.ts";
+import { MOD, runScript } from "../../fixture/process/script.ts";
+import { skLookup } from "../../fixture/program/programs.ts";
+import { kernelTest } from "../../fixture/run/kernel.ts";
+import { BpfMap, Link } from "../../../mod.ts";
+
+const REFUSE = new URL("../../fixture/process/refuse.ts", import.meta.url).href;
+
+/** What a script logs, in which `outcome` gives the result of a call, or the reason and the code of its error. */
+async function logged(source: string): Promise<string[]> {
+  const script = `
+    import { BpfError, BpfMap, Hook, Link, probe, Program } from "${MOD}";
+    import { refuse } from "${REFUSE}";
+    const EINTR = 4, EPERM = 1, EMFILE = 24;
+    const loads = (type, value, options = {}) => Program.load({ type, ...options,
+      instructions: new Uint8Array([0xb7, 0, 0, 0, value, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]) });
+    const accept = loads("sk_lookup", 1, { expectedAttachType: "sk_lookup" });
+    const outcome = (what, ask) => {
+      let result;
+      try {
+        result = ask();
+      } catch (error) {
+        result = error instanceof BpfError ? error.reason + " " + error.code : error.name;
+      }
+      console.log(what, result);
+    };
+    ${source}`;
+  const { output, errors } = await runScript(script, ["--allow-ffi"]);
+  assertEquals(errors, "");
+  return output.trimEnd().split("\n");
+}
+
+kernelTest(
+  "what an fd is, is asked of /proc where a policy refuses the question",
+  { needs: ["netns", "bpffs"] },
+  async () => {
+    using pins = new PinDirectory();
+    using program = skLookup();
+    using map = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 1 });
+    using link = Link.attach(program, { type: "netns" });
+    const objects = { link, program, map };
+    for (const [kind, object] of Object.entries(objects)) object.pin(`${pins.path}/${kind}`);
+    const rows = await logged(`
+    const path = (kind) => ${JSON.stringify(pins.path)} + "/" + kind;
+    const all = (what) => {
+      for (const kind of ["link", "program", "map"]) {
+        for (const [name, type] of Object.entries({ Link, Program, BpfMap })) {
+          outcome(what + " " + kind + " as " + name, () => {
+            using object = type.openPinned(path(kind));
+            return object.id > 0;
+          });
+        }
+      }
+    };
+    all("asked");
+    const UPDATE = 29, BIND = 35, BATCH = 24;
+    refuse(...[UPDATE, BIND, BATCH].map((argument) => ({ call: "bpf", argument, errno: EPERM })));
+    all("refused");`);
+    const kinds = { link: "Link", program: "Program", map: "BpfMap" };
+    const expected = ["asked", "refused"].flatMap((what) =>
+      Object.entries(kinds).flatMap(([kind, own]) =>
+        Object.values(kinds).map((name) => `${what} ${kind} as ${name} ${name === own ? "true" : "mismatch EINVAL"}`)
+      )
+    );
+    assertEquals(rows, expected);
+  },
+);
+
+kernelTest("an id that the kernel refuses to tell is an error, not 0", { needs: ["netns", "bpffs"] }, async () => {
+  using pins = new PinDirectory();
+  const rows = await logged(`
+    const link = Link.attach(accept, { type: "netns" });
+    const INFO = 15;
+    refuse({ call: "bpf", argument: INFO, errno: EPERM });
+    outcome("id", () => link.id);
+    outcome("holders", () => link.holders());
+    outcome("pin", () => link.pin(${JSON.stringify(pins.path)} + "/link"));
+    outcome("detach", () => link.detach());
+    outcome("close", () => link.close());
+    outcome("closed", () => link.id);`);
+  assertEquals(rows, [
+    "id policy EPERM",
+    "holders policy EPERM",
+    "pin policy EPERM",
+    "detach undefined",
+    "close undefined",
+    "closed BadResource",
+  ]);
+  assertEquals([...Deno.readDirSync(pins.path)], []);
+});
