@@ -7,10 +7,11 @@
  */
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { rollup } from "rollup";
-import { dts } from "rollup-plugin-dts";
-import ts from "typescript";
+// named here and not in deno.json, whose packages every task would install first, the demo too
+import { build } from "npm:esbuild@0.28.2";
+import { rollup } from "npm:rollup@4.68.8";
+import { dts } from "npm:rollup-plugin-dts@6.5.1";
+import ts from "npm:typescript@5.9.3";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
