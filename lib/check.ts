@@ -56,7 +56,7 @@ export function checkFlag(value: unknown, name: string): boolean {
 export function checkOneOf<T extends string>(value: unknown, name: string, values: readonly T[]): T {
   if (typeof value !== "string") throw new TypeError(`${name} must be a string, not ${kindOf(value)}`);
   if (!values.includes(value as T)) {
-    throw new TypeError(`${name} must be one of ${values.map((v) => `"${v}"`).join(", ")}, not "${value}"`);
+    throw new TypeError(`${name} must be one of ${values.map((v) => `"${v}"`).join(", ")}, not "${printable(value)}"`);
   }
   return value as T;
 }
@@ -67,7 +67,9 @@ export function checkKeys(value: unknown, name: string, keys: readonly string[])
     throw new TypeError(`${name} must be an object, not ${kindOf(value)}`);
   }
   for (const key in value) {
-    if (!keys.includes(key)) throw new TypeError(`${name} has no field "${key}"; it may have ${keys.join(", ")}`);
+    if (!keys.includes(key)) {
+      throw new TypeError(`${name} has no field "${printable(key)}"; it may have ${keys.join(", ")}`);
+    }
   }
 }
 
@@ -114,4 +116,15 @@ export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";
   return typeof value === "object" ? `a ${(value as object).constructor?.name ?? "object"}` : typeof value;
+}
+
+/**
+ * A text without control and formatting characters, which could command a terminal: a process chooses its name, whoever
+ * may write to a directory those of pins and cgroups.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    const code = character.codePointAt(0)!.toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u{${code}}`;
+  });
 }

@@ -1,4 +1,5 @@
 /** The one error that a kernel's refusal becomes. */
+import { printable } from "./check.ts";
 import { ERRNO } from "./uapi/errno.ts";
 
 /** Why a call failed, in terms a program can act on; see {@linkcode BpfError.reason}. */
@@ -42,7 +43,8 @@ export interface BpfErrorInit extends Explanation {
  * A refusal of the kernel, explained.
  *
  * The message says what could not be done, what the errno means at this place, and the errno's code. `hint` says what
- * to do about it. Programs decide by `reason` or `code`, never by the message.
+ * to do about it. Programs decide by `reason` or `code`, never by the message. Control and formatting characters of names
+ * in them are escaped, for whoever names a pin, a cgroup or a process could command a terminal with them.
  *
  * @example Is the link gone?
  * ```ts
@@ -95,14 +97,18 @@ export class BpfError extends Error {
    */
   constructor(errno: number, init: BpfErrorInit) {
     const code = ERRNO[errno]?.[0] ?? `errno ${errno}`;
-    super(`${init.action}: ${init.meaning} (${code})`, init.cause === undefined ? undefined : { cause: init.cause });
+    const meaning = printable(init.meaning);
+    super(
+      `${printable(init.action)}: ${meaning} (${code})`,
+      init.cause === undefined ? undefined : { cause: init.cause },
+    );
     this.code = code;
     this.errno = errno;
     this.command = init.command;
-    this.hint = init.hint;
+    this.hint = init.hint === undefined ? undefined : printable(init.hint);
     this.reason = init.reason;
     if (init.log) this.log = init.log;
-    this.meaning = init.meaning;
+    this.meaning = meaning;
     Object.defineProperty(this, "name", { enumerable: false });
   }
 }

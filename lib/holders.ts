@@ -6,7 +6,7 @@ import { BpfMap } from "./map.ts";
 import { compareFiles, readDirectory, readTextFile, statPath } from "./os/files.ts";
 import { mounts, ownPid } from "./os/proc.ts";
 import { Program } from "./program.ts";
-import { unlessGone, unlessRefused, visibly } from "./refusal.ts";
+import { unlessGone, visibly } from "./refusal.ts";
 import { linkGetId } from "./sys/link_info.ts";
 import { INITIAL_PID_NAMESPACE } from "./uapi/linux.ts";
 
@@ -139,17 +139,17 @@ export interface PinnedObject {
   readonly name: string;
 }
 
-/** The pins of programs and maps that this process can see. */
-export function otherPins(): PinnedObject[] {
+/** The pins of programs and maps, and whether none may be missing. */
+export function otherPins(): { pins: PinnedObject[]; isWhole: boolean } {
   const pins: PinnedObject[] = [];
-  visitPins((path) => {
+  const isWhole = visitPins((path) => {
     for (const [kind, open] of [["program", Program.openPinned], ["map", BpfMap.openPinned]] as const) {
-      using object = unlessRefused((): Program | BpfMap => open(path));
+      using object = visibly((): Program | BpfMap => open(path));
       if (object === undefined) continue;
       pins.push({ path, kind, id: object.id, name: object.name });
       break;
     }
     return true;
   });
-  return pins;
+  return { pins, isWhole };
 }

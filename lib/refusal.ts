@@ -102,12 +102,15 @@ export function unlessGone<T>(look: () => T): T | undefined {
   }
 }
 
-/** What `look` sees; `undefined` if the caller may not look. */
+/**
+ * What `look` sees of one thing among many; `undefined` if it cannot be seen, whyever: not permitted, gone, its path too
+ * long. One that cannot must not cost the others. That the process or the system is out of something is thrown.
+ */
 export function visibly<T>(look: () => T): T | undefined {
   try {
     return look();
   } catch (error) {
-    if (error instanceof BpfError && ["EACCES", "EPERM", "ENOENT"].includes(error.code)) return undefined;
+    if (error instanceof BpfError && error.reason !== "limit") return undefined;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** `detach`, `pin`, `unpin` and `update`. */
+import { printable } from "../check.ts";
 import { type LinkInfo, linkKindOf } from "../kind/mod.ts";
 import { type AnyLink, Link } from "../link.ts";
 import { BpfMap } from "../map.ts";
@@ -6,7 +7,6 @@ import { Names } from "../names.ts";
 import { Program } from "../program.ts";
 import { type Command, isNumber, numberFrom, openLink, type Output, Status, UsageError } from "./command.ts";
 import { holdersText, type Item, named, programText, targetOf, toRecord } from "./item.ts";
-import { printable } from "./table.ts";
 
 export const detach: Command = {
   usage: "ID|PIN [--yes]",

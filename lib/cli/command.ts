@@ -1,11 +1,12 @@
 /** What all commands share: their arguments, their output, their exit status. */
+import { printable } from "../check.ts";
 import type { ParseArgsOptionsConfig } from "node:util";
 import { BpfError } from "../error.ts";
 import { type AnyLink, Link } from "../link.ts";
 import { type ListOptions, SOURCES } from "../links.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
 import type { Answer } from "./schema.ts";
-import { jsonLine, printable, shorten } from "./table.ts";
+import { jsonLine, shorten } from "./table.ts";
 
 /** Exit statuses. */
 export const Status = { done: 0, failed: 1, usage: 2, nothing: 3, partial: 4 } as const;

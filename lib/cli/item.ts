@@ -1,4 +1,5 @@
 /** A link with what is known besides its info, as a record and in words. */
+import { printable } from "../check.ts";
 import type { LinkHolder, LinkHolders } from "../holders.ts";
 import { type LinkInfo, toJson } from "../kind/mod.ts";
 import { Link } from "../link.ts";
@@ -6,7 +7,6 @@ import type { LinkListing, ListOptions } from "../links.ts";
 import { type Names, whereOf } from "../names.ts";
 import { unlessRefused } from "../refusal.ts";
 import type { HookRecord, LinkRecord } from "./schema.ts";
-import { printable } from "./table.ts";
 
 /** A link. */
 export interface Item {

@@ -1,4 +1,5 @@
 /** `list` and `show`. */
+import { printable } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { isVisible } from "../holders.ts";
 import type { LinkInfo } from "../kind/mod.ts";
@@ -19,7 +20,7 @@ import {
   UsageError,
 } from "./command.ts";
 import { holdersText, holderText, type Item, items, named, programText, targetOf, toRecord } from "./item.ts";
-import { columns, printable } from "./table.ts";
+import { columns } from "./table.ts";
 
 const TITLES = ["ID", "TYPE", "TARGET", "PROGRAM", "HELD BY"];
 

@@ -1,8 +1,9 @@
 /** `probe`: what this kernel and this process can do. */
+import { printable } from "../check.ts";
 import type { TargetType } from "../kind/mod.ts";
 import { probe as probeAll, type TargetProbe } from "../probe.ts";
 import { type Command, Status, UsageError } from "./command.ts";
-import { columns, printable } from "./table.ts";
+import { columns } from "./table.ts";
 
 const QUESTIONS = ["attach", "update", "detach", "cookie", "position"] as const;
 

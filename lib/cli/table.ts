@@ -1,16 +1,5 @@
 /** Text for terminals and pipes: harmless, in columns, within a width. */
 
-/**
- * The same without control and formatting characters, which could command a terminal: a process chooses its name, whoever
- * may write to a directory those of pins and cgroups.
- */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    const code = character.codePointAt(0)!.toString(16);
-    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u{${code}}`;
-  });
-}
-
 /** JSON on one line, in which such characters are escaped too: JSON alone does that up to U+001F. */
 export function jsonLine(value: unknown): string {
   const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;

@@ -1,4 +1,5 @@
 /** `tree`: every place, what is attached there in the kernel's order, and who holds it. */
+import { printable } from "../check.ts";
 import { otherPins } from "../holders.ts";
 import { isAt, type Place, places, placeText, reportsLinks } from "../hooks.ts";
 import { linkKindOf, plainJson } from "../kind/mod.ts";
@@ -6,7 +7,7 @@ import { Names } from "../names.ts";
 import { type Command, listOptions, SOURCE_HELP, Status } from "./command.ts";
 import { holderText, type Item, items, programText, targetOf, titleOf, toRecord } from "./item.ts";
 import type { EntryRecord, HookRecord, PinRecord } from "./schema.ts";
-import { type Branch, printable, treeLines } from "./table.ts";
+import { type Branch, treeLines } from "./table.ts";
 
 export const tree: Command = {
   usage: "[--source SOURCE]",
@@ -29,7 +30,7 @@ export const tree: Command = {
       const all = new Map([...found.links, ...links].map((item) => [item.info.id, item]));
       hooks = hooksOf(asked.places, [...all.values()], names);
     }
-    const pins = otherPins(), partial = found.partial || asked.isRefused;
+    const { pins, isWhole } = otherPins(), partial = found.partial || asked.isRefused || !isWhole;
     const { columns } = output.size;
     output.print({ hooks, pins, source: found.source, partial }, () => [
       ...hooks.flatMap((hook) => [

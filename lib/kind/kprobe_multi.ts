@@ -1,5 +1,5 @@
 /** Links to many functions of the kernel. */
-import { checkKeys, checkOnlyOne, checkString, checkU64, keysOf } from "../check.ts";
+import { checkKeys, checkOnlyOne, checkString, checkU64, keysOf, printable } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { globMatches } from "../os/elf.ts";
 import { readTracefs } from "../os/tracefs.ts";
@@ -100,7 +100,9 @@ function prepare(_program: Program, target: KprobeMultiTarget): Attachment {
 function checkSymbols(value: unknown): readonly string[] {
   const symbols = checkArray(value, "target.symbols", checkString), seen = new Set<string>();
   for (const symbol of symbols) {
-    if (seen.has(symbol)) throw new TypeError(`target.symbols must have each name once, but has "${symbol}" twice`);
+    if (seen.has(symbol)) {
+      throw new TypeError(`target.symbols must have each name once, but has "${printable(symbol)}" twice`);
+    }
     seen.add(symbol);
   }
   return symbols;

@@ -1,5 +1,5 @@
 /** Links to a tracepoint. */
-import { checkKeys, checkString, checkU64, keysOf } from "../check.ts";
+import { checkKeys, checkString, checkU64, keysOf, printable } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { close } from "../os/files.ts";
 import { readTracefs } from "../os/tracefs.ts";
@@ -66,7 +66,7 @@ function prepare(_program: Program, target: TracepointTarget): Attachment {
 /** The name of a directory. */
 function checkName(value: unknown, name: string): string {
   const text = checkString(value, name);
-  if (!/^\w+$/.test(text)) throw new TypeError(`${name} must be letters, digits and "_", not "${text}"`);
+  if (!/^\w+$/.test(text)) throw new TypeError(`${name} must be letters, digits and "_", not "${printable(text)}"`);
   return text;
 }
 

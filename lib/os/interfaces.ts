@@ -1,5 +1,5 @@
 /** Network interfaces and namespaces: names, numbers, and which XDP programs an interface runs. */
-import { checkInteger, checkString, kindOf } from "../check.ts";
+import { checkInteger, checkString, kindOf, printable } from "../check.ts";
 import { Call } from "../ffi/symbols.ts";
 import { ARGS, Request, system } from "../ffi/request.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
@@ -132,7 +132,7 @@ export function checkDevice(device: unknown): string | number {
     throw new TypeError(`device must be the name or number of an interface, not ${kindOf(device)}`);
   }
   if (encoder.encode(checkString(device, "device")).length < IFNAMSIZ) return device;
-  throw new RangeError(`device must be a name of at most ${IFNAMSIZ - 1} bytes, not "${device}"`);
+  throw new RangeError(`device must be a name of at most ${IFNAMSIZ - 1} bytes, not "${printable(device)}"`);
 }
 
 /** The number of a device, which is looked up if it is a name. */

@@ -1,5 +1,5 @@
 /** The commands of bpf(2) on programs that links need. */
-import { checkFd, checkInteger, checkKeys, checkString, checkU32, keysOf, kindOf } from "../check.ts";
+import { checkFd, checkInteger, checkKeys, checkString, checkU32, keysOf, kindOf, printable } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { Request } from "../ffi/request.ts";
@@ -315,7 +315,7 @@ function encodeRecords(
 /** The kernel refuses other characters with a bare EINVAL. */
 export function nameBytes(name: unknown): Uint8Array {
   if (!/^[A-Za-z0-9_.]*$/.test(checkString(name, "name"))) {
-    throw new TypeError(`name may have letters, digits, "_" and "." only, not "${name}"`);
+    throw new TypeError(`name may have letters, digits, "_" and "." only, not "${printable(`${name}`)}"`);
   }
   return new TextEncoder().encode(name as string).subarray(0, 15);
 }

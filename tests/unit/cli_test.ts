@@ -1,7 +1,8 @@
 /** The command `bpflink` as far as it asks the kernel nothing: arguments, help, layout. */
 import { assert, assertEquals } from "@std/assert";
 import { main } from "../../lib/cli/mod.ts";
-import { columns, jsonLine, printable, shorten, treeLines } from "../../lib/cli/table.ts";
+import { printable } from "../../lib/check.ts";
+import { columns, jsonLine, shorten, treeLines } from "../../lib/cli/table.ts";
 import { bpflink, startBpflink } from "../fixture/process/bpflink.ts";
 import type { Outcome } from "../fixture/process/script.ts";
 

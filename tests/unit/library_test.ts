@@ -75,7 +75,7 @@ Deno.test("a library with another interface is refused", async () => {
   returnNine(bytes);
   using file = new File(bytes);
   const { output } = await runScript(setPath(file.path) + CALL, ["--allow-ffi"]);
-  assertMatch(output, /^InvalidData: .*it has interface 9, this version of the package needs 2/);
+  assertMatch(output, /^InvalidData: .*it has interface 9, this version of the package needs \d+;/);
 });
 
 Deno.test("setLibraryPath() refuses what is no path, and comes too late after the first call", async () => {

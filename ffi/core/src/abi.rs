@@ -6,7 +6,7 @@
 use crate::{btf, holders, request::Request, ring, syscall, walk};
 
 /// The version of this interface: another number for each change of signatures, calls or layouts.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What TypeScript knows too, for `lib/ffi/symbols.ts`.
 #[cfg(feature = "bindgen")]

@@ -25,8 +25,10 @@ pub mod nr {
     pub const FSTAT: usize = 5;
     pub const FSTATFS: usize = 138;
     pub const GETDENTS64: usize = 217;
+    pub const GETEUID: usize = 107;
     pub const IOCTL: usize = 16;
     pub const KCMP: usize = 312;
+    pub const MKDIRAT: usize = 258;
     pub const MMAP: usize = 9;
     pub const MUNMAP: usize = 11;
     pub const OPENAT: usize = 257;
@@ -37,6 +39,7 @@ pub mod nr {
     pub const RENAMEAT2: usize = 316;
     pub const SETNS: usize = 308;
     pub const SOCKET: usize = 41;
+    pub const STATX: usize = 332;
     pub const UNLINKAT: usize = 263;
     pub const WRITE: usize = 1;
 }
@@ -57,8 +60,10 @@ pub mod nr {
     pub const FSTAT: usize = 80;
     pub const FSTATFS: usize = 44;
     pub const GETDENTS64: usize = 61;
+    pub const GETEUID: usize = 175;
     pub const IOCTL: usize = 29;
     pub const KCMP: usize = 272;
+    pub const MKDIRAT: usize = 34;
     pub const MMAP: usize = 222;
     pub const MUNMAP: usize = 215;
     pub const OPENAT: usize = 56;
@@ -69,6 +74,7 @@ pub mod nr {
     pub const RENAMEAT2: usize = 276;
     pub const SETNS: usize = 268;
     pub const SOCKET: usize = 198;
+    pub const STATX: usize = 291;
     pub const UNLINKAT: usize = 35;
     pub const WRITE: usize = 64;
 }
@@ -98,14 +104,18 @@ calls! {
     FSTAT,
     FSTATFS,
     GETDENTS64,
+    GETEUID,
     IOCTL,
     KCMP,
+    MKDIRAT,
     OPENAT => FD,
     PERF_EVENT_OPEN => FD,
     PREAD64,
     READ,
+    READLINKAT,
     RENAMEAT2,
     SOCKET => FD,
+    STATX,
     UNLINKAT,
     WRITE,
 }
