@@ -5,7 +5,8 @@ import { type AnyLink, Link } from "../link.ts";
 import { BpfMap } from "../map.ts";
 import { Names } from "../names.ts";
 import { Program } from "../program.ts";
-import { type Command, isNumber, numberFrom, openLink, type Output, Status, UsageError } from "./command.ts";
+import { UsageError } from "./arguments.ts";
+import { type Command, isNumber, numberFrom, openLink, type Output, Status } from "./command.ts";
 import { holdersText, type Item, named, programText, targetOf, toRecord } from "./item.ts";
 
 export const detach: Command = {

@@ -1,29 +1,18 @@
 /** What all commands share: their arguments, their output, their exit status. */
 import { printable } from "../check.ts";
-import type { ParseArgsOptionsConfig } from "node:util";
 import { BpfError } from "../error.ts";
 import { type AnyLink, Link } from "../link.ts";
 import { type ListOptions, SOURCES } from "../links.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
+import { type Arguments, type Options, UsageError } from "./arguments.ts";
 import type { Answer } from "./schema.ts";
 import { jsonLine, shorten } from "./table.ts";
 
 /** Exit statuses. */
 export const Status = { done: 0, failed: 1, usage: 2, nothing: 3, partial: 4 } as const;
 
-/** The command line is wrong. */
-export class UsageError extends Error {}
-
 /** There is no such thing. */
 export class NothingThere extends Error {}
-
-/** The arguments of a command. */
-export interface Arguments {
-  /** The options that were given, without their dashes. */
-  readonly values: { readonly [option: string]: unknown };
-  /** The rest. */
-  readonly positionals: readonly string[];
-}
 
 /** A subcommand. */
 export interface Command {
@@ -34,7 +23,7 @@ export interface Command {
   /** More lines for its own help. */
   readonly details?: readonly string[];
   /** Its options. */
-  readonly options: ParseArgsOptionsConfig;
+  readonly options: Options;
   /** How many other arguments it takes: at least, at most. */
   readonly takes: readonly [number, number];
   /** Does it, and returns the exit status. */

@@ -5,8 +5,8 @@ import { isVisible } from "../holders.ts";
 import type { LinkInfo } from "../kind/mod.ts";
 import type { Source } from "../links.ts";
 import { cgroupNumber, deviceIndex, Names } from "../names.ts";
+import { type Arguments, UsageError } from "./arguments.ts";
 import {
-  type Arguments,
   type Command,
   isNumber,
   listOptions,
@@ -17,7 +17,6 @@ import {
   SOURCE_HELP,
   Status,
   TYPE_HELP,
-  UsageError,
 } from "./command.ts";
 import { holdersText, holderText, type Item, items, named, programText, targetOf, toRecord } from "./item.ts";
 import { columns } from "./table.ts";

@@ -23,10 +23,10 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import config from "../../deno.json" with { type: "json" };
+import { didYouMean, parseArguments, UsageError } from "./arguments.ts";
 import { detach, pin, unpin, update } from "./change.ts";
-import { type Command, Output, report, Status, UsageError, writeAll } from "./command.ts";
+import { type Command, Output, report, Status, writeAll } from "./command.ts";
 import { hook } from "./hook.ts";
 import { list, show } from "./list.ts";
 import { probe } from "./probe.ts";
@@ -70,22 +70,22 @@ export async function main(args: readonly string[]): Promise<number> {
 
 async function run([name, ...rest]: readonly string[]): Promise<number> {
   if (name === "--version") return say(`bpflink ${config.version}`);
-  if (name === "--help" || name === "-h" || name === "help") return say(...help());
-  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name]! : undefined;
-  if (command === undefined) {
-    throw new UsageError(name === undefined ? "a command is missing" : `there is no command "${name}"`);
-  }
-  const { values, positionals } = parseArgs({
-    args: rest,
-    options: { ...command.options, ...COMMON },
-    allowPositionals: true,
-  });
-  if (values.help) return say(...helpOf(name!, command));
+  if (name === "--help" || name === "-h" || name === "help" && rest.length === 0) return say(...help());
+  if (name === undefined) throw new UsageError("a command is missing");
+  if (name === "help") return say(...helpOf(rest[0]!, commandOf(rest[0]!)));
+  const command = commandOf(name);
+  const { values, positionals } = parseArguments(rest, { ...command.options, ...COMMON });
+  if (values.help) return say(...helpOf(name, command));
   const [least, most] = command.takes;
   if (positionals.length < least || positionals.length > most) {
     throw new UsageError(`the arguments of ${name} are ${command.usage}`);
   }
   return await command.run({ values, positionals }, new Output(values.json === true));
+}
+
+function commandOf(name: string): Command {
+  if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
+  throw new UsageError(`there is no command "${name}"${didYouMean(name, Object.keys(COMMANDS))}`);
 }
 
 function say(...lines: readonly string[]): number {
@@ -101,7 +101,7 @@ function help(): string[] {
     "",
     ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`),
     "",
-    "bpflink COMMAND --help lists the arguments; bpflink --version the version.",
+    "bpflink help COMMAND lists the arguments; bpflink --version the version.",
     "",
     "Exit status: 0 done, 1 refused or failed, 2 wrong command line,",
     "3 no such link, pin or place, 4 an answer that may lack something.",

@@ -2,7 +2,8 @@
 import { printable } from "../check.ts";
 import type { TargetType } from "../kind/mod.ts";
 import { probe as probeAll, type TargetProbe } from "../probe.ts";
-import { type Command, Status, UsageError } from "./command.ts";
+import { UsageError } from "./arguments.ts";
+import { type Command, Status } from "./command.ts";
 import { columns } from "./table.ts";
 
 const QUESTIONS = ["attach", "update", "detach", "cookie", "position"] as const;

@@ -1,5 +1,6 @@
 /** The command `bpflink` as far as it asks the kernel nothing: arguments, help, layout. */
 import { assert, assertEquals } from "@std/assert";
+import { parseArguments } from "../../lib/cli/arguments.ts";
 import { main } from "../../lib/cli/mod.ts";
 import { printable } from "../../lib/check.ts";
 import { columns, jsonLine, shorten, treeLines } from "../../lib/cli/table.ts";
@@ -65,11 +66,26 @@ Deno.test("help and version, for all and for each command", async () => {
   }
 });
 
+Deno.test("options stand anywhere, with their value or after =, and -- ends them", () => {
+  const options = { type: { type: "string", multiple: true }, json: { type: "boolean", short: "j" } } as const;
+  assertEquals(parseArguments(["a", "--type=x=y", "-j", "--type", "z", "--", "--json"], options), {
+    values: { type: ["x=y", "z"], json: true },
+    positionals: ["a", "--json"],
+  });
+  assertEquals(parseArguments(["-", "--type=-1"], options), { values: { type: ["-1"] }, positionals: ["-"] });
+});
+
 Deno.test("a wrong command line: status 2, the reason on stderr, nothing on stdout", async () => {
   const wrong: [args: string[], reason: string][] = [
     [[], "a command is missing"],
-    [["lisst"], 'no command "lisst"'],
-    [["list", "--colour"], "--colour"],
+    [["lisst"], 'no command "lisst"; did you mean list?'],
+    [["xdp"], 'no command "xdp"'],
+    [["list", "--colour"], "no option --colour"],
+    [["list", "--tpye", "xdp"], "no option --tpye; did you mean --type?"],
+    [["list", "--type"], "--type takes a value"],
+    [["list", "--type", "--pid"], "--type takes a value"],
+    [["list", "--json=yes"], "--json takes no value"],
+    [["list", "-x"], "no option -x"],
     [["list", "7"], "the arguments of list are"],
     [["show"], "the arguments of show are ID|PIN"],
     [["list", "--type", "tcp"], "--type must be one of"],
@@ -90,7 +106,7 @@ Deno.test("a wrong command line: status 2, the reason on stderr, nothing on stdo
   const { code, output, errors } = await run(["lisst", "--json"]);
   assertEquals([code, output], [2, ""]);
   const { error } = JSON.parse(errors);
-  assertEquals([error.status, error.message], [2, 'there is no command "lisst"']);
+  assertEquals([error.status, error.message], [2, 'there is no command "lisst"; did you mean list?']);
 });
 
 Deno.test("the status stays if nobody reads the reason", async () => {
