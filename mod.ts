@@ -59,7 +59,7 @@ export type { TracingMultiInfo } from "./lib/kind/tracing_multi.ts";
 export type { UprobeInfo, UprobeTarget } from "./lib/kind/uprobe.ts";
 export type { UprobeMultiInfo, UprobeMultiTarget } from "./lib/kind/uprobe_multi.ts";
 export type { XdpInfo, XdpTarget } from "./lib/kind/xdp.ts";
-export { type AnyLink, Link } from "./lib/link.ts";
+export { type AnyLink, Link, type LinkOf } from "./lib/link.ts";
 export { type AttachOptions } from "./lib/kind/attach.ts";
 export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
 export { BpfMap, type MapCreateOptions } from "./lib/map.ts";
@@ -70,13 +70,17 @@ export { Program, type ProgramInfo, type ProgramLoadOptions } from "./lib/progra
 export {
   ATTACH_TYPES,
   type AttachType,
+  type AttachTypeName,
   type CgroupAttachType,
+  type CgroupAttachTypeName,
   LINK_TYPES,
   type LinkType,
   MAP_TYPES,
   type MapType,
+  type MapTypeName,
   PROGRAM_TYPES,
   type ProgramType,
+  type ProgramTypeName,
 } from "./lib/uapi/constants.ts";
 export type { WaitOptions } from "./lib/wait.ts";
 export type { LinkEvent, LinkWatcher, WatchOptions } from "./lib/watch.ts";

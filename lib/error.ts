@@ -1,5 +1,6 @@
 /** The one error that a kernel's refusal becomes. */
 import { printable } from "./check.ts";
+import { complaintOf } from "./complaint.ts";
 import { ERRNO } from "./uapi/errno.ts";
 
 /** Why a call failed, in terms a program can act on; see {@linkcode BpfError.reason}. */
@@ -42,9 +43,13 @@ export interface BpfErrorInit extends Explanation {
 /**
  * A refusal of the kernel, explained.
  *
- * The message says what could not be done, what the errno means at this place, and the errno's code. `hint` says what
- * to do about it. Programs decide by `reason` or `code`, never by the message. Control and formatting characters of names
- * in them are escaped, for whoever names a pin, a cgroup or a process could command a terminal with them.
+ * The message says what could not be done, what the errno means at this place, the line of the kernel's log that says
+ * why, and the errno's code. `hint` says what to do about it. Programs decide by `reason` or `code`, never by the message.
+ * Control and formatting characters of names in them are escaped, for whoever names a pin, a cgroup or a process could
+ * command a terminal with them.
+ *
+ * What Deno prints of an error that nobody catches is its message, its stack and its cause: so `cause` shows the hint and
+ * the whole log, and what this error explains if there is something. `JSON.stringify` has all of it by field.
  *
  * @example Is the link gone?
  * ```ts
@@ -70,7 +75,7 @@ export class BpfError extends Error {
   /** What happened, as the message says it between the action and the code. */
   readonly meaning: string;
   /** What to do about it, where there is something to say. */
-  readonly hint: string | undefined;
+  declare readonly hint: string | undefined;
   /**
    * - `mismatch`: the object holds or is something else than expected
    * - `stale`: the hook changed since its revision was read
@@ -96,19 +101,58 @@ export class BpfError extends Error {
    * @param init What could not be done, by which command, and what that means.
    */
   constructor(errno: number, init: BpfErrorInit) {
-    const code = ERRNO[errno]?.[0] ?? `errno ${errno}`;
-    const meaning = printable(init.meaning);
-    super(
-      `${printable(init.action)}: ${meaning} (${code})`,
-      init.cause === undefined ? undefined : { cause: init.cause },
-    );
+    const code = ERRNO[errno]?.[0] ?? `errno ${errno}`, { log, cause } = init;
+    const hint = init.hint === undefined ? undefined : printable(init.hint);
+    const complaint = log ? complaintOf(log) : undefined;
+    const meaning = printable(complaint === undefined ? init.meaning : `${init.meaning}: ${complaint}`);
+    const details = hint || log ? new Details(hint, log, cause) : cause;
+    super(`${printable(init.action)}: ${meaning} (${code})`, details === undefined ? undefined : { cause: details });
     this.code = code;
     this.errno = errno;
     this.command = init.command;
-    this.hint = init.hint === undefined ? undefined : printable(init.hint);
     this.reason = init.reason;
-    if (init.log) this.log = init.log;
     this.meaning = meaning;
-    Object.defineProperty(this, "name", { enumerable: false });
+    // the cause shows these
+    Object.defineProperties(this, {
+      name: { enumerable: false },
+      hint: { value: hint },
+      ...log ? { log: { value: log } } : {},
+    });
+  }
+
+  /**
+   * What `JSON.stringify` takes.
+   *
+   * @returns The fields of the error, with its message.
+   */
+  toJSON(): Record<string, unknown> {
+    const { name, message, code, errno, command, reason, meaning, hint, log } = this;
+    return { name, message, code, errno, command, reason, meaning, hint, log };
+  }
+}
+
+/** What the message has no room for, as the cause of the error: shown wherever the error is. */
+class Details {
+  readonly hint: string | undefined;
+  readonly log: string | undefined;
+  readonly cause: unknown; // of the error, by itself
+
+  constructor(hint: string | undefined, log: string | undefined, cause: unknown) {
+    this.hint = hint;
+    this.log = log;
+    this.cause = cause;
+  }
+
+  toString(): string {
+    const { hint, log, cause } = this;
+    return [
+      ...hint ? [`Hint: ${hint}`] : [],
+      ...log ? ["Log of the kernel:", ...log.split("\n").map(printable)] : [],
+      ...cause === undefined ? [] : [`Caused by: ${cause}`],
+    ].join("\n");
+  }
+
+  [Symbol.for("Deno.customInspect")](): string {
+    return this.toString();
   }
 }

@@ -38,12 +38,15 @@ import {
 import { linkGetId, linkGetInfoByFd } from "./sys/link_info.ts";
 import { isLink, objGet } from "./sys/object.ts";
 import { EINVAL, EOPNOTSUPP } from "./uapi/errno.ts";
-import type { AttachType, LinkType } from "./uapi/constants.ts";
+import type { AttachTypeName, LinkType } from "./uapi/constants.ts";
 import { onAbort, poll, type WaitOptions } from "./wait.ts";
 import { type LinkWatcher, watchLinks, type WatchOptions } from "./watch.ts";
 
 /** A link of some type: `switch (link.type)` narrows it. */
 export type AnyLink = { [K in LinkType]: Link<K> }[LinkType];
+
+/** The link that a target makes; of one of several targets, that of one of them. */
+export type LinkOf<K extends TargetType> = { [P in K]: Link<LinkTypeOf<P>> }[K];
 
 const ON_CLOSE = ["detach", "keep"] as const;
 const MAX_ID = 0x7fffffff;
@@ -143,7 +146,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     source: SourceOf<K>,
     target: AttachTargets[K] & { type: K },
     options?: AttachOptions,
-  ): Link<LinkTypeOf<K>> {
+  ): LinkOf<K> {
     const { signal, onClose } = checkOptions(options);
     return Link.#attached(attachNow<K>(source, target, signal), signal, onClose);
   }
@@ -164,7 +167,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     source: SourceOf<K>,
     target: AttachTargets[K] & { type: K },
     options?: AttachOptions,
-  ): Promise<Link<LinkTypeOf<K>>> {
+  ): Promise<LinkOf<K>> {
     const { signal, onClose } = checkOptions(options);
     const made = await attachLater<K>(source, target, signal);
     if (!signal?.aborted) return Link.#attached(made, signal, onClose);
@@ -449,10 +452,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     { fd, type, attachType, isHere }: MadeLink<K>,
     signal: AbortSignal | undefined,
     onClose: "detach" | "keep" | undefined,
-  ): Link<LinkTypeOf<K>> {
+  ): LinkOf<K> {
     const link = new Link(fd, type, 0, { isMade: true, isHere, attachType }, onClose);
     link.#abort = onAbort(signal, () => link.#endOnAbort());
-    return link;
+    return link as LinkOf<K>;
   }
 
   static #openIfThere(id: number): AnyLink | undefined {
@@ -468,7 +471,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   static #opened(fd: number): AnyLink {
     try {
       const info = linkGetInfoByFd(fd), { type, id } = info;
-      const attachType = "attachType" in info ? info.attachType : undefined;
+      const attachType = "attachType" in info ? info.attachType as AttachTypeName : undefined;
       return new Link(fd, type, id, { isMade: false, isHere: false, attachType }) as AnyLink;
     } catch (error) {
       close(fd);
@@ -520,11 +523,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /**
    * Reads what the kernel reports of the link.
    *
+   * @typeParam S The type of this handle, which says what the info has.
    * @returns Its info; that of a detached link says so where the kernel can tell.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    */
-  info(): LinkInfo<T> {
-    return readInfo(linkGetInfoByFd(this.fd)) as LinkInfo<T>;
+  info<S extends Link>(this: S): LinkInfo<S["type"]> {
+    return readInfo(linkGetInfoByFd(this.fd)) as LinkInfo<S["type"]>;
   }
 
   /**
@@ -825,7 +829,7 @@ interface Origin {
   /** It was made for a target in this network namespace. */
   readonly isHere: boolean;
   /** As what the program is attached, where the type has several. */
-  readonly attachType: AttachType | undefined;
+  readonly attachType: AttachTypeName | undefined;
 }
 
 function checkOptions(options: AttachOptions | undefined): AttachOptions {

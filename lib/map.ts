@@ -11,13 +11,20 @@ import { btfLoad } from "./sys/btf.ts";
 import { Elements, type MapBatch } from "./sys/elements.ts";
 import { mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapInfo, mapTypeFacts } from "./sys/map.ts";
 import { isMap, objGet } from "./sys/object.ts";
-import { BPF_EXIST, BPF_F_LINK, BPF_F_NO_PREALLOC, BPF_NOEXIST, type MapType } from "./uapi/constants.ts";
+import {
+  BPF_EXIST,
+  BPF_F_LINK,
+  BPF_F_NO_PREALLOC,
+  BPF_NOEXIST,
+  type MapType,
+  type MapTypeName,
+} from "./uapi/constants.ts";
 import { EINVAL, ENOENT } from "./uapi/errno.ts";
 
 /** What {@linkcode BpfMap.create} makes. */
 export interface MapCreateOptions {
   /** The map's type, as libbpf names it: `hash`, `array`, `percpu_array`, `ringbuf`, `sockmap`, `struct_ops`, ... */
-  type: MapType;
+  type: MapTypeName;
   /** Bytes of a key; may be absent where the type leaves no choice: 4 for arrays, none for queues and ring buffers. */
   keySize?: number | undefined;
   /** Bytes of a value, for one CPU; may be absent where the type leaves no choice, and for sockets (8) and struct_ops. */

@@ -10,26 +10,27 @@ import { deviceIndex } from "./os/interfaces.ts";
 import { isProgram, objGet } from "./sys/object.ts";
 import { progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
 import {
-  type AttachType,
+  type AttachTypeName,
   BPF_F_SLEEPABLE,
   BPF_F_XDP_DEV_BOUND_ONLY,
   BPF_F_XDP_HAS_FRAGS,
   type ProgramType,
+  type ProgramTypeName,
 } from "./uapi/constants.ts";
 import { EINVAL } from "./uapi/errno.ts";
 
 /** What {@linkcode Program.load} loads. */
 export interface ProgramLoadOptions {
   /** The program's type, as libbpf names it: `cgroup_skb`, `xdp`, `sched_cls`, `tracing`, ... */
-  type: ProgramType;
-  /** The program: 8 bytes an instruction, in the machine's byte order. */
+  type: ProgramTypeName;
+  /** The program: 8 bytes an instruction, in the machine's byte order; no object file. */
   instructions: Uint8Array;
   /** The licence; some helpers want one that is compatible with the GPL. `"GPL"` by default. */
   license?: string | undefined;
   /** A name for listings: letters, digits, `_` and `.`, of which the kernel keeps 15. */
   name?: string | undefined;
   /** What it is to be attached as, where its type has several. For xdp `"xdp"` by default, else a link could not be updated later. */
-  expectedAttachType?: AttachType | undefined;
+  expectedAttachType?: AttachTypeName | undefined;
   /**
    * What a program of type tracing, lsm, ext or struct_ops is for:
    *
@@ -99,10 +100,10 @@ const OPTIONS = keysOf<ProgramLoadOptions>({
 });
 
 /** The attach type that a program was loaded for, if it was loaded here and has one. */
-export let expectedAttachTypeOf: (program: Program) => AttachType | undefined;
+export let expectedAttachTypeOf: (program: Program) => AttachTypeName | undefined;
 
 /** Makes a handle of a program's fd, which is the handle's from then on, with what whoever loaded it knows. */
-export let adoptProgram: (fd: number, expectedAttachType: AttachType | undefined) => Program;
+export let adoptProgram: (fd: number, expectedAttachType: AttachTypeName | undefined) => Program;
 
 /**
  * A program in the kernel.
@@ -124,7 +125,7 @@ export let adoptProgram: (fd: number, expectedAttachType: AttachType | undefined
  */
 export class Program implements Disposable {
   readonly #owned: OwnedFd;
-  readonly #expectedAttachType: AttachType | undefined; // if it was loaded here: no kernel reports it
+  readonly #expectedAttachType: AttachTypeName | undefined; // if it was loaded here: no kernel reports it
   /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */
   readonly id: number;
   /** The name; may be empty. It stays readable after {@linkcode close}. */
@@ -134,7 +135,7 @@ export class Program implements Disposable {
   /** A digest of the instructions. It stays readable after {@linkcode close}. */
   readonly tag: string;
 
-  private constructor(fd: number, expectedAttachType?: AttachType) {
+  private constructor(fd: number, expectedAttachType?: AttachTypeName) {
     try {
       const info = progGetInfoByFd(fd);
       this.id = info.id;

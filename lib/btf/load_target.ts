@@ -6,7 +6,7 @@ import { checkHandle } from "../handle/brand.ts";
 import { close } from "../os/files.ts";
 import type { ProgLoadOptions } from "../sys/program.ts";
 import { ENOENT } from "../uapi/errno.ts";
-import type { AttachType, ProgramType } from "../uapi/constants.ts";
+import type { AttachTypeName, ProgramTypeName } from "../uapi/constants.ts";
 import { btfFindInModules, btfFindInProgram, openModuleBtf } from "./lookup.ts";
 
 /**
@@ -46,7 +46,7 @@ const NAME = "options.attachTo";
 const FORMS = "a name, { btfId, module }, { program, symbol } or { struct, member }";
 
 /** Looks up what `attachTo` names. */
-export function findPlace(attachTo: AttachTo, type: ProgramType, attachType: AttachType | undefined): Place {
+export function findPlace(attachTo: AttachTo, type: ProgramTypeName, attachType: AttachTypeName | undefined): Place {
   if (typeof attachTo === "string") {
     const [kind, prefix] = BTF_NAMES[attachType ?? ""] ?? ["function", type === "lsm" ? "bpf_lsm_" : ""];
     return findType(kind, prefix + checkString(attachTo, NAME), `${type} program for "${attachTo}"`).place;

@@ -7,7 +7,7 @@ import { createLink, createLinkAsync } from "../sys/link_create.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { openRawTracepoint, openRawTracepointAsync } from "../sys/raw_tracepoint.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { AttachType, LinkType } from "../uapi/constants.ts";
+import type { AttachTypeName, LinkType } from "../uapi/constants.ts";
 import type { Attachment } from "./kind.ts";
 import {
   type AttachTargets,
@@ -33,7 +33,7 @@ export interface MadeLink<K extends TargetType> {
   readonly fd: number;
   readonly type: LinkTypeOf<K>;
   /** As what the program is attached, where the type has several. */
-  readonly attachType: AttachType | undefined;
+  readonly attachType: AttachTypeName | undefined;
   /** It was made for a target in this network namespace. */
   readonly isHere: boolean;
 }

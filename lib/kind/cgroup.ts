@@ -8,12 +8,13 @@ import { programFits } from "../sys/link_create.ts";
 import { type ProgQuery, progQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import {
-  type AttachType,
+  type AttachTypeName,
   attachTypeNumber,
   BPF_F_BEFORE,
   BPF_F_PREORDER,
   BPF_F_QUERY_EFFECTIVE,
   type CgroupAttachType,
+  type CgroupAttachTypeName,
 } from "../uapi/constants.ts";
 import { EBADF, EINVAL, EOPNOTSUPP } from "../uapi/errno.ts";
 import { ask, ordered, within } from "./hook.ts";
@@ -46,7 +47,7 @@ export interface CgroupTarget {
   /** A directory of a cgroup2 file system, or an fd of it. */
   cgroup: string | URL | number;
   /** What the programs decide about. May be absent if the program was loaded here for one. */
-  attachType?: CgroupAttachType | undefined;
+  attachType?: CgroupAttachTypeName | undefined;
   /** The place among the links of the cgroup; last if absent. */
   position?: Position<LinkAnchor> | undefined;
   /** Whether to run before the programs of descendants; since Linux 6.15. */
@@ -101,7 +102,7 @@ function prepare(program: Program, target: CgroupTarget): Attachment {
 }
 
 /** A kernel that keeps no revision of the hook ignores the expected one, so it must not be asked. */
-function requireRevision(fd: number, attachType: AttachType): void {
+function requireRevision(fd: number, attachType: AttachTypeName): void {
   if (progQuery(fd, attachType).revision !== undefined) return;
   throw new BpfError(EOPNOTSUPP, {
     action: `Cannot expect a revision of ${attachType}`,
@@ -148,7 +149,7 @@ function read({ id, progId, cgroupId, attachType }: Extract<BpfLinkInfo, { type:
   };
 }
 
-function isCgroupAttachType(attachType: string): boolean {
+function isCgroupAttachType(attachType: AttachTypeName): boolean {
   return TYPES.cgroup.attachTypes.includes(attachType);
 }
 
@@ -214,7 +215,7 @@ function look(target: Omit<CgroupTarget, "position" | "expectedRevision">): Look
 }
 
 /** The cgroups above one, as far as they can be seen from here, the nearest first. */
-function ancestors(fd: number, ownId: bigint, attachType: AttachType): { id: bigint; query: ProgQuery }[] {
+function ancestors(fd: number, ownId: bigint, attachType: AttachTypeName): { id: bigint; query: ProgQuery }[] {
   const levels: { id: bigint; query: ProgQuery }[] = [];
   let below = ownId;
   for (let path = `/proc/thread-self/fd/${fd}/..`;; path += "/..") {

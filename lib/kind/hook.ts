@@ -1,14 +1,14 @@
 /** What the questions about hooks have in common. */
 import { close } from "../os/files.ts";
 import { type ProgQuery, progQuery } from "../sys/prog_query.ts";
-import type { AttachType } from "../uapi/constants.ts";
+import type { AttachType, AttachTypeName } from "../uapi/constants.ts";
 import type { FoundEntry, LinkCreation, Look } from "./kind.ts";
 import { type Device, interfaceTarget, type Netns } from "./target.ts";
 
 /** Asks by PROG_QUERY. */
 export function ask(
   target: number,
-  attachType: AttachType | undefined,
+  attachType: AttachTypeName | undefined,
   options: { netns?: number | undefined },
 ): ProgQuery {
   return progQuery(target, attachType!, options);

@@ -86,7 +86,7 @@ function prepare(_program: Program, target: IterTarget): Attachment {
 function prepareCgroupWalk(walk: NonNullable<IterTarget["cgroup"]>): Attachment {
   checkKeys(walk, "target.cgroup", ["cgroup", "order"]);
   const order = CGROUP_ITER_ORDERS.indexOf(checkOneOf(walk.order ?? "descendants_pre", "target.cgroup.order", ORDERS));
-  const made = (where: { cgroupFd?: number; cgroupId?: bigint }, temporary: readonly number[]) => ({
+  const made = (where: { cgroupFd?: number; cgroupId?: bigint }, temporary: readonly number[]): Attachment => ({
     attachType: "trace_iter",
     targetFd: 0,
     options: { iterInfo: { cgroup: { order, ...where } } },

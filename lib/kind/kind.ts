@@ -3,7 +3,7 @@ import type { HandleKind } from "../handle/brand.ts";
 import type { ProgramLoadOptions } from "../program.ts";
 import type { ProgQuery } from "../sys/prog_query.ts";
 import type { BpfLinkInfo, BpfLinkInfos, LinkCreateOptions } from "../sys/type/mod.ts";
-import type { AttachType, LinkType } from "../uapi/constants.ts";
+import type { AttachTypeName, LinkType } from "../uapi/constants.ts";
 
 /** What every link's info has. */
 export interface LinkInfoBase {
@@ -23,7 +23,7 @@ export type Attachment = (LinkCreation | RawTracepointOpening) & {
 
 /** Arguments of LINK_CREATE. */
 export interface LinkCreation {
-  readonly attachType: AttachType;
+  readonly attachType: AttachTypeName;
   readonly targetFd: number;
   readonly options?: LinkCreateOptions | undefined;
 }
@@ -75,7 +75,7 @@ export interface Held {
 export interface UpdatedLink {
   readonly fd: number;
   /** As what the program is attached, where the type has several. */
-  readonly attachType: AttachType | undefined;
+  readonly attachType: AttachTypeName | undefined;
 }
 
 /** Names of what infos give numbers of. */
@@ -91,9 +91,9 @@ export interface HookKind<T> {
   /** What a place is: the target of the question is an interface's number, or else an fd. */
   readonly at: "interface" | "netns" | "cgroup" | "map";
   /** The attach types of the places; none if there is no choice. */
-  readonly attachTypes: readonly AttachType[];
+  readonly attachTypes: readonly AttachTypeName[];
   /** Asks one of them. */
-  ask(target: number, attachType: AttachType | undefined, options: { netns?: number | undefined }): ProgQuery;
+  ask(target: number, attachType: AttachTypeName | undefined, options: { netns?: number | undefined }): ProgQuery;
   /** Checks a target and looks at its place. */
   look(target: T): Look;
   /** How a command line names a place. */

@@ -66,7 +66,7 @@ function prepare(_program: Program, target: NetfilterTarget): Attachment {
     priority: checkInteger(priority, "target.priority", -0x80000000, 0x7fffffff),
     flags: defragment ? BPF_F_NETFILTER_IP_DEFRAG : 0,
   };
-  const made = { attachType: "netfilter", targetFd: 0 };
+  const made = { attachType: "netfilter", targetFd: 0 } as const;
   if (netns === undefined) return { ...made, options: { netfilter } };
   const { fd, temporary } = openNetns(netns, "target.netns");
   return { ...made, options: { netfilter, netns: fd }, temporary };

@@ -4,7 +4,7 @@ import type { Refusals } from "../refusal.ts";
 import { linkCreate } from "../sys/link_create.ts";
 import { openEvent, probeType } from "../sys/perf_event.ts";
 import { type LinkCreateOptions, TYPES } from "../sys/type/mod.ts";
-import type { AttachType, ProgramType } from "../uapi/constants.ts";
+import type { AttachTypeName, ProgramTypeName } from "../uapi/constants.ts";
 import type { ProbeRule, Proof } from "./kind.ts";
 
 /** Neither an fd nor an interface. */
@@ -13,7 +13,11 @@ export const NO_FILE = "/proc/self/bpf_link_probe";
 export const NO_NAME = "bpf_link_probe";
 
 /** A call of LINK_CREATE. */
-export function create(target: number, attachType: AttachType, options?: LinkCreateOptions): (program: number) => void {
+export function create(
+  target: number,
+  attachType: AttachTypeName,
+  options?: LinkCreateOptions,
+): (program: number) => void {
   return (program) => close(linkCreate(program, target, attachType, options));
 }
 
@@ -24,7 +28,7 @@ export function openNothing(probe: "kprobe" | "uprobe", place: string, refusals:
 }
 
 /** What proves that links to a kind of perf event can be made. */
-export function eventProbe(type: ProgramType, config: string, ...proofs: readonly Proof[]): ProbeRule {
+export function eventProbe(type: ProgramTypeName, config: string, ...proofs: readonly Proof[]): ProbeRule {
   const { since } = TYPES.perf_event;
   return {
     examples: [{ program: { type } }],

@@ -5,7 +5,7 @@ import type { BpfMap } from "../map.ts";
 import { close, open } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
-import { type AttachType, attachTypeNumber, type MapType } from "../uapi/constants.ts";
+import { type AttachType, type AttachTypeName, attachTypeNumber, type MapType } from "../uapi/constants.ts";
 import type { Attachment, PlaceNames } from "./kind.ts";
 
 /** Closes what {@linkcode Attachment.temporary} lists. */
@@ -48,10 +48,10 @@ export function mapFd(value: BpfMap, name: string, types?: readonly MapType[]): 
 }
 
 /** The attach type of a target: as given, or as the program was loaded for. */
-export function attachTypeOf<T extends AttachType>(
+export function attachTypeOf<T extends AttachTypeName>(
   given: T | undefined,
   program: Program,
-  fits: (attachType: AttachType) => boolean,
+  fits: (attachType: AttachTypeName) => boolean,
   among: string,
 ): T {
   const attachType = given ?? expectedAttachTypeOf(program);

@@ -98,7 +98,7 @@ export const tcx: Kind<TcxTarget, "tcx", Program> & LinkKind<"tcx", TcxInfo> = {
     ask,
     look(target): Look {
       checkKeys(target, "target", ["type", "device", "netns", "direction"]);
-      const attachType = `tcx_${checkOneOf(target.direction, "target.direction", ["ingress", "egress"])}`;
+      const attachType = `tcx_${checkOneOf(target.direction, "target.direction", ["ingress", "egress"])}` as const;
       return lookAtInterface(target, (ifindex, options) => ordered(ask(ifindex, attachType, options)));
     },
     words: "DEVICE ingress|egress",

@@ -7,7 +7,7 @@ import { checkHandle } from "../handle/brand.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { AttachType } from "../uapi/constants.ts";
+import type { AttachType, AttachTypeName } from "../uapi/constants.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 
 /**
@@ -87,7 +87,7 @@ function prepareReplacement(replace: NonNullable<TracingTarget["replace"]>, cook
 const EXTENSION = "cgroup_inet_ingress";
 
 /** What a cookie needs to be told: no kernel says for what an opened program was loaded. */
-function loadedFor(program: Program): AttachType {
+function loadedFor(program: Program): AttachTypeName {
   const attachType = program.type === "ext" ? EXTENSION : expectedAttachTypeOf(program);
   if (attachType !== undefined) return attachType;
   if (program.type === "lsm") return "lsm_mac";

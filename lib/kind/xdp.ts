@@ -4,7 +4,7 @@ import { xdpQuery } from "../os/interfaces.ts";
 import type { Program } from "../program.ts";
 import type { ProgQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
-import { type AttachType, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
+import { type AttachTypeName, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { lookAtInterface, ordered } from "./hook.ts";
 import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
 import { create, NO_TARGET } from "./probe.ts";
@@ -92,7 +92,7 @@ export const xdp: Kind<XdpTarget, "xdp", Program> & LinkKind<"xdp", XdpInfo> = {
 /** By rtnetlink, which reports a program for each mode; PROG_QUERY knows no XDP. */
 function ask(
   ifindex: number,
-  _attachType: AttachType | undefined,
+  _attachType: AttachTypeName | undefined,
   { netns }: { netns?: number | undefined },
 ): ProgQuery {
   const progs = xdpQuery(ifindex, netns).map(({ progId, mode }) => ({ progId, progAttachFlags: mode }));

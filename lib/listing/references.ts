@@ -52,7 +52,7 @@ function findTarget(): number {
 function collect(attachBtfId: number): Map<number, number> {
   using fds = new DisposableStack();
   const own = (fd: number) => fds.adopt(fd, close);
-  const options = { name: "references", license: "GPL", expectedAttachType: "trace_iter", attachBtfId, logLevel: 0 };
+  const options = { name: "references", expectedAttachType: "trace_iter", attachBtfId, logLevel: 0 } as const;
   const bytes = iterRead(own(linkCreate(own(progLoad("tracing", PROGRAM, options)), 0, "trace_iter")));
   const records = new DataView(bytes.buffer);
   const references = new Map<number, number>();

@@ -25,7 +25,7 @@ export const BTF_LOAD: Refusals = {
     EINVAL: [
       "invalid",
       "the kernel refuses the data",
-      "the error's log says why; newer kinds of types need newer kernels",
+      "the error's log has all of it; newer kinds of types need newer kernels",
     ],
     E2BIG: ["limit", "it has more than 16 MiB"],
     EPERM: ["capability", "it needs CAP_BPF", "run as root, or give the process CAP_BPF"],

@@ -4,7 +4,7 @@ import { BpfError, type Explanation } from "../error.ts";
 import { Request } from "../ffi/request.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { CLOSED, explanation, type Refusals } from "../refusal.ts";
-import { type AttachType, attachTypeNumber, Command } from "../uapi/constants.ts";
+import { type AttachTypeName, attachTypeNumber, Command } from "../uapi/constants.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import { link_create } from "../uapi/layout.ts";
 import { type AnyLinkTypeRow, type LinkCreateOptions, rowOfAttachType, tooOld, TYPES } from "./type/mod.ts";
@@ -105,7 +105,7 @@ const LINK_CREATE: Refusals = {
 export function linkCreate(
   progFd: number,
   targetFd: number,
-  attachType: AttachType,
+  attachType: AttachTypeName,
   options?: LinkCreateOptions,
 ): number {
   return createLink(progFd, targetFd, attachType, options);
@@ -137,7 +137,7 @@ export function linkCreate(
 export async function linkCreateAsync(
   progFd: number,
   targetFd: number,
-  attachType: AttachType,
+  attachType: AttachTypeName,
   options?: LinkCreateOptions,
 ): Promise<number> {
   return await createLinkAsync(progFd, targetFd, attachType, options);
@@ -147,7 +147,7 @@ export async function linkCreateAsync(
 export function createLink(
   progFd: number,
   targetFd: number,
-  attachType: AttachType,
+  attachType: AttachTypeName,
   options: LinkCreateOptions | undefined,
   action?: () => string,
 ): number {
@@ -162,7 +162,7 @@ export function createLink(
 export async function createLinkAsync(
   progFd: number,
   targetFd: number,
-  attachType: AttachType,
+  attachType: AttachTypeName,
   options: LinkCreateOptions | undefined,
   action?: () => string,
 ): Promise<number> {
@@ -175,14 +175,14 @@ export async function createLinkAsync(
  * Whether a program may be attached as `attachType`: the kernel says EINVAL if not, before it finds that -1 is no target
  * (EBADF) or that a capability is missing (EPERM). Attaches nothing.
  */
-export function programFits(progFd: number, attachType: AttachType): boolean {
+export function programFits(progFd: number, attachType: AttachTypeName): boolean {
   const number = attachTypeNumber(attachType, "attachType");
   return encode(create, progFd, -1, number, undefined).bpf(Command.LINK_CREATE) !== -EINVAL;
 }
 
 function settle(
   result: number,
-  attachType: AttachType,
+  attachType: AttachTypeName,
   number: number,
   options: LinkCreateOptions | undefined,
   action: (() => string) | undefined,
@@ -202,7 +202,7 @@ function rowFor(attachType: number, options: LinkCreateOptions | undefined): Any
 
 function explain(
   result: number,
-  attachType: AttachType,
+  attachType: AttachTypeName,
   row: AnyLinkTypeRow | undefined,
   options: LinkCreateOptions | undefined,
 ): Explanation {

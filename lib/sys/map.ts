@@ -9,6 +9,7 @@ import {
   BPF_OBJ_NAME_LEN,
   Command,
   type MapType,
+  type MapTypeName,
   mapTypeName,
   mapTypeNumber,
 } from "../uapi/constants.ts";
@@ -111,7 +112,7 @@ export const MAP_CREATE: Refusals = {
  * ```
  */
 export function mapCreate(
-  type: MapType,
+  type: MapTypeName,
   keySize: number,
   valueSize: number,
   maxEntries: number,
@@ -150,7 +151,7 @@ export function mapCreate(
 /** What a refused MAP_CREATE means. */
 function explainMapCreate(errno: number, type: string, log: string): Explanation {
   const known = explanation(-errno, MAP_CREATE);
-  if (log !== "") return { ...known, hint: `the kernel says: ${log}` };
+  if (log !== "") return { ...known, meaning: "the kernel refuses it", hint: undefined }; // the log says why
   if (known.reason !== "policy") return known;
   return missingCapabilities(mapTypeFacts(type).isNetwork ? ["CAP_BPF", "CAP_NET_ADMIN"] : ["CAP_BPF"]) ?? known;
 }

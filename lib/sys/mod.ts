@@ -77,11 +77,15 @@ export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "../e
 export {
   ATTACH_TYPES,
   type AttachType,
+  type AttachTypeName,
   type CgroupAttachType,
+  type CgroupAttachTypeName,
   LINK_TYPES,
   type LinkType,
   MAP_TYPES,
   type MapType,
+  type MapTypeName,
   PROGRAM_TYPES,
   type ProgramType,
+  type ProgramTypeName,
 } from "../uapi/constants.ts";

@@ -2,7 +2,7 @@
 import { checkFd, checkInteger, checkKeys, checkU32 } from "../check.ts";
 import { Request } from "../ffi/request.ts";
 import { checked, type Refusals } from "../refusal.ts";
-import { type AttachType, attachTypeNumber, BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
+import { type AttachTypeName, attachTypeNumber, BPF_F_QUERY_EFFECTIVE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOSPC } from "../uapi/errno.ts";
 import { query } from "../uapi/layout.ts";
 import { rowOfAttachType } from "./type/mod.ts";
@@ -102,7 +102,7 @@ export const PROG_QUERY: Refusals = {
  * close(netns);
  * ```
  */
-export function progQuery(target: number, attachType: AttachType, options: ProgQueryOptions = {}): ProgQuery {
+export function progQuery(target: number, attachType: AttachTypeName, options: ProgQueryOptions = {}): ProgQuery {
   checkKeys(options, "options", ["queryFlags", "netns"]);
   const number = attachTypeNumber(attachType, "attachType");
   const reports = rowOfAttachType(number)?.query;

@@ -1,5 +1,6 @@
 /** The commands of bpf(2) on programs that links need. */
 import { checkFd, checkInteger, checkKeys, checkString, checkU32, keysOf, kindOf, printable } from "../check.ts";
+import { complaintOf } from "../complaint.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { Request } from "../ffi/request.ts";
@@ -7,13 +8,14 @@ import { type CAPABILITIES, isOlderThan, missingCapabilities } from "../os/capab
 import { close } from "../os/files.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
 import {
-  type AttachType,
+  type AttachTypeName,
   attachTypeNumber,
   BPF_F_TOKEN_FD,
   BPF_OBJ_NAME_LEN,
   Command,
   LOG_SIZE,
   type ProgramType,
+  type ProgramTypeName,
   programTypeName,
   programTypeNumber,
 } from "../uapi/constants.ts";
@@ -29,7 +31,7 @@ export interface ProgLoadOptions {
   /** The licence; helpers marked so want one that is compatible with the GPL. "GPL" by default. */
   license?: string | undefined;
   /** What the program is to be attached as, where its type has several. */
-  expectedAttachType?: AttachType | undefined;
+  expectedAttachType?: AttachTypeName | undefined;
   /** The function, tracepoint or struct in kernel BTF that the program is for. */
   attachBtfId?: number | undefined;
   /** freplace: the program whose function is replaced. */
@@ -71,6 +73,8 @@ const OPTIONS = keysOf<ProgLoadOptions>({
   logSize: true,
 });
 
+const SEE_LOG = "the error's log has the verifier's way there";
+
 /** What errnos of {@linkcode progLoad} mean. */
 export const PROG_LOAD: Refusals = {
   command: "PROG_LOAD",
@@ -80,16 +84,16 @@ export const PROG_LOAD: Refusals = {
       "loading this kind of program is not permitted",
       "privileges suffice, so the kernel or a security module refuses the kind itself",
     ],
-    EACCES: ["invalid", "the verifier refuses the program", "the error's log says why"],
+    EACCES: ["invalid", "the verifier refuses the program", SEE_LOG],
     EINVAL: [
       "invalid",
       "the kernel refuses the program or its options",
-      "the error's log says why, if the verifier ran; check type, expectedAttachType and attachTo",
+      `${SEE_LOG}; if there is none, check type, expectedAttachType and attachTo`,
     ],
     E2BIG: [
       "limit",
       "the program is too long or too complex, or an option is newer than the kernel",
-      "the error's log says why, if the verifier ran",
+      SEE_LOG,
     ],
     EBADF: CLOSED,
     ENOENT: ["invalid", "the function to attach to does not exist"],
@@ -110,7 +114,7 @@ export const PROG_LOAD: Refusals = {
  * @param instructions The program: 8 bytes an instruction, in the machine's byte order.
  * @param options What the type takes beyond that.
  * @returns An fd of the program, close-on-exec; close it with {@linkcode close}.
- * @throws {TypeError} If a value has the wrong type, or an option is unknown.
+ * @throws {TypeError} If a value has the wrong type, an option is unknown, or `instructions` is a whole object file.
  * @throws {RangeError} If a number is out of range, or `instructions` is no multiple of 8 bytes.
  * @throws {BpfError} with the verifier's words in `log`, if it ran
  * - `EACCES`, `EINVAL`: the verifier refuses the program, or the kernel the options
@@ -129,7 +133,7 @@ export const PROG_LOAD: Refusals = {
  * close(progLoad("xdp", pass, { name: "pass", expectedAttachType: "xdp" }));
  * ```
  */
-export function progLoad(type: ProgramType, instructions: Uint8Array, options: ProgLoadOptions = {}): number {
+export function progLoad(type: ProgramTypeName, instructions: Uint8Array, options: ProgLoadOptions = {}): number {
   checkKeys(options, "options", OPTIONS);
   const { logLevel = 1, logSize = LOG_SIZE } = options;
   checkInteger(logLevel, "options.logLevel", 0, 15);
@@ -144,7 +148,7 @@ export function progLoad(type: ProgramType, instructions: Uint8Array, options: P
     const again = load(request);
     if (again >= 0) return again;
     log = request.getString(at, logSize).trimEnd();
-    if (!hasComplaint(log)) log = "";
+    if (complaintOf(log) === undefined) log = "";
   }
   const name = options.name === undefined ? "" : ` "${options.name}"`;
   throw new BpfError(-result, {
@@ -155,21 +159,12 @@ export function progLoad(type: ProgramType, instructions: Uint8Array, options: P
   });
 }
 
-/** A signal makes the verifier give up with EAGAIN. */
-/** The counts that the verifier ends every log with, whatever it found. */
-const COUNTS = /^(processed \d+ insns|stack depth|verification time|peak_states|max_states_per_insn)\b/;
-
-/** Whether a verifier's log says more than counts: a policy may refuse a program behind the verifier. */
-export function hasComplaint(log: string): boolean {
-  return log.split("\n").some((line) => line.trim() !== "" && !COUNTS.test(line));
-}
-
 /** What a refused PROG_LOAD means. `log` is the verifier's; empty if it has no complaint. */
 function explainProgLoad(
   errno: number,
   log: string,
-  type: ProgramType,
-  attachType: AttachType | undefined,
+  type: ProgramTypeName,
+  attachType: AttachTypeName | undefined,
 ): Explanation {
   const known = explanation(-errno, PROG_LOAD);
   if (log !== "") return known.reason === "policy" ? explanation(-EACCES, PROG_LOAD) : known;
@@ -179,7 +174,7 @@ function explainProgLoad(
   return known.reason === "invalid" && attachType !== undefined ? tooOld(attachType) ?? known : known;
 }
 
-const TRACING_PROGRAMS: readonly ProgramType[] = [
+const TRACING_PROGRAMS: readonly ProgramTypeName[] = [
   "kprobe",
   "tracepoint",
   "perf_event",
@@ -189,17 +184,17 @@ const TRACING_PROGRAMS: readonly ProgramType[] = [
   "lsm",
   "struct_ops",
 ];
-const OTHER_PROGRAMS: readonly ProgramType[] = ["socket_filter", "sk_reuseport", "sk_lookup", "syscall"];
+const OTHER_PROGRAMS: readonly ProgramTypeName[] = ["socket_filter", "sk_reuseport", "sk_lookup", "syscall"];
 
 /** What loading a program of this type takes. */
-function capabilitiesFor(type: ProgramType): (keyof typeof CAPABILITIES)[] {
+function capabilitiesFor(type: ProgramTypeName): (keyof typeof CAPABILITIES)[] {
   if (TRACING_PROGRAMS.includes(type)) return ["CAP_BPF", "CAP_PERFMON"];
   if (OTHER_PROGRAMS.includes(type)) return ["CAP_BPF"];
   return type === "ext" ? ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"] : ["CAP_BPF", "CAP_NET_ADMIN"];
 }
 
 /** Why a program is refused by who has all capabilities for it; undefined if nothing tells. */
-function refusedKind(type: ProgramType, attachType: AttachType | undefined): Explanation | undefined {
+function refusedKind(type: ProgramTypeName, attachType: AttachTypeName | undefined): Explanation | undefined {
   if (capabilitiesFor(type).includes("CAP_PERFMON") && iteratorLoads()) {
     const kind = attachType === undefined ? `program type ${type}` : `attach type ${attachType}`;
     return {
@@ -243,15 +238,25 @@ function iteratorLoads(): boolean {
   return fd >= 0;
 }
 
+/** A signal makes the verifier give up with EAGAIN. */
 function load(request: Request): number {
   let result;
   for (let tries = 0; (result = request.bpf(Command.PROG_LOAD)) === -EAGAIN && tries < 5; tries++);
   return result;
 }
 
-function encode(type: ProgramType, instructions: Uint8Array, options: ProgLoadOptions): Request {
+/** How an ELF file begins. */
+const ELF: readonly number[] = [0x7f, 0x45, 0x4c, 0x46];
+
+function encode(type: ProgramTypeName, instructions: Uint8Array, options: ProgLoadOptions): Request {
   if (!(instructions instanceof Uint8Array)) {
     throw new TypeError(`instructions must be a Uint8Array, not ${kindOf(instructions)}`);
+  }
+  if (ELF.every((byte, i) => instructions[i] === byte)) {
+    throw new TypeError(
+      "instructions is a whole ELF file, as a compiler writes it: pass the bytes of one program, without relocations " +
+        "(the section that `llvm-objcopy -O binary --only-section=NAME` writes out)",
+    );
   }
   if (instructions.length === 0 || instructions.length % 8 !== 0) {
     throw new RangeError(`instructions must be a multiple of 8 bytes, not ${instructions.length}`);

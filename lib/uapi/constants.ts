@@ -240,19 +240,38 @@ export const CGROUP_ITER_ORDERS = [
 /** The type of a link, as libbpf's `libbpf_bpf_link_type_str` names it; `unknown` is one newer than this package. */
 export type LinkType = (typeof LINK_TYPES)[number];
 
+/** What an argument may name as an attach type: one that this package knows, or a newer one by its number. */
+export type AttachTypeName = (typeof ATTACH_TYPES)[number] | `attach_type_${number}`;
+
+/** What an argument may name as a place in a cgroup. */
+export type CgroupAttachTypeName = Extract<(typeof ATTACH_TYPES)[number], `cgroup_${string}` | "lsm_cgroup">;
+
+/** What an argument may name as a program type: one that this package knows, or a newer one by its number. */
+export type ProgramTypeName = (typeof PROGRAM_TYPES)[number] | `program_type_${number}`;
+
+/** What an argument may name as a map type: one that this package knows, or a newer one by its number. */
+export type MapTypeName = (typeof MAP_TYPES)[number] | `map_type_${number}`;
+
 /** Where in a cgroup a program runs, as libbpf's `libbpf_bpf_attach_type_str` names it. */
-export type CgroupAttachType =
-  | Extract<(typeof ATTACH_TYPES)[number], `cgroup_${string}` | "lsm_cgroup">
-  | (`cgroup_${string}` & Record<never, never>);
+export type CgroupAttachType = CgroupAttachTypeName | (`cgroup_${string}` & Record<never, never>);
 
-/** An attach type, as libbpf's `libbpf_bpf_attach_type_str` names it; `attach_type_N` is one newer than this package. */
-export type AttachType = (typeof ATTACH_TYPES)[number] | (string & Record<never, never>);
+/**
+ * An attach type in an answer, as libbpf's `libbpf_bpf_attach_type_str` names it; `attach_type_N` is one newer than this
+ * package, and later versions know more. Arguments take {@linkcode AttachTypeName}, so that a typing error is one.
+ */
+export type AttachType = AttachTypeName | (string & Record<never, never>);
 
-/** A program type, as libbpf's `libbpf_bpf_prog_type_str` names it; `program_type_N` is one newer than this package. */
-export type ProgramType = (typeof PROGRAM_TYPES)[number] | (string & Record<never, never>);
+/**
+ * A program type in an answer, as libbpf's `libbpf_bpf_prog_type_str` names it; `program_type_N` is one newer than this
+ * package. Arguments take {@linkcode ProgramTypeName}.
+ */
+export type ProgramType = ProgramTypeName | (string & Record<never, never>);
 
-/** A map type, as libbpf's `libbpf_bpf_map_type_str` names it; `map_type_N` is one newer than this package. */
-export type MapType = (typeof MAP_TYPES)[number] | (string & Record<never, never>);
+/**
+ * A map type in an answer, as libbpf's `libbpf_bpf_map_type_str` names it; `map_type_N` is one newer than this package.
+ * Arguments take {@linkcode MapTypeName}.
+ */
+export type MapType = MapTypeName | (string & Record<never, never>);
 
 const attachTypes: ReadonlyMap<string, number> = new Map(ATTACH_TYPES.map((name, number) => [name, number]));
 const programTypes: ReadonlyMap<string, number> = new Map(PROGRAM_TYPES.map((name, number) => [name, number]));
@@ -264,7 +283,7 @@ export function attachTypeNumber(value: unknown, name: string): number {
 }
 
 /** The name of the kernel's attach type `number`. */
-export function attachTypeName(number: number): AttachType {
+export function attachTypeName(number: number): AttachTypeName {
   return ATTACH_TYPES[number] ?? `attach_type_${number}`;
 }
 
@@ -274,7 +293,7 @@ export function programTypeNumber(value: unknown, name: string): number {
 }
 
 /** The name of the kernel's program type `number`. */
-export function programTypeName(number: number): ProgramType {
+export function programTypeName(number: number): ProgramTypeName {
   return PROGRAM_TYPES[number] ?? `program_type_${number}`;
 }
 
@@ -284,7 +303,7 @@ export function mapTypeNumber(value: unknown, name: string): number {
 }
 
 /** The name of the kernel's map type `number`. */
-export function mapTypeName(number: number): MapType {
+export function mapTypeName(number: number): MapTypeName {
   return MAP_TYPES[number] ?? `map_type_${number}`;
 }
 

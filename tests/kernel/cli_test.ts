@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { EntryRecord, HookRecord, LinkRecord } from "../../lib/cli/mod.ts";
 import { Request } from "../../lib/ffi/request.ts";
 import { close, open } from "../../lib/sys/mod.ts";
-import { ATTACH_TYPES, type AttachType, BpfMap, Hook, Link, probe, type Program, toJson } from "../../mod.ts";
+import { ATTACH_TYPES, type AttachTypeName, BpfMap, Hook, Link, probe, type Program, toJson } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { OtherNetns, VethPair } from "../fixture/place/netns.ts";
@@ -25,7 +25,7 @@ import { inOwnVm, netnsIno } from "../fixture/run/own.ts";
 const EGRESS = "cgroup_inet_egress", INGRESS = "cgroup_inet_ingress";
 
 /** A program of a cgroup's hook with a name. */
-function judge(name: string, expectedAttachType: AttachType = EGRESS): Program {
+function judge(name: string, expectedAttachType: AttachTypeName = EGRESS): Program {
   return answering(1, { type: "cgroup_skb", expectedAttachType, name });
 }
 

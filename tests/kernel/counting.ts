@@ -1,6 +1,6 @@
 /** Programs that leave traces in maps: how often they ran, with which cookie, in which order. */
 import { Request } from "../../lib/ffi/request.ts";
-import { BpfMap, Program, type ProgramLoadOptions } from "../../mod.ts";
+import { BpfMap, Program, type ProgramLoadOptions, type ProgramTypeName } from "../../mod.ts";
 import { add, assemble, call, copy, exit, load, loadMap, mapValue, set, store } from "../fixture/program/assembler.ts";
 
 const RINGBUF_OUTPUT = 130, GET_ATTACH_COOKIE = 174;
@@ -36,12 +36,12 @@ type Options = Omit<ProgramLoadOptions, "instructions" | "type"> & {
 };
 
 /** A program that counts its runs in a tally's map. */
-export function countingProgram(type: string, map: BpfMap, { answer = 0, ...options }: Options = {}): Program {
+export function countingProgram(type: ProgramTypeName, map: BpfMap, { answer = 0, ...options }: Options = {}): Program {
   return Program.load({ ...options, type, instructions: assemble(...count(map), set(0, answer), exit) });
 }
 
 /** A program that counts its runs, and leaves its link's cookie. */
-export function cookieProgram(type: string, map: BpfMap, { answer = 0, ...options }: Options = {}): Program {
+export function cookieProgram(type: ProgramTypeName, map: BpfMap, { answer = 0, ...options }: Options = {}): Program {
   const instructions = assemble(
     call(GET_ATTACH_COOKIE), // with the context still in r1
     copy(6, 0),

@@ -304,7 +304,11 @@ kernelTest(`two processes at once, ${RACES} times: one creates, the other takes 
   using cgroup = new Cgroup();
   using pins = new PinDirectory();
   const target = { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" } as const;
-  const program = { type: "cgroup_skb", expectedAttachType: target.attachType, instructions: instructions(1) };
+  const program = {
+    type: "cgroup_skb",
+    expectedAttachType: target.attachType,
+    instructions: instructions(1),
+  } as const;
   await using one = new Ensurer({ target, program });
   await using other = new Ensurer({ target, program });
   for (let i = 0; i < RACES; i++) {
@@ -343,7 +347,11 @@ kernelTest("no gap while a link is updated again and again", NEEDS, async () => 
   using pins = new PinDirectory();
   const path = pins.pin("link");
   const target = { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" } as const;
-  const program = { type: "cgroup_skb", expectedAttachType: target.attachType, instructions: instructions(1) };
+  const program = {
+    type: "cgroup_skb",
+    expectedAttachType: target.attachType,
+    instructions: instructions(1),
+  } as const;
   await using one = new Ensurer({ target, program });
   await using other = new Ensurer({ target, program });
   await neverEmpty([one, other], path, () => Hook.query(target).entries.length === 0);
@@ -357,7 +365,7 @@ const TAKES_TWICE = { ...NEEDS, since: "6.10" } as const;
 kernelTest("no gap while a link is replaced again and again", TAKES_TWICE, async () => {
   using pins = new PinDirectory();
   const path = pins.pin("link");
-  const program = { type: "raw_tracepoint", instructions: instructions(0) };
+  const program = { type: "raw_tracepoint", instructions: instructions(0) } as const;
   await using one = new Ensurer({ target: RAW, program });
   await using other = new Ensurer({ target: RAW, program });
   const others = new Set(await infosOf("raw_tracepoint", () => true));

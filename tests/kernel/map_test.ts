@@ -78,7 +78,7 @@ const cpus = Deno.readTextFileSync("/sys/devices/system/cpu/possible").trim().sp
   .map((range) => range.split("-").map(Number))
   .reduce((sum, [from, to]) => sum + (to ?? from!) - from! + 1, 0);
 
-for (const type of ["percpu_array", "percpu_hash", "lru_percpu_hash"]) {
+for (const type of ["percpu_array", "percpu_hash", "lru_percpu_hash"] as const) {
   kernelTest(`map: ${type} has the values of all CPUs, each rounded up to 8 bytes`, {}, () => {
     using map = BpfMap.create({ type, keySize: 4, valueSize: 12, maxEntries: 1 });
     const value = new Uint8Array(16 * cpus);
@@ -135,7 +135,7 @@ for (const [type, order] of [["queue", [1, 2, 3]], ["stack", [3, 2, 1]]] as cons
   });
 }
 
-for (const type of ["array_of_maps", "hash_of_maps"]) {
+for (const type of ["array_of_maps", "hash_of_maps"] as const) {
   kernelTest(`map: ${type}`, {}, () => {
     using inner = BpfMap.create({ type: "array", valueSize: 8, maxEntries: 1 });
     using other = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 1 });
@@ -160,7 +160,7 @@ kernelTest("map: prog_array, without batches", {}, () => {
 
 kernelTest("map: sockmap and sockhash", {}, async () => {
   using sockets = await SocketPair.open();
-  for (const type of ["sockmap", "sockhash"]) {
+  for (const type of ["sockmap", "sockhash"] as const) {
     using map = BpfMap.create({ type, keySize: 4, maxEntries: 4 });
     assertEquals(map.lookup(u32(0)), undefined);
     map.update(u32(0), u64(BigInt(sockets.senderFd)));
@@ -225,7 +225,7 @@ kernelTest("map: the sys calls know the sizes of the map, not of the caller", {}
 });
 
 kernelTest("map: iteration while elements come and go", {}, () => {
-  for (const type of ["hash", "lpm_trie"]) {
+  for (const type of ["hash", "lpm_trie"] as const) {
     using map = BpfMap.create({ type, keySize: 8, valueSize: 8, maxEntries: 20_000 });
     const key = (i: number) => new Uint8Array([...u32(32), ...new Uint8Array(u32(i)).reverse()]);
     const index = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset).getUint32(4);

@@ -1,6 +1,6 @@
 /** PROG_QUERY: every field, growth, every refusal; and what a `Hook` tells without privileges, or without revisions. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type AttachType, close, open, progQuery, type ProgQueryOptions } from "../../lib/sys/mod.ts";
+import { type AttachTypeName, close, open, progQuery, type ProgQueryOptions } from "../../lib/sys/mod.ts";
 import { BpfError, Hook, Link } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { OtherNetns } from "../fixture/place/netns.ts";
@@ -74,7 +74,7 @@ kernelTest("refusals", { needs: ["cgroup2", "netns"], since: "6.6" }, async () =
   using directory = new Opened(cgroup.path);
   using mount = new Opened("/proc/self/ns/mnt");
   using netns = new Opened(other.path);
-  const refusal = (target: number, attachType: AttachType, options?: ProgQueryOptions) => {
+  const refusal = (target: number, attachType: AttachTypeName, options?: ProgQueryOptions) => {
     const { code, command, hint } = assertThrows(() => progQuery(target, attachType, options), BpfError);
     assertEquals([command, hint !== undefined], ["PROG_QUERY", true]);
     return code;

@@ -369,6 +369,7 @@ refuses("Program.load", Program.load, [
   [TypeError, "type", { ...xdp, type: "nonsense" }],
   [TypeError, "instructions", { type: "xdp" }],
   [TypeError, "instructions", { ...xdp, instructions: [0, 0] }],
+  [TypeError, "whole ELF file", { ...xdp, instructions: Deno.readFileSync("/proc/self/exe").subarray(0, 63) }],
   [RangeError, "instructions", { ...xdp, instructions: new Uint8Array(0) }],
   [RangeError, "instructions", { ...xdp, instructions: new Uint8Array(12) }],
   [TypeError, "license", { ...xdp, license: 1 }],

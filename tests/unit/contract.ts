@@ -4,7 +4,7 @@
  * Plain types are written out; classes appear as the shape of their instances (`LinkShape`) and of themselves
  * (`LinkClass`). What is not built yet is not listed yet.
  */
-import type { BpfError, BpfMap, Hook, Link, Program } from "../../mod.ts";
+import type { ATTACH_TYPES, BpfError, BpfMap, Hook, Link, MAP_TYPES, Program, PROGRAM_TYPES } from "../../mod.ts";
 
 export type LinkType =
   | "raw_tracepoint"
@@ -26,6 +26,11 @@ export type LinkType =
 export type CgroupAttachType = `cgroup_${string}` | "lsm_cgroup";
 export type AttachType = string;
 export type ProgramType = string;
+/** Arguments are closed: a typing error is one. Each known name is compared with the tables in types_test.ts. */
+export type AttachTypeName = (typeof ATTACH_TYPES)[number] | `attach_type_${number}`;
+export type CgroupAttachTypeName = Extract<AttachTypeName, `cgroup_${string}` | "lsm_cgroup">;
+export type ProgramTypeName = (typeof PROGRAM_TYPES)[number] | `program_type_${number}`;
+export type MapTypeName = (typeof MAP_TYPES)[number] | `map_type_${number}`;
 
 // Targets
 export type Device = string | number;
@@ -36,7 +41,7 @@ export type Position<A = Anchor> = "first" | "last" | { before: A } | { after: A
 export interface CgroupTarget {
   type: "cgroup";
   cgroup: string | URL | number;
-  attachType?: CgroupAttachType | undefined;
+  attachType?: CgroupAttachTypeName | undefined;
   position?: Position<LinkAnchor> | undefined;
   preorder?: boolean | undefined;
   expectedRevision?: bigint | undefined;
@@ -453,11 +458,11 @@ export type EnsurePinned<K extends TargetType> = (
 
 // Program
 export interface ProgramLoadOptions {
-  type: ProgramType;
+  type: ProgramTypeName;
   instructions: Uint8Array;
   license?: string | undefined;
   name?: string | undefined;
-  expectedAttachType?: AttachType | undefined;
+  expectedAttachType?: AttachTypeName | undefined;
   attachTo?:
     | string
     | { btfId: number; module?: string | undefined }
@@ -506,7 +511,7 @@ export interface ProgramClass {
 
 // BpfMap
 export interface MapCreateOptions {
-  type: string;
+  type: MapTypeName;
   keySize?: number | undefined;
   valueSize?: number | undefined;
   maxEntries: number;

@@ -16,6 +16,10 @@ export type Plain = [
   AssertTrue<Same<mod.CgroupAttachType, contract.CgroupAttachType>>,
   AssertTrue<Same<mod.AttachType, contract.AttachType>>,
   AssertTrue<Same<mod.ProgramType, contract.ProgramType>>,
+  AssertTrue<Same<mod.AttachTypeName, contract.AttachTypeName>>,
+  AssertTrue<Same<mod.CgroupAttachTypeName, contract.CgroupAttachTypeName>>,
+  AssertTrue<Same<mod.ProgramTypeName, contract.ProgramTypeName>>,
+  AssertTrue<Same<mod.MapTypeName, contract.MapTypeName>>,
   AssertTrue<Same<mod.Device, contract.Device>>,
   AssertTrue<Same<mod.Netns, contract.Netns>>,
   AssertTrue<Same<mod.LinkAnchor, contract.LinkAnchor>>,
@@ -93,7 +97,10 @@ export type TargetOfEach = AssertTrue<
 export type InfoNames = AssertTrue<Same<keyof mod.LinkInfos, keyof contract.LinkInfos>>;
 export type InfoOfEach = AssertTrue<
   {
-    [K in keyof contract.LinkInfos]: Same<ReturnType<mod.Link<K>["info"]>, contract.LinkInfos[K]>;
+    [K in keyof contract.LinkInfos]: Same<
+      ReturnType<typeof mod.Link.prototype.info<mod.Link<K>>>,
+      contract.LinkInfos[K]
+    >;
   }[keyof contract.LinkInfos]
 >;
 export type LinkOfEach = AssertTrue<

@@ -1,7 +1,7 @@
 /** The table of link types. What is known of a type from the kernel's side stands in the file of its name. */
 import type { Explanation } from "../../error.ts";
 import { isOlderThan, kernelRelease } from "../../os/capabilities.ts";
-import { type AttachType, attachTypeNumber, type LinkType } from "../../uapi/constants.ts";
+import { type AttachTypeName, attachTypeNumber, type LinkType } from "../../uapi/constants.ts";
 import { cgroup, type CgroupCreateOptions, type CgroupLinkInfo } from "./cgroup.ts";
 import { iter, type IterCreateOptions, type IterLinkInfo } from "./iter.ts";
 import { kprobe_multi, type KprobeMultiCreateOptions, type KprobeMultiLinkInfo } from "./kprobe_multi.ts";
@@ -139,7 +139,7 @@ export function rowOfAttachType(attachType: number): AnyLinkTypeRow | undefined 
 }
 
 /** The explanation, if links of an attach type came later than this kernel. */
-export function tooOld(attachType: AttachType): Explanation | undefined {
+export function tooOld(attachType: AttachTypeName): Explanation | undefined {
   const number = attachTypeNumber(attachType, "attachType"), row = rowOfAttachType(number);
   const ownSince = row?.attachTypesSince?.[attachType], since = ownSince ?? row?.since;
   if (since === undefined || !isOlderThan(since)) return undefined;

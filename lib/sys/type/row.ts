@@ -3,7 +3,7 @@ import { checkString, checkU64 } from "../../check.ts";
 import type { Explanation } from "../../error.ts";
 import type { Request } from "../../ffi/request.ts";
 import type { Rows } from "../../refusal.ts";
-import type { LinkType } from "../../uapi/constants.ts";
+import type { AttachTypeName, LinkType } from "../../uapi/constants.ts";
 
 /** What the info of every link has. */
 export interface LinkInfoHead<T extends LinkType> {
@@ -99,7 +99,7 @@ export interface LinkTypeRow<I extends LinkInfoHead<LinkType>, O> {
   /** The kernel that brought links of the type. */
   readonly since: string;
   /** The attach types that LINK_CREATE makes such links for. */
-  readonly attachTypes: readonly string[];
+  readonly attachTypes: readonly AttachTypeName[];
   /** The kernels of attach types that came later. */
   readonly attachTypesSince?: Readonly<Record<string, string>>;
   /** What LINK_CREATE's target is, where there is one: an fd, unless it says so. */

@@ -13,7 +13,7 @@ import {
   mapGetNextKey,
   mapLookupBatch,
   mapLookupElem,
-  type MapType,
+  type MapTypeName,
   mapUpdateElem,
   objPin,
   progLoad,
@@ -120,7 +120,7 @@ refusal(
 claim("mapCreate: since Linux 7.3 often with the kernel's words in `log`", { since: "7.3" }, () => {
   const error = assertThrows(() => mapCreate("hash", 4, 8, 4, { mapExtra: 9n }), BpfError);
   assertEquals(error.log, "Invalid map_extra.");
-  assertEquals(error.hint, "the kernel says: Invalid map_extra.");
+  assertEquals(error.meaning, "the kernel refuses it: Invalid map_extra.");
 });
 claim("mapCreate: needs CAP_BPF", { needs: ["setpriv"] }, async () => {
   assertEquals(await unprivileged('mapCreate("hash", 4, 8, 4)', "", withOnly("bpf")), "ok");
@@ -155,7 +155,11 @@ for (
     ["a type newer than the kernel", "map_type_500", 4, 8, 4],
   ] as const
 ) {
-  refusal(`mapCreate: EINVAL, ${what}`, {}, () => mapCreate(type as MapType, rest[0], rest[1], rest[2], rest[3] ?? {}));
+  refusal(
+    `mapCreate: EINVAL, ${what}`,
+    {},
+    () => mapCreate(type as MapTypeName, rest[0], rest[1], rest[2], rest[3] ?? {}),
+  );
 }
 unprivilegedRefusal("mapCreate: EPERM, a capability is missing", 'mapCreate("hash", 4, 8, 4)');
 refusal("mapCreate: E2BIG, keys are too large", {}, () => mapCreate("hash", 2 ** 30, 8, 4));

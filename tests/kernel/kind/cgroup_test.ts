@@ -1,7 +1,7 @@
 /** What is special about links to cgroups. */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { linkCreate, linkUpdate } from "../../../lib/sys/mod.ts";
-import { BpfError, Hook, Link, Program } from "../../../mod.ts";
+import { type AttachTypeName, BpfError, Hook, Link, Program, type ProgramTypeName } from "../../../mod.ts";
 import { Cgroup } from "../../fixture/place/cgroup.ts";
 import { Resident } from "../../fixture/place/resident.ts";
 import { progAttach } from "../../fixture/program/prog_attach.ts";
@@ -133,7 +133,7 @@ rows(
 
 /** A program that does not fit the attach type of a cgroup link: the kernel would take it, `Link.update` does not. */
 /** A program of one type for another attach type, which the kernel's update does not compare. */
-const MISFITS: readonly [type: string, right: string, wrong: string][] = [
+const MISFITS: readonly [type: ProgramTypeName, right: AttachTypeName, wrong: AttachTypeName][] = [
   ["cgroup_sock_addr", "cgroup_inet4_connect", "cgroup_inet6_connect"],
   ["cgroup_sock_addr", "cgroup_inet4_connect", "cgroup_inet4_bind"],
   ["cgroup_sockopt", "cgroup_getsockopt", "cgroup_setsockopt"],
@@ -141,7 +141,7 @@ const MISFITS: readonly [type: string, right: string, wrong: string][] = [
 
 for (const [type, right, wrong] of MISFITS) {
   kernelTest(`${wrong} is refused in a link of ${right}`, { needs: ["cgroup2"] }, () => {
-    const load = (expectedAttachType: string) => answering(1, { type, expectedAttachType });
+    const load = (expectedAttachType: AttachTypeName) => answering(1, { type, expectedAttachType });
     using cgroup = new Cgroup();
     using fitting = load(right);
     using another = load(right);

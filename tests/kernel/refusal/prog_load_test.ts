@@ -12,13 +12,13 @@ rows(
     "a program that does not end",
     () => Program.load({ type: "xdp", instructions: assemble(set(0, 0)) }),
     "PROG_LOAD EINVAL invalid",
-    /log says why/,
+    /the kernel refuses the program or its options: last insn is not an exit or jmp \(EINVAL\)/,
   ],
   [
     "a program that reads what it may not",
     () => Program.load({ type: "xdp", instructions: assemble(load(0, 1, 4096), exit) }),
     "PROG_LOAD EACCES invalid",
-    /verifier refuses/,
+    /verifier refuses the program: invalid bpf_context access off=4096 size=8 \(EACCES\)/,
   ],
   [
     "no such function",

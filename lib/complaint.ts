@@ -1,0 +1,26 @@
+/** The line of the kernel's log that says why a program, its BTF or a map is refused. */
+
+/** The counts that the verifier ends every log with, whatever it found. */
+const COUNTS = /^(processed \d+ insns|stack depth|verification time|peak_states|max_states_per_insn)\b/;
+
+/** The way there: instructions, registers, lines of the source, functions, the states of a loop; the header of BTF. */
+const STEPS =
+  /^\s*(\d+: |from \d+ to \d+|;|R\d+(_\w+)?=|frame\d|func#\d|(cur|old) state:|mark_precise|last_idx|regs=|parent |propagating|Live regs|Validating |caller|callee|returning from|to caller|arg#\d+ reference|\w+: (0x)?[0-9a-f]+$)/;
+
+const TYPE = /^\[\d+\] /; // of BTF, with what is wrong with it behind it
+const MOST = 300; // characters
+
+/**
+ * What a log complains of, in one line; `undefined` if it tells the way and counts only, as that of a program that a
+ * policy refuses behind the verifier.
+ */
+export function complaintOf(log: string): string | undefined {
+  const lines = log.split("\n").map((line) => line.trimEnd())
+    .filter((line) => line !== "" && !COUNTS.test(line));
+  const at = lines.findLastIndex((line) => !STEPS.test(line));
+  if (at < 0) return undefined;
+  const last = lines[at]!, before = lines[at - 1];
+  // a complaint has one line or two: what is wrong, and of which register
+  const complaint = before === undefined || STEPS.test(before) || TYPE.test(last) ? last : `${before}; ${last}`;
+  return complaint.length > MOST ? `${complaint.slice(0, MOST)}…` : complaint;
+}
