@@ -65,6 +65,8 @@ function compile(architecture: Architecture, rustc: string): Uint8Array<ArrayBuf
     "--edition=2024", "--crate-type=cdylib", "--crate-name=bpf_link", `--target=${architecture}-unknown-linux-gnu`,
     // The smallest code: nearly all of a call is the kernel's.
     "-Copt-level=z", "-Clto=fat", "-Cpanic=abort", "-Crelro-level=off", "-Clinker=gcc", `-Clink-args=${linker}`,
+    // Else an atomic swap on aarch64 asks the C library what the processor can.
+    ...architecture === "aarch64" ? ["-Ctarget-feature=-outline-atomics"] : [],
     "-o", library, "ffi/core/src/lib.rs",
   ];
   run(rustc, args);

@@ -1,4 +1,5 @@
 /** A request to the kernel, encoded. The layout is that of `ffi/core/src/request.rs`. */
+import { EAGAIN, EINTR } from "../uapi/errno.ts";
 import { F_DUPFD_CLOEXEC } from "../uapi/linux.ts";
 import { Call, numbers } from "./symbols.ts";
 import { native } from "./library.ts";
@@ -253,6 +254,14 @@ const duplication = new Request(ARGS).u64(8, BigInt(F_DUPFD_CLOEXEC)).u64(16, 3n
 /** A second fd for the same object, or -errno. */
 export function duplicate(fd: number): number {
   return duplication.u64(0, BigInt(fd)).system(Call.fcntl);
+}
+
+/** Makes a call that a signal, or somebody else's changes, may cut short: five times at most, as libbpf does. */
+export function insisting(call: () => number): number {
+  for (let tries = 1;; tries++) {
+    const result = call();
+    if (tries === 5 || (result !== -EINTR && result !== -EAGAIN)) return result;
+  }
 }
 
 /** Rounded up to a multiple of eight; beyond 32 bits too, where bit operations would wrap. */

@@ -1,10 +1,10 @@
 /** The commands of bpf(2) on elements of maps. */
 import { checkBytes, checkInteger, checkU32 } from "../check.ts";
-import { align, MAX_SIZE, Request } from "../ffi/request.ts";
+import { align, insisting, MAX_SIZE, Request } from "../ffi/request.ts";
 import { readTextFile } from "../os/files.ts";
 import { checked, CLOSED, type Refusals, refused, type Rows } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
-import { EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
+import { EFAULT, EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
 import { batch, map_elem } from "../uapi/layout.ts";
 import { mapGetInfoByFd, type MapInfo, mapTypeFacts } from "./map.ts";
 import { isMap } from "./object.ts";
@@ -12,6 +12,11 @@ import { isMap } from "./object.ts";
 /** What all commands on elements of a map may say. */
 const MAP_ACCESS: Rows = {
   EBADF: CLOSED,
+  EFAULT: [
+    "mismatch",
+    "the fd is of another map than it was, or values have parts for more CPUs than were made room for",
+    "look for who closed the fd behind the handle's back; or for what is mounted over /sys/devices/system/cpu/possible",
+  ],
   EPERM: ["policy", "the fd of the map is read-only or write-only, or the map is frozen", "open the map once more"],
   EOPNOTSUPP: ["unsupported", "maps of this type cannot do that"],
   ENOTSUPP: ["unsupported", "maps of this type cannot do that"],
@@ -278,7 +283,8 @@ const MAP_LOOKUP_AND_DELETE_ELEM: Refusals = {
 
 /**
  * The elements of a map of known sizes. The kernel reads and writes as many bytes as the map says, whatever the caller's
- * buffers hold: this class alone hands it buffers for elements.
+ * buffers hold: this class alone hands it buffers for elements. If the fd has become another map's meanwhile, the native
+ * side keeps what does not fit from being written (`ffi/core/src/request.rs`), which is EFAULT.
  */
 export class Elements {
   readonly #fd: number;
@@ -348,17 +354,23 @@ export class Elements {
     if (count > most) {
       throw new RangeError(`count must be at most ${most} for elements of ${element} bytes: read smaller parts`);
     }
+    if (mapGetInfoByFd(this.#fd).id !== this.#info.id) { // larger elements could fit, but not be read right
+      throw refused(-EFAULT, MAP_LOOKUP_BATCH, `Cannot read from ${this.#what}`);
+    }
     const request = new Request(batch.sizeof, rest + element * count);
-    request.u32(batch.count, count).u32(batch.map_fd, this.#fd);
+    request.u32(batch.map_fd, this.#fd);
     if (from !== undefined) request.data(batch.in_batch, checkBytes(from, "from", tokenSize));
     const next = request.room(batch.out_batch, tokenSize);
     const keys = request.room(batch.keys, keySize * count);
     const values = request.room(batch.values, this.#valueSize * count);
-    const result = request.bpf(Command.MAP_LOOKUP_BATCH), found = request.getU32(batch.count);
-    // cut short by changes: what came until then is valid
-    if (result !== -ENOENT && !(result === -EINTR && found > 0)) {
-      checked(result, MAP_LOOKUP_BATCH, () => `Cannot read from ${this.#what}`);
-    }
+    let found = 0;
+    const result = insisting(() => {
+      const result = request.u32(batch.count, count).bpf(Command.MAP_LOOKUP_BATCH);
+      found = request.getU32(batch.count);
+      // cut short by changes: what came until then is valid; a call that did not begin leaves the count as it was
+      return result === -EINTR && found > 0 && found < count ? 0 : result;
+    });
+    if (result !== -ENOENT) checked(result, MAP_LOOKUP_BATCH, () => `Cannot read from ${this.#what}`);
     const entries: MapBatch["entries"] = [];
     for (let i = 0; i < found; i++) {
       entries.push([

@@ -3,7 +3,7 @@ import { checkFd, checkInteger, checkKeys, checkString, checkU32, keysOf, kindOf
 import { complaintOf } from "../complaint.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
-import { Request } from "../ffi/request.ts";
+import { insisting, Request } from "../ffi/request.ts";
 import { type CAPABILITIES, isOlderThan, missingCapabilities } from "../os/capabilities.ts";
 import { close } from "../os/files.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
@@ -19,7 +19,7 @@ import {
   programTypeName,
   programTypeNumber,
 } from "../uapi/constants.ts";
-import { EACCES, EAGAIN } from "../uapi/errno.ts";
+import { EACCES } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
 import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { tooOld } from "./type/mod.ts";
@@ -240,9 +240,7 @@ function iteratorLoads(): boolean {
 
 /** A signal makes the verifier give up with EAGAIN. */
 function load(request: Request): number {
-  let result;
-  for (let tries = 0; (result = request.bpf(Command.PROG_LOAD)) === -EAGAIN && tries < 5; tries++);
-  return result;
+  return insisting(() => request.bpf(Command.PROG_LOAD));
 }
 
 /** How an ELF file begins. */

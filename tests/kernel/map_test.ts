@@ -6,6 +6,7 @@ import { BpfError, BpfMap, Link, type MapCreateOptions, openHandles, Program } f
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { SocketPair } from "../fixture/place/socket_pair.ts";
 import { assemble, call, copy, exit, loadMap, set, storeByte } from "../fixture/program/assembler.ts";
+import { MOD, runScript } from "../fixture/process/script.ts";
 import { xdp } from "../fixture/program/programs.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 import { collectGarbage } from "../fixture/run/memory.ts";
@@ -681,3 +682,56 @@ kernelTest("token: on a bpffs of the initial user namespace", { needs: ["bpffs"]
     assertEquals(ERRNO[error.errno]![0], error.code);
   }
 });
+
+for (const size of [16, 4096, 1 << 20]) {
+  kernelTest(`an fd that became a map's with values of ${size} bytes: an error, and no damage`, {}, () => {
+    const key = new Uint8Array(4);
+    const small = BpfMap.create({ type: "array", valueSize: 8, maxEntries: 4 });
+    assertEquals(small.lookup(key), new Uint8Array(8));
+    close(small.fd); // behind the handle's back
+    const large = mapCreate("array", 4, size, 4);
+    try {
+      assertEquals(large, small.fd);
+      mapUpdateElem(large, key, new Uint8Array(size).fill(0x41));
+      const calls = { lookup: () => small.lookup(key), entries: () => [...small.entries()] };
+      for (const [what, call] of Object.entries(calls)) {
+        const { reason, code } = assertThrows(call, BpfError, "another map");
+        assertEquals([what, reason, code], [what, "mismatch", "EFAULT"]);
+      }
+      assertEquals(mapLookupElem(large, key), new Uint8Array(size).fill(0x41));
+    } finally {
+      small.close();
+    }
+  });
+}
+
+kernelTest(
+  "another number of possible CPUs than the kernel's: an error, and no damage",
+  { needs: ["cpus"] },
+  async () => {
+    const file = Deno.makeTempFileSync();
+    try {
+      Deno.writeTextFileSync(file, "0\n");
+      const mounted = 'mount --bind "$0" /sys/devices/system/cpu/possible && exec "$@"';
+      const { output, errors } = await runScript(
+        `
+      import { BpfMap } from "${MOD}";
+      using map = BpfMap.create({ type: "percpu_array", valueSize: 4096, maxEntries: 1 });
+      const codes = new Set();
+      for (let i = 0; i < 200; i++) {
+        try {
+          map.lookup(new Uint8Array(4));
+        } catch (error) {
+          codes.add(error.reason + " " + error.code);
+        }
+      }
+      console.log(...codes);`,
+        ["--allow-ffi"],
+        { through: ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounted, file] },
+      );
+      assertEquals([output, errors], ["mismatch EFAULT\n", ""]);
+    } finally {
+      Deno.removeSync(file);
+    }
+  },
+);

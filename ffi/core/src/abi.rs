@@ -3,7 +3,11 @@
 //!
 //! Scalars are 32 bits wide, every pointer is a buffer of the caller whose length follows it, results are the kernel's
 //! or `-errno`.
-use crate::{btf, holders, request::Request, ring, syscall, walk};
+use crate::{
+    btf, holders,
+    request::{Request, Sizes},
+    ring, syscall, walk,
+};
 
 /// The version of this interface: another number for each change of signatures, calls or layouts.
 pub const VERSION: u32 = 3;
@@ -23,9 +27,11 @@ pub extern "C" fn bpf_link_abi() -> u32 {
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_bpf(command: u32, request: *mut u8, request_len: u32) -> i32 {
+    let sizes = syscall::sizes(command);
     // SAFETY: the blocks and their addresses were checked to lie in the caller's buffer, which lives until the call
-    // returns; that the room behind each address is what the attr says is lib/ffi/request.ts's promise
-    Request::run(request, request_len, &|r| unsafe { syscall::bpf(command, r.arguments(), r.common()) })
+    // returns; that the room behind each address is what the attr says is lib/ffi/request.ts's promise, and where a map
+    // says it, beyond the room is memory that nobody may write
+    Request::run(request, request_len, sizes, &|r| unsafe { syscall::bpf(command, r.arguments(), r.common()) })
 }
 
 /// Another system call of [`syscall::CALLS`]: the request's argument block is its six arguments, each a u64.
@@ -33,7 +39,7 @@ pub extern "C" fn bpf_link_bpf(command: u32, request: *mut u8, request_len: u32)
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_system(call: u32, request: *mut u8, request_len: u32) -> i32 {
     // SAFETY: as for bpf_link_bpf
-    Request::run(request, request_len, &|r| unsafe { syscall::system(call, r.arguments()) })
+    Request::run(request, request_len, Sizes::Caller, &|r| unsafe { syscall::system(call, r.arguments()) })
 }
 
 /// close(2).

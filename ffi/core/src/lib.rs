@@ -1,7 +1,8 @@
 //! The native half of `@bpf/link`: system calls for JavaScript, and nothing else.
 //!
 //! Every function takes numbers and buffers and returns a result of the kernel or `-errno`. There is no allocation,
-//! no libc, no state and no callback. [`abi`] lists what is exported; TypeScript's side is `lib/ffi`.
+//! no libc and no callback, and no state but memory that is kept for the next call ([`mapped`]). [`abi`] lists what is
+//! exported; TypeScript's side is `lib/ffi`.
 #![cfg_attr(not(test), no_std)]
 
 mod abi;

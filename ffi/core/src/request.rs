@@ -10,7 +10,9 @@
 //! ```
 //! Offsets count from the start of the request. Addresses are written just before the call and wiped after it, so
 //! the caller never sees one. A call that writes past its room reaches the slots and the owned fds, so the latter are
-//! read before it, and the former are checked whenever they are read.
+//! read before it, and the former are checked whenever they are read. A call whose sizes are a map's, not the caller's,
+//! works on a copy of all but the tail, which ends where nobody may write.
+use crate::mapped::with_guarded;
 use crate::syscall::{self, EFAULT, EINVAL};
 
 /// Sizes in bytes, numbers of slots and fds.
@@ -40,9 +42,21 @@ pub const NUMBERS: [(&str, usize); 7] = [
     ("NO_NETNS", syscall::NO_NETNS as u32 as usize),
 ];
 
+/// Who says how large the data is.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Sizes {
+    Caller,
+    /// A map that is read.
+    MapRead,
+    /// A map that is written: the call leaves no answer.
+    MapWritten,
+}
+
 #[derive(Clone, Copy)]
 pub struct Request {
     base: *mut u8,
+    /// The caller's buffer, where the tail is.
+    buffer: *const u8,
     arguments: usize,
     common: usize,
     slots: usize,
@@ -53,20 +67,46 @@ pub struct Request {
 
 impl Request {
     /// Checks the request, makes `call` with it, and closes the fds that it owns. A malformed request makes no call.
-    pub fn run(buffer: *mut u8, len: u32, call: &dyn Fn(&Request) -> i32) -> i32 {
+    /// Where a map says how large the data is, a call that goes beyond its end fails with EFAULT.
+    pub fn run(buffer: *mut u8, len: u32, sizes: Sizes, call: &dyn Fn(&Request) -> i32) -> i32 {
         match Self::parse(buffer, len) {
             Err(errno) => -errno,
             Ok(request) => {
                 let owned: [i32; OWNED] = core::array::from_fn(|i| request.owned(i));
-                request.write_addresses(true);
-                let result = syscall::in_netns(request.netns, || call(&request));
-                request.write_addresses(false);
+                let result = match sizes {
+                    Sizes::Caller => request.make(call),
+                    Sizes::MapRead => request.make_guarded(request.last_room(), request.slots, call),
+                    Sizes::MapWritten => request.make_guarded(request.slots, 0, call),
+                };
                 for fd in &owned[..request.owned_count] {
                     syscall::close(*fd);
                 }
                 result
             }
         }
+    }
+
+    fn make(&self, call: &dyn Fn(&Request) -> i32) -> i32 {
+        self.write_addresses(true);
+        let result = syscall::in_netns(self.netns, || call(self));
+        self.write_addresses(false);
+        result
+    }
+
+    /// The call sees the first `given` bytes; the first `answered` bytes of what it leaves are copied back.
+    fn make_guarded(&self, given: usize, answered: usize, call: &dyn Fn(&Request) -> i32) -> i32 {
+        if (self.base as usize | self.slots) & 7 != 0 {
+            return -EINVAL;
+        }
+        let made = with_guarded(self.slots, |room| {
+            // SAFETY: both have room for the blocks and the data, and do not overlap
+            unsafe { copy(self.base, room, given) };
+            let result = Request { base: room, ..*self }.make(call);
+            // SAFETY: the same
+            unsafe { copy(room, self.base, answered) };
+            result
+        });
+        made.unwrap_or_else(|errno| -errno)
     }
 
     /// Address and size of what the kernel reads first.
@@ -94,6 +134,7 @@ impl Request {
         let header = unsafe { base.cast::<Header>().read_unaligned() };
         let mut r = Request {
             base,
+            buffer: base,
             arguments: header.arguments as usize,
             common: header.common as usize,
             slots: 0,
@@ -123,6 +164,11 @@ impl Request {
         }
     }
 
+    /// Where the room of the last slot begins, which is for an answer and the end of the data.
+    fn last_room(&self) -> usize {
+        (0..self.slot_count).filter_map(|i| self.slot(i)).map(|(_, to)| to & !7).max().unwrap_or(self.slots)
+    }
+
     /// A slot, if both its offsets are right.
     fn slot(&self, i: usize) -> Option<(usize, usize)> {
         let slot = self.slots + i * 8;
@@ -139,7 +185,18 @@ impl Request {
 
     fn word(&self, at: usize) -> u32 {
         // SAFETY: called with offsets of a slot or of an owned fd, all inside the caller's buffer
-        unsafe { self.base.add(at).cast::<u32>().read_unaligned() }
+        unsafe { self.buffer.add(at).cast::<u32>().read_unaligned() }
+    }
+}
+
+/// Copies words: a plain copy would be a call of the C library.
+///
+/// # Safety
+/// Both must be aligned and have `len` bytes, a multiple of eight, which do not overlap.
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    for at in (0..len).step_by(8) {
+        // SAFETY: at + 8 <= len
+        unsafe { to.add(at).cast::<u64>().write_volatile(from.add(at).cast::<u64>().read_volatile()) };
     }
 }
 
@@ -156,7 +213,7 @@ mod tests {
     }
 
     fn run(bytes: &mut [u8], call: impl Fn(&Request) -> i32) -> i32 {
-        Request::run(bytes.as_mut_ptr(), bytes.len() as u32, &call)
+        Request::run(bytes.as_mut_ptr(), bytes.len() as u32, Sizes::Caller, &call)
     }
 
     const HOME: u32 = u32::MAX; // netns -1
@@ -175,9 +232,9 @@ mod tests {
 
     #[test]
     fn null_and_short_buffers_are_refused() {
-        assert_eq!(Request::run(core::ptr::null_mut(), 24, &|_| panic!()), -EFAULT);
+        assert_eq!(Request::run(core::ptr::null_mut(), 24, Sizes::Caller, &|_| panic!()), -EFAULT);
         let mut empty = [0u8; 1];
-        assert_eq!(Request::run(empty.as_mut_ptr(), 0, &|_| panic!()), -EINVAL);
+        assert_eq!(Request::run(empty.as_mut_ptr(), 0, Sizes::Caller, &|_| panic!()), -EINVAL);
         assert_eq!(refused(vec![0; HEADER - 1]), -EINVAL);
     }
 
@@ -248,6 +305,60 @@ mod tests {
         assert!(bytes[end..].iter().all(|byte| *byte == 0xaa));
         assert!(is_closed() && !is_other_closed());
         syscall::close(other as i32);
+    }
+
+    /// A buffer that is aligned as those of JavaScript are.
+    fn aligned(bytes: &[u8]) -> Vec<u64> {
+        bytes.chunks(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_guarded_call_that_writes_beyond_the_data_damages_nothing() {
+        use std::{io::Write, os::fd::AsRawFd, os::unix::net::UnixStream};
+        for extra in [16, 1 << 20] {
+            let bytes = build([8, 0, 1, 0, HOME, 0], 8 + extra, &[24, 32]);
+            let mut words = aligned(&bytes);
+            words.extend([u64::MAX; 8]);
+            let (mut writer, reader) = UnixStream::pair().unwrap();
+            let read = |r: &Request, size: usize| {
+                // SAFETY: what has no room for it is not mapped for writing
+                unsafe {
+                    syscall::syscall(
+                        syscall::nr::READ,
+                        [reader.as_raw_fd() as usize, r.arguments().0 + 8, size, 0, 0, 0],
+                    )
+                }
+            };
+            let buffer = words.as_mut_ptr().cast::<u8>();
+            writer.write_all(&[7; 64]).unwrap();
+            assert_eq!(Request::run(buffer, bytes.len() as u32, Sizes::MapRead, &|r| read(r, 16)), 16);
+            assert_eq!(words[4..6], [0x0707_0707_0707_0707; 2], "the answer is copied back");
+            assert_eq!(words[3], 0, "the address is not");
+            let beyond = Request::run(words.as_mut_ptr().cast(), bytes.len() as u32, Sizes::MapRead, &|r| {
+                // SAFETY: as above; the last word of the room and eight bytes more
+                unsafe {
+                    syscall::syscall(
+                        syscall::nr::READ,
+                        [reader.as_raw_fd() as usize, r.arguments().0 + extra, 16, 0, 0, 0],
+                    )
+                }
+            });
+            assert_eq!(beyond, -EFAULT);
+            assert_eq!(words[words.len() - 8..], [u64::MAX; 8]);
+        }
+    }
+
+    #[test]
+    fn guarded_calls_at_once_do_not_share_their_room() {
+        let request = build([8, 0, 0, 0, HOME, 0], 8, &[]);
+        let (mut first, mut second) = (aligned(&request), aligned(&request));
+        let (second, len) = (second.as_mut_ptr().cast::<u8>(), request.len() as u32);
+        let result = Request::run(first.as_mut_ptr().cast(), len, Sizes::MapRead, &|outer| {
+            Request::run(second, len, Sizes::MapRead, &|inner| i32::from(inner.arguments().0 != outer.arguments().0))
+        });
+        assert_eq!(result, 1);
+        // SAFETY: `first` is aligned, but this is not
+        assert_eq!(Request::run(unsafe { second.add(4) }, len - 4, Sizes::MapRead, &|_| panic!()), -EINVAL);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 use core::arch::asm;
 use core::ffi::CStr;
 
+use crate::request::Sizes;
+
 pub const ENOENT: i32 = 2;
 pub const ESRCH: i32 = 3;
 pub const E2BIG: i32 = 7;
@@ -30,6 +32,7 @@ pub mod nr {
     pub const KCMP: usize = 312;
     pub const MKDIRAT: usize = 258;
     pub const MMAP: usize = 9;
+    pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const OPENAT: usize = 257;
     pub const PERF_EVENT_OPEN: usize = 298;
@@ -65,6 +68,7 @@ pub mod nr {
     pub const KCMP: usize = 272;
     pub const MKDIRAT: usize = 34;
     pub const MMAP: usize = 222;
+    pub const MPROTECT: usize = 226;
     pub const MUNMAP: usize = 215;
     pub const OPENAT: usize = 56;
     pub const PERF_EVENT_OPEN: usize = 241;
@@ -131,6 +135,9 @@ const O_CLOEXEC: usize = 0o2_000_000;
 /// Commands of bpf(2).
 pub mod command {
     pub const MAP_CREATE: u32 = 0;
+    pub const MAP_LOOKUP_ELEM: u32 = 1;
+    pub const MAP_UPDATE_ELEM: u32 = 2;
+    pub const MAP_GET_NEXT_KEY: u32 = 4;
     pub const PROG_LOAD: u32 = 5;
     pub const OBJ_GET: u32 = 7;
     pub const PROG_GET_FD_BY_ID: u32 = 13;
@@ -139,6 +146,10 @@ pub mod command {
     pub const RAW_TRACEPOINT_OPEN: u32 = 17;
     pub const BTF_LOAD: u32 = 18;
     pub const BTF_GET_FD_BY_ID: u32 = 19;
+    pub const MAP_LOOKUP_AND_DELETE_ELEM: u32 = 21;
+    pub const MAP_LOOKUP_BATCH: u32 = 24;
+    pub const MAP_LOOKUP_AND_DELETE_BATCH: u32 = 25;
+    pub const MAP_UPDATE_BATCH: u32 = 26;
     pub const LINK_CREATE: u32 = 28;
     pub const LINK_GET_FD_BY_ID: u32 = 30;
     pub const LINK_GET_NEXT_ID: u32 = 31;
@@ -166,6 +177,28 @@ const FD_COMMANDS: u64 = {
         TOKEN_CREATE,
     ])
 };
+
+/// The commands that write as much as the map says whose fd they name, whatever the caller has made room for; and those
+/// that read as much. The room for what they write is the last of the data.
+const SIZED_BY_MAP: (u64, u64) = {
+    use command::*;
+    let reading =
+        [MAP_LOOKUP_ELEM, MAP_GET_NEXT_KEY, MAP_LOOKUP_AND_DELETE_ELEM, MAP_LOOKUP_BATCH, MAP_LOOKUP_AND_DELETE_BATCH];
+    (bits(&reading), bits(&[MAP_UPDATE_ELEM, MAP_UPDATE_BATCH]))
+};
+
+/// Who says how large the data of a command is.
+pub fn sizes(command: u32) -> Sizes {
+    let number = command & !COMMON_ATTRS;
+    let is_in = |set: u64| number < 64 && set >> number & 1 == 1;
+    if is_in(SIZED_BY_MAP.0) {
+        Sizes::MapRead
+    } else if is_in(SIZED_BY_MAP.1) {
+        Sizes::MapWritten
+    } else {
+        Sizes::Caller
+    }
+}
 
 /// A set with a bit for each number.
 const fn bits(numbers: &[u32]) -> u64 {

@@ -90,3 +90,13 @@ kernelTest("an id that the kernel refuses to tell is an error, not 0", { needs: 
   ]);
   assertEquals([...Deno.readDirSync(pins.path)], []);
 });
+
+kernelTest("a batch that is interrupted gives no elements that were not found", {}, async () => {
+  const rows = await logged(`
+    using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 4, maxEntries: 4 });
+    map.update(new Uint8Array(4), new Uint8Array(4));
+    const BATCH = 24;
+    refuse({ call: "bpf", argument: BATCH, errno: EINTR });
+    outcome("entries", () => [...map.entries()].length);`);
+  assertEquals(rows, ["entries unsettled EINTR"]);
+});
