@@ -40,7 +40,6 @@ export {
   type LinkTypeOf,
   type SourceOf,
   type TargetType,
-  toJson,
   type UnknownInfo,
 } from "./lib/kind/mod.ts";
 export type { NetfilterInfo, NetfilterTarget } from "./lib/kind/netfilter.ts";
@@ -59,14 +58,22 @@ export type { TracingMultiInfo } from "./lib/kind/tracing_multi.ts";
 export type { UprobeInfo, UprobeTarget } from "./lib/kind/uprobe.ts";
 export type { UprobeMultiInfo, UprobeMultiTarget } from "./lib/kind/uprobe_multi.ts";
 export type { XdpInfo, XdpTarget } from "./lib/kind/xdp.ts";
+export { toJson } from "./lib/json.ts";
 export { type AnyLink, Link, type LinkOf } from "./lib/link.ts";
 export { type AttachOptions } from "./lib/kind/attach.ts";
 export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
-export { BpfMap, type MapCreateOptions } from "./lib/map.ts";
+export type { ObjectListOptions } from "./lib/listing/objects.ts";
+export { BpfMap, type MapCreateOptions, type MapInfo } from "./lib/map.ts";
 export type { RecordStream } from "./lib/ring.ts";
 export { probe, type ProbeAnswer, type TargetProbe } from "./lib/probe.ts";
 export type { AttachTo } from "./lib/btf/load_target.ts";
-export { Program, type ProgramInfo, type ProgramLoadOptions } from "./lib/program.ts";
+export {
+  Program,
+  type ProgramInfo,
+  type ProgramLoadOptions,
+  type ProgramRun,
+  type ProgramRunOptions,
+} from "./lib/program.ts";
 export {
   ATTACH_TYPES,
   type AttachType,

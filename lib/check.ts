@@ -30,11 +30,18 @@ export function checkU64(value: unknown, name: string): bigint {
   return value;
 }
 
-/** Bytes, of which the kernel takes `length`. */
+/** Bytes, in any view: not copied. */
+export function bytesOf(value: unknown, name: string): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  throw new TypeError(`${name} must be a Uint8Array or another view of bytes, not ${kindOf(value)}`);
+}
+
+/** Bytes, in any view, of which the kernel takes `length`. */
 export function checkBytes(value: unknown, name: string, length: number): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array, not ${kindOf(value)}`);
-  if (value.length !== length) throw new RangeError(`${name} must have ${length} bytes, not ${value.length}`);
-  return value;
+  const bytes = bytesOf(value, name);
+  if (bytes.length !== length) throw new RangeError(`${name} must have ${length} bytes, not ${bytes.length}`);
+  return bytes;
 }
 
 /** A string that can be passed to the kernel: not empty, without NUL. */

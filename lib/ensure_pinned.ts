@@ -11,9 +11,9 @@ import {
   type LinkTypeOf,
   type SourceOf,
   type TargetType,
-  toJson,
 } from "./kind/mod.ts";
 import { closeTemporary } from "./kind/target.ts";
+import { toJson } from "./json.ts";
 import type { AnyLink, Link } from "./link.ts";
 import { close, directoryOf, lock, open, rename } from "./os/files.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";

@@ -2,6 +2,7 @@
 import { kindOf } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { checkHandle } from "./handle/brand.ts";
+import { toJson } from "./json.ts";
 import type { AttachOptions } from "./kind/attach.ts";
 import type { CgroupTarget } from "./kind/cgroup.ts";
 import type { Look } from "./kind/kind.ts";
@@ -118,6 +119,16 @@ export class Hook {
       throw new TypeError(`target.type must be one of ${types}, not "${target.type}"`);
     }
     return new Hook({ ...target });
+  }
+
+  /**
+   * What `JSON.stringify` takes.
+   *
+   * @returns The place and what is there, as {@linkcode toJson} has it.
+   */
+  toJSON(): Record<string, unknown> {
+    const { revision, entries, effective } = this;
+    return toJson({ target: this.#target, revision, entries, effective });
   }
 
   /**

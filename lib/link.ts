@@ -18,10 +18,10 @@ import {
   readInfo,
   type SourceOf,
   type TargetType,
-  toJson,
 } from "./kind/mod.ts";
 import { checkListOptions, type LinkListing, Listing, type ListOptions } from "./links.ts";
 import { loadedIterator } from "./listing/iterator.ts";
+import { toJson } from "./json.ts";
 import type { BpfMap } from "./map.ts";
 import { close, closeAsync, closeIfOpen, duplicateFd, readLines } from "./os/files.ts";
 import type { Program } from "./program.ts";
@@ -778,6 +778,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     this.#owned.removePins();
   }
 
+  /**
+   * What `JSON.stringify` takes.
+   *
+   * @returns The info as {@linkcode toJson} has it; of a closed handle what it still knows, with `closed: true`.
+   * @throws {BpfError} If the kernel refuses to tell.
+   */
+  toJSON(): Record<string, unknown> {
+    if (!this.closed) return toJson(readInfo(linkGetInfoByFd(this.fd)));
+    return { type: this.type, ...this.#id === 0 ? {} : { id: this.#id }, closed: true };
+  }
+
   /** Marks the handle closed and returns the fd. */
   #leave(): number {
     const fd = this.#owned.release();
@@ -816,7 +827,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     brand("link", Link, (value) => #owned in value, (link) => {
       const shown = link.closed
         ? link.#numbered(", closed")
-        : Deno.inspect(toJson(link.info()), { breakLength: Infinity, compact: true });
+        : Deno.inspect(link.toJSON(), { breakLength: Infinity, compact: true });
       return `Link ${shown}`;
     });
   }

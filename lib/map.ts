@@ -5,11 +5,23 @@ import { btfFind, btfStructSize } from "./ffi/btf.ts";
 import { OwnedFd } from "./handle/owned.ts";
 
 import { brand, checkHandle } from "./handle/brand.ts";
-import { close, duplicateFd } from "./os/files.ts";
+import { toJson } from "./json.ts";
+import { listObjects, type ObjectListOptions } from "./listing/objects.ts";
+import { close, duplicateFd, readTextFile } from "./os/files.ts";
+import { visibly } from "./refusal.ts";
 import { type RecordStream, RingReader, RingRecords } from "./ring.ts";
 import { btfLoad } from "./sys/btf.ts";
 import { Elements, type MapBatch } from "./sys/elements.ts";
-import { mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapInfo, mapTypeFacts } from "./sys/map.ts";
+import {
+  mapCreate,
+  type MapCreateOpts,
+  mapFreeze,
+  mapGetFdById,
+  mapGetInfoByFd,
+  mapGetNextId,
+  type MapInfo as KernelMapInfo,
+  mapTypeFacts,
+} from "./sys/map.ts";
 import { isMap, objGet } from "./sys/object.ts";
 import {
   BPF_EXIST,
@@ -18,6 +30,7 @@ import {
   BPF_NOEXIST,
   type MapType,
   type MapTypeName,
+  mapTypeNumber,
 } from "./uapi/constants.ts";
 import { EINVAL, ENOENT } from "./uapi/errno.ts";
 
@@ -43,6 +56,40 @@ export interface MapCreateOptions {
   inner?: BpfMap | undefined;
   /** An fd of a BPF token, which stands in for capabilities; since Linux 6.9. */
   token?: number | undefined;
+}
+
+/** What {@linkcode BpfMap.info} returns. */
+export interface MapInfo {
+  /** Its id. */
+  id: number;
+  /** Its name; may be empty. */
+  name: string;
+  /** Its type, as libbpf names it. */
+  type: MapType;
+  /** Bytes of a key. */
+  keySize: number;
+  /** Bytes of a value, for one CPU. */
+  valueSize: number;
+  /** How many elements it may have; bytes for a ring buffer. */
+  maxEntries: number;
+  /** The kernel's flags that it was made with (`BPF_F_*`). */
+  flags: number;
+  /** What some types have besides, such as the number of hash functions of a bloom filter. */
+  extra?: bigint;
+  /** The interface that it is offloaded to. */
+  ifindex?: number;
+  /** The id of the BTF that describes keys and values. */
+  btfId?: number;
+  /** The type of keys in it. */
+  btfKeyTypeId?: number;
+  /** The type of values in it. */
+  btfValueTypeId?: number;
+  /** struct_ops: the type of its value in the kernel's BTF. */
+  btfVmlinuxValueTypeId?: number;
+  /** Whether processes may write to it no more; absent if `/proc` does not say. */
+  frozen?: boolean;
+  /** About how many bytes of memory it takes; absent if `/proc` does not say. */
+  memory?: number;
 }
 
 const OPTIONS = keysOf<MapCreateOptions>({
@@ -92,7 +139,7 @@ const MOST = 256 * 1024; // elements
  */
 export class BpfMap implements Disposable {
   readonly #owned: OwnedFd;
-  readonly #info: MapInfo;
+  readonly #info: KernelMapInfo;
   #elements: Elements | undefined;
   readonly #closing = new AbortController();
 
@@ -205,6 +252,28 @@ export class BpfMap implements Disposable {
     return BpfMap.#adopt(duplicateFd(checkFd(fd, "fd")), `Cannot take fd ${fd} for a map`);
   }
 
+  /**
+   * The infos of every map of the machine. Needs CAP_SYS_ADMIN.
+   *
+   * It is no snapshot: maps that are made or freed meanwhile may be in it or not. None is held between two steps.
+   *
+   * @param options Which types, and a signal that ends the listing.
+   * @returns The infos in the order of their ids, to be iterated once.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {BpfError} When the first is asked for: `capability` without CAP_SYS_ADMIN, `limit` if the process has too
+   * many open files.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * for await (const { id, type, name, memory } of BpfMap.infos()) console.log(id, type, name, memory);
+   * ```
+   */
+  static infos(options: ObjectListOptions<MapTypeName> = {}): AsyncGenerator<MapInfo, void, void> {
+    return listObjects(options, mapTypeNumber, { nextId: mapGetNextId, open: mapGetFdById, read: readInfo });
+  }
+
   static #adopt(fd: number, action: string): BpfMap {
     if (isMap(fd)) return new BpfMap(fd);
     close(fd);
@@ -243,16 +312,53 @@ export class BpfMap implements Disposable {
   }
 
   /**
+   * Reads what the kernel reports of the map.
+   *
+   * @returns Its info.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   */
+  info(): MapInfo {
+    return readInfo(this.fd);
+  }
+
+  /**
+   * Makes the map read-only for processes, for good; programs may write to it as before. The verifier takes the values of
+   * such a map for constants if programs may not write to it either (BPF_F_RDONLY_PROG). Before Linux 6.5 it needs
+   * CAP_BPF. Freezing twice does nothing.
+   *
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {BpfError} `unsupported` for struct_ops maps, `busy` while a process has it mapped to write, `policy` if this
+   * fd may not write.
+   *
+   * @example Constants
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 1 });
+   * map.update(new Uint32Array([0]), new Uint32Array([42]));
+   * map.freeze();
+   * console.log(map.info().frozen); // true
+   * ```
+   */
+  freeze(): void {
+    try {
+      mapFreeze(this.fd);
+    } catch (error) {
+      if (!(error instanceof BpfError && this.info().frozen)) throw error;
+    }
+  }
+
+  /**
    * Reads an element.
    *
    * @param key Its key; empty for a queue or stack.
    * @returns A copy of the value, or `undefined` if there is no such element.
-   * @throws {TypeError} If `key` is no Uint8Array, or the map is a bloom filter.
+   * @throws {TypeError} If `key` is no view of bytes, or the map is a bloom filter.
    * @throws {RangeError} If `key` has another length than the map's keys.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `unsupported` if elements of this type cannot be read.
    */
-  lookup(key: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  lookup(key: ArrayBufferView): Uint8Array<ArrayBuffer> | undefined {
     return this.#open.lookup(key);
   }
 
@@ -269,7 +375,7 @@ export class BpfMap implements Disposable {
    * @throws {BpfError} `exists` or `gone` if `create` says otherwise, `limit` if the map is full or the index beyond its
    * end, `invalid` if the type does not take this value, `unsupported` if elements of this type cannot be written.
    */
-  update(key: Uint8Array, value: Uint8Array, options?: { create?: boolean | undefined }): void {
+  update(key: ArrayBufferView, value: ArrayBufferView, options?: { create?: boolean | undefined }): void {
     let flags = 0;
     if (options !== undefined) {
       checkKeys(options, "options", ["create"]);
@@ -284,12 +390,12 @@ export class BpfMap implements Disposable {
    *
    * @param key Its key; empty for a queue or stack, whose next value is taken out.
    * @returns Whether it was there.
-   * @throws {TypeError} If `key` is no Uint8Array.
+   * @throws {TypeError} If `key` is no view of bytes.
    * @throws {RangeError} If `key` has another length than the map's keys.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `unsupported` if elements of this type cannot be removed, as those of arrays.
    */
-  delete(key: Uint8Array): boolean {
+  delete(key: ArrayBufferView): boolean {
     return this.#open.delete(key);
   }
 
@@ -442,6 +548,15 @@ export class BpfMap implements Disposable {
     this.#closing.abort();
   }
 
+  /**
+   * What `JSON.stringify` takes.
+   *
+   * @returns The info as {@linkcode toJson} has it; of a closed handle id, name and type, with `closed: true`.
+   */
+  toJSON(): Record<string, unknown> {
+    return this.closed ? { id: this.id, name: this.name, type: this.type, closed: true } : toJson(this.info());
+  }
+
   /** {@linkcode close}, at the end of a `using` scope. */
   [Symbol.dispose](): void {
     this.close();
@@ -451,6 +566,18 @@ export class BpfMap implements Disposable {
     const { fd } = this; // throws if it is closed
     return this.#elements ??= new Elements(fd, this.#info, `map ${this.id}`);
   }
+}
+
+function readInfo(fd: number): MapInfo {
+  const { id, name, type, keySize, valueSize, maxEntries, mapFlags, mapExtra, ...numbers } = mapGetInfoByFd(fd);
+  const info: MapInfo = { id, name, type, keySize, valueSize, maxEntries, flags: mapFlags };
+  if (mapExtra !== 0n) info.extra = mapExtra;
+  for (const [key, number] of Object.entries(numbers)) if (number !== 0) Object.assign(info, { [key]: number });
+  const text = visibly(() => readTextFile(`/proc/self/fdinfo/${fd}`)) ?? "";
+  const frozen = /^frozen:\s*(\d)/m.exec(text)?.[1], memory = /^memlock:\s*(\d+)/m.exec(text)?.[1];
+  if (frozen !== undefined) info.frozen = frozen !== "0";
+  if (memory !== undefined) info.memory = Number(memory);
+  return info;
 }
 
 /** What makes a map a struct_ops map: the type of its value, as the kernel's BTF has it. */

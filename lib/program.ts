@@ -1,21 +1,33 @@
 /** Programs, as far as links need them. */
 import { type AttachTo, findPlace } from "./btf/load_target.ts";
-import { checkFd, checkFlag, checkKeys, checkPath, checkU32, keysOf } from "./check.ts";
+import { bytesOf, checkFd, checkFlag, checkInteger, checkKeys, checkPath, checkU32, keysOf } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { OwnedFd } from "./handle/owned.ts";
 
 import { brand } from "./handle/brand.ts";
+import { toJson } from "./json.ts";
+import { listObjects, type ObjectListOptions } from "./listing/objects.ts";
 import { close, duplicateFd } from "./os/files.ts";
 import { deviceIndex } from "./os/interfaces.ts";
 import { isProgram, objGet } from "./sys/object.ts";
-import { progGetFdById, progGetInfoByFd, progLoad, type ProgLoadOptions } from "./sys/program.ts";
+import { MOST_DATA, progTestRun } from "./sys/prog_test_run.ts";
+import {
+  loadProgram,
+  progGetFdById,
+  progGetInfoByFd,
+  progGetNextId,
+  type ProgInfo,
+  type ProgLoadOptions,
+} from "./sys/program.ts";
 import {
   type AttachTypeName,
   BPF_F_SLEEPABLE,
+  BPF_F_TEST_RUN_ON_CPU,
   BPF_F_XDP_DEV_BOUND_ONLY,
   BPF_F_XDP_HAS_FRAGS,
   type ProgramType,
   type ProgramTypeName,
+  programTypeNumber,
 } from "./uapi/constants.ts";
 import { EINVAL } from "./uapi/errno.ts";
 
@@ -24,7 +36,7 @@ export interface ProgramLoadOptions {
   /** The program's type, as libbpf names it: `cgroup_skb`, `xdp`, `sched_cls`, `tracing`, ... */
   type: ProgramTypeName;
   /** The program: 8 bytes an instruction, in the machine's byte order; no object file. */
-  instructions: Uint8Array;
+  instructions: ArrayBufferView;
   /** The licence; some helpers want one that is compatible with the GPL. `"GPL"` by default. */
   license?: string | undefined;
   /** A name for listings: letters, digits, `_` and `.`, of which the kernel keeps 15. */
@@ -45,9 +57,9 @@ export interface ProgramLoadOptions {
   /** An fd of the program's BTF. */
   btf?: number | undefined;
   /** Records of `struct bpf_func_info`, 8 bytes each. */
-  functionInfo?: Uint8Array | undefined;
+  functionInfo?: ArrayBufferView | undefined;
   /** Records of `struct bpf_line_info`, 16 bytes each. */
-  lineInfo?: Uint8Array | undefined;
+  lineInfo?: ArrayBufferView | undefined;
   /** Whether the program may sleep. */
   sleepable?: boolean | undefined;
   /** Whether an xdp program understands packets in fragments. */
@@ -56,7 +68,10 @@ export interface ProgramLoadOptions {
   device?: string | number | undefined;
   /** An fd of a BPF token, which stands in for capabilities; since Linux 6.9. */
   token?: number | undefined;
-  /** How much the verifier writes into the log of a refusal: level 1 (default) or 2, and how many bytes are kept. */
+  /**
+   * How much the verifier writes into the log of a refusal: level 1 (default) or 2, and how many bytes are kept. If it is
+   * given, {@linkcode Program.log} has the log of a program that loads too.
+   */
   log?: { level?: number | undefined; size?: number | undefined } | undefined;
 }
 
@@ -80,6 +95,34 @@ export interface ProgramInfo {
   runTimeNs?: bigint;
   /** How often it ran; absent unless statistics are enabled. */
   runCount?: bigint;
+  /** The id of its BTF; absent if it has none. */
+  btfId?: number;
+}
+
+/** What {@linkcode Program.run} runs a program on. */
+export interface ProgramRunOptions {
+  /** The packet that it sees, of at least 14 bytes: an Ethernet header. Tracepoints and the like have none. */
+  data?: ArrayBufferView | undefined;
+  /** Its context: `struct xdp_md`, `struct __sk_buff`, ...; or the arguments of a tracepoint, 8 bytes each. */
+  context?: ArrayBufferView | undefined;
+  /** How often it runs; once if absent. */
+  repeat?: number | undefined;
+  /** The CPU that a raw_tracepoint program runs on. */
+  cpu?: number | undefined;
+  /** How many bytes the packet may have afterwards; 512 more than before if absent. */
+  dataSize?: number | undefined;
+}
+
+/** What {@linkcode Program.run} returns. */
+export interface ProgramRun {
+  /** What the program returned, as a signed number: TCX_NEXT is -1. */
+  returnValue: number;
+  /** How long a run took, in nanoseconds, the mean of all; 0 for types that are not measured. */
+  durationNs: number;
+  /** The packet as the program left it; empty if there was none. */
+  data: Uint8Array<ArrayBuffer>;
+  /** The context as the program left it; empty if there was none, or the type gives none back. */
+  context: Uint8Array<ArrayBuffer>;
 }
 
 const OPTIONS = keysOf<ProgramLoadOptions>({
@@ -99,11 +142,16 @@ const OPTIONS = keysOf<ProgramLoadOptions>({
   log: true,
 });
 
+const RUN_OPTIONS = keysOf<ProgramRunOptions>({ data: true, context: true, repeat: true, cpu: true, dataSize: true });
+
+/** How much longer a program may make a packet, unless the caller says. */
+const HEADROOM = 512;
+
 /** The attach type that a program was loaded for, if it was loaded here and has one. */
 export let expectedAttachTypeOf: (program: Program) => AttachTypeName | undefined;
 
 /** Makes a handle of a program's fd, which is the handle's from then on, with what whoever loaded it knows. */
-export let adoptProgram: (fd: number, expectedAttachType: AttachTypeName | undefined) => Program;
+export let adoptProgram: (fd: number, expectedAttachType: AttachTypeName | undefined, log?: string) => Program;
 
 /**
  * A program in the kernel.
@@ -135,7 +183,10 @@ export class Program implements Disposable {
   /** A digest of the instructions. It stays readable after {@linkcode close}. */
   readonly tag: string;
 
-  private constructor(fd: number, expectedAttachType?: AttachTypeName) {
+  /** What the verifier wrote when it was loaded here, if {@linkcode ProgramLoadOptions.log} was given; the end of it if it is longer. */
+  readonly log: string | undefined;
+
+  private constructor(fd: number, expectedAttachType?: AttachTypeName, log?: string) {
     try {
       const info = progGetInfoByFd(fd);
       this.id = info.id;
@@ -155,6 +206,7 @@ export class Program implements Disposable {
       (other) => isProgram(other) && progGetInfoByFd(other).id === id,
     );
     this.#expectedAttachType = expectedAttachType;
+    this.log = log;
   }
 
   static {
@@ -163,7 +215,7 @@ export class Program implements Disposable {
       return `Program ${program.id} (${program.type}${name}${program.closed ? ", closed" : ""})`;
     });
     expectedAttachTypeOf = (program) => #expectedAttachType in program ? program.#expectedAttachType : undefined;
-    adoptProgram = (fd, expectedAttachType) => new Program(fd, expectedAttachType);
+    adoptProgram = (fd, expectedAttachType, log) => new Program(fd, expectedAttachType, log);
   }
 
   /**
@@ -196,13 +248,13 @@ export class Program implements Disposable {
       logSize: log?.size,
     };
     const place = options.attachTo === undefined ? {} : findPlace(options.attachTo, type, expectedAttachType);
-    let fd: number;
+    let loaded: ReturnType<typeof loadProgram>;
     try {
-      fd = progLoad(type, instructions, { ...load, ...place });
+      loaded = loadProgram(type, instructions, { ...load, ...place }, log !== undefined);
     } finally {
       if (place.attachBtfObjFd !== undefined) close(place.attachBtfObjFd);
     }
-    return adoptProgram(fd, expectedAttachType);
+    return adoptProgram(loaded.fd, expectedAttachType, loaded.log);
   }
 
   /**
@@ -244,6 +296,32 @@ export class Program implements Disposable {
     return Program.#adopt(duplicateFd(checkFd(fd, "fd")), `Cannot take fd ${fd} for a program`);
   }
 
+  /**
+   * The infos of every program of the machine. Needs CAP_SYS_ADMIN.
+   *
+   * It is no snapshot: programs that are loaded or unloaded meanwhile may be in it or not. None is held between two steps.
+   *
+   * @param options Which types, and a signal that ends the listing.
+   * @returns The infos in the order of their ids, to be iterated once.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {BpfError} When the first is asked for: `capability` without CAP_SYS_ADMIN, `limit` if the process has too
+   * many open files.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * for await (const { id, type, name } of Program.infos({ types: ["xdp", "sched_cls"] })) console.log(id, type, name);
+   * ```
+   */
+  static infos(options: ObjectListOptions<ProgramTypeName> = {}): AsyncGenerator<ProgramInfo, void, void> {
+    return listObjects(options, programTypeNumber, {
+      nextId: progGetNextId,
+      open: progGetFdById,
+      read: (fd) => describe(progGetInfoByFd(fd)),
+    });
+  }
+
   static #adopt(fd: number, action: string): Program {
     if (isProgram(fd)) return new Program(fd);
     close(fd);
@@ -273,9 +351,46 @@ export class Program implements Disposable {
    * @throws {Deno.errors.BadResource} If the handle is closed.
    */
   info(): ProgramInfo {
-    const { id, name, type, tag, mapIds, loadTime, createdByUid, runTimeNs, runCnt } = progGetInfoByFd(this.fd);
-    const info: ProgramInfo = { id, name, type, tag, mapIds, loadedAt: loadTime, uid: createdByUid };
-    return runCnt === 0n ? info : { ...info, runTimeNs, runCount: runCnt };
+    return describe(progGetInfoByFd(this.fd));
+  }
+
+  /**
+   * Runs the program by hand, without attaching it: for tests and measurements. It really runs, with all that it does to
+   * maps.
+   *
+   * Programs of packets (xdp, sched_cls, cgroup_skb, socket_filter, lwt, flow_dissector, netfilter) take `data`;
+   * raw_tracepoint, sk_lookup and syscall take `context` only; others cannot be run so. Needs no capability.
+   *
+   * @param options What it sees, and how often it runs.
+   * @returns What it returned and left, and how long it took.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {RangeError} If a number is out of range, or data or context is longer than 1 MiB.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {BpfError} `unsupported` if programs of this type cannot be run by hand, `invalid` if they take other data or
+   * context, `limit` if the packet is longer than `dataSize` afterwards.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * const { returnValue, durationNs } = program.run({ data: new Uint8Array(64), repeat: 1000 });
+   * console.log(returnValue, durationNs); // 2, and nanoseconds
+   * ```
+   */
+  run(options: ProgramRunOptions = {}): ProgramRun {
+    checkKeys(options, "options", RUN_OPTIONS);
+    const { data, context, repeat, cpu } = options;
+    const dataIn = data && bytesOf(data, "options.data"), ctxIn = context && bytesOf(context, "options.context");
+    if (cpu !== undefined) checkU32(cpu, "options.cpu");
+    const dataSizeOut = options.dataSize ?? (dataIn === undefined ? 0 : Math.min(dataIn.length + HEADROOM, MOST_DATA));
+    checkInteger(dataSizeOut, "options.dataSize", 0, MOST_DATA);
+    // programs of packets alone give a context back
+    const ctxSizeOut = dataIn === undefined ? 0 : ctxIn?.length ?? 0;
+    const flags = cpu === undefined ? 0 : BPF_F_TEST_RUN_ON_CPU;
+    const run = progTestRun(this.fd, { dataIn, ctxIn, repeat, cpu, flags, dataSizeOut, ctxSizeOut });
+    return { returnValue: run.retval | 0, durationNs: run.duration, data: run.dataOut, context: run.ctxOut };
   }
 
   /**
@@ -315,10 +430,30 @@ export class Program implements Disposable {
     this.#owned.close();
   }
 
+  /**
+   * What `JSON.stringify` takes.
+   *
+   * @returns The info as {@linkcode toJson} has it; of a closed handle id, name, type and tag, with `closed: true`.
+   */
+  toJSON(): Record<string, unknown> {
+    return this.closed
+      ? { id: this.id, name: this.name, type: this.type, tag: this.tag, closed: true }
+      : toJson(this.info());
+  }
+
   /** {@linkcode close}, at the end of a `using` scope. */
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function describe(
+  { id, name, type, tag, mapIds, loadTime, createdByUid, runTimeNs, runCnt, btfId }: ProgInfo,
+): ProgramInfo {
+  const info: ProgramInfo = { id, name, type, tag, mapIds, loadedAt: loadTime, uid: createdByUid };
+  if (runCnt !== 0n) Object.assign(info, { runTimeNs, runCount: runCnt });
+  if (btfId !== 0) info.btfId = btfId;
+  return info;
 }
 
 function flag(options: ProgramLoadOptions, name: "sleepable" | "fragments", bit: number): number {

@@ -1,7 +1,8 @@
 /** A link with what is known besides its info, as a record and in words. */
 import { printable } from "../check.ts";
 import type { LinkHolder, LinkHolders } from "../holders.ts";
-import { type LinkInfo, toJson } from "../kind/mod.ts";
+import { toJson } from "../json.ts";
+import type { LinkInfo } from "../kind/mod.ts";
 import { Link } from "../link.ts";
 import type { LinkListing, ListOptions } from "../links.ts";
 import { type Names, whereOf } from "../names.ts";

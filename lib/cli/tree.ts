@@ -2,7 +2,8 @@
 import { printable } from "../check.ts";
 import { otherPins } from "../holders.ts";
 import { isAt, type Place, places, placeText, reportsLinks } from "../hooks.ts";
-import { linkKindOf, plainJson } from "../kind/mod.ts";
+import { toJson } from "../json.ts";
+import { linkKindOf } from "../kind/mod.ts";
 import { Names } from "../names.ts";
 import { type Command, listOptions, SOURCE_HELP, Status } from "./command.ts";
 import { holderText, type Item, items, programText, targetOf, titleOf, toRecord } from "./item.ts";
@@ -83,7 +84,7 @@ function hookOf({ where, revision, programs }: Place, links: readonly Item[], na
   });
   // made or updated while we looked
   return {
-    ...plainJson({ ...where, ...revision === undefined ? {} : { revision } }) as Omit<
+    ...toJson({ ...where, ...revision === undefined ? {} : { revision } }) as unknown as Omit<
       HookRecord,
       "place" | "ordered" | "entries"
     >,

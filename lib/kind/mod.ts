@@ -204,28 +204,3 @@ export function kindFor<K extends TargetType>(target: { type: K }): KindOf<K> {
 export function readInfo(info: BpfLinkInfo): LinkInfo {
   return linkKindOf(info.type).read(info);
 }
-
-/**
- * A link's info as plain JSON: 64-bit values as strings, as protobuf's JSON has them, for they do not fit a number.
- *
- * @param info The info.
- * @returns The same fields, with a string for each bigint.
- *
- * @example
- * ```ts
- * import { Link, toJson } from "@bpf/link";
- *
- * for await (const info of Link.infos()) console.log(JSON.stringify(toJson(info)));
- * ```
- */
-export function toJson(info: LinkInfo): Record<string, unknown> {
-  return plainJson(info) as Record<string, unknown>;
-}
-
-/** A value as plain JSON, with a string for each bigint. */
-export function plainJson(value: unknown): unknown {
-  if (typeof value === "bigint") return value.toString();
-  if (Array.isArray(value)) return value.map(plainJson);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plainJson(field)]));
-}

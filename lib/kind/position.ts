@@ -67,7 +67,10 @@ function encodeAnchor(anchor: unknown, anchors: "links" | "links and programs"):
   }
   if (isHandle(anchor, "link")) return { relativeFd: (anchor as Link).fd, flags: BPF_F_LINK };
   if (anchors === "links") {
-    throw new TypeError(`${name} must be ${forms}: the kernel places links of a cgroup relative to links only`);
+    const given = describeValue(anchor);
+    throw new TypeError(
+      `${name} must be ${forms}, not ${given}: the kernel places links of a cgroup relative to links only`,
+    );
   }
   if ("programId" in anchor) {
     checkKeys(anchor, name, ["programId"]);

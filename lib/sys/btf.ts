@@ -1,5 +1,5 @@
 /** The commands of bpf(2) on BTF: the types of the kernel, its modules and of programs. */
-import { checkFd, checkInteger, checkKeys, checkU32, kindOf } from "../check.ts";
+import { bytesOf, checkFd, checkInteger, checkKeys, checkU32 } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { Request } from "../ffi/request.ts";
 import { ADMIN, explanation, type Refusals, refused } from "../refusal.ts";
@@ -60,16 +60,16 @@ export const BTF_LOAD: Refusals = {
  * close(btfLoad(data));
  * ```
  */
-export function btfLoad(data: Uint8Array, options: BtfLoadOptions = {}): number {
-  if (!(data instanceof Uint8Array)) throw new TypeError(`data must be a Uint8Array, not ${kindOf(data)}`);
+export function btfLoad(data: ArrayBufferView, options: BtfLoadOptions = {}): number {
+  const bytes = bytesOf(data, "data");
   checkKeys(options, "options", ["tokenFd", "logLevel", "logSize"]);
   const { tokenFd, logLevel = 1, logSize = LOG_SIZE } = options;
   checkInteger(logLevel, "options.logLevel", 0, 15);
   checkInteger(logSize, "options.logSize", 128, 0x1fffffff);
   // kernels refuse what they do not know: more than the log's level before 6.4, a token before 6.9
   const size = tokenFd === undefined ? btf_load.btf_log_true_size : btf_load.sizeof;
-  const request = new Request(size, size + data.length + 64).u32(btf_load.btf_size, data.length);
-  request.data(btf_load.btf, data);
+  const request = new Request(size, size + bytes.length + 64).u32(btf_load.btf_size, bytes.length);
+  request.data(btf_load.btf, bytes);
   if (tokenFd !== undefined) {
     request.u32(btf_load.btf_flags, BPF_F_TOKEN_FD).u32(btf_load.btf_token_fd, checkFd(tokenFd, "options.tokenFd"));
   }

@@ -47,7 +47,7 @@ export const MAP_LOOKUP_ELEM: Refusals = {
  * @param flags 0, or BPF_F_LOCK (4).
  * @returns A copy of the value, or `undefined` if there is no such element. Of a per-CPU map the values of all possible
  * CPUs in a row, each rounded up to a multiple of 8 bytes. Of a map of maps, programs or the like the id (4 bytes).
- * @throws {TypeError} If `key` is no Uint8Array, or the map is a bloom filter, which only programs can ask.
+ * @throws {TypeError} If `key` is no view of bytes, or the map is a bloom filter, which only programs can ask.
  * @throws {RangeError} If `key` has another length than the map's keys, or a number is out of range.
  * @throws {BpfError}
  * - `EBADFD`, `EINVAL`: `mapFd` is not open, or no map; unknown flags
@@ -64,7 +64,7 @@ export const MAP_LOOKUP_ELEM: Refusals = {
  * close(map);
  * ```
  */
-export function mapLookupElem(mapFd: number, key: Uint8Array, flags = 0): Uint8Array<ArrayBuffer> | undefined {
+export function mapLookupElem(mapFd: number, key: ArrayBufferView, flags = 0): Uint8Array<ArrayBuffer> | undefined {
   return elementsOf(mapFd).lookup(key, flags);
 }
 
@@ -99,7 +99,7 @@ export const MAP_UPDATE_ELEM: Refusals = {
  * @param value The value, as {@linkcode mapLookupElem} returns it; for a map of maps, programs, sockets or the like an fd
  * (4 bytes).
  * @param flags 0, BPF_NOEXIST (1), BPF_EXIST (2), BPF_F_LOCK (4).
- * @throws {TypeError} If `key` or `value` is no Uint8Array.
+ * @throws {TypeError} If `key` or `value` is no view of bytes.
  * @throws {RangeError} If one has another length than the map's, or a number is out of range.
  * @throws {BpfError}
  * - `EEXIST`: BPF_NOEXIST, and the element is there; every element of an array is
@@ -121,7 +121,7 @@ export const MAP_UPDATE_ELEM: Refusals = {
  * close(map);
  * ```
  */
-export function mapUpdateElem(mapFd: number, key: Uint8Array, value: Uint8Array, flags = 0): void {
+export function mapUpdateElem(mapFd: number, key: ArrayBufferView, value: ArrayBufferView, flags = 0): void {
   elementsOf(mapFd).update(key, value, flags);
 }
 
@@ -149,7 +149,7 @@ export const MAP_DELETE_ELEM: Refusals = {
  * @param mapFd An fd of the map.
  * @param key The key, as long as the map's keys; empty for a queue or stack, whose next value is removed.
  * @returns Whether it was there.
- * @throws {TypeError} If `key` is no Uint8Array.
+ * @throws {TypeError} If `key` is no view of bytes.
  * @throws {RangeError} If `key` has another length than the map's keys.
  * @throws {BpfError}
  * - `EBADFD`, `EINVAL`: `mapFd` is not open, or no map; elements of an array cannot be removed
@@ -165,7 +165,7 @@ export const MAP_DELETE_ELEM: Refusals = {
  * close(map);
  * ```
  */
-export function mapDeleteElem(mapFd: number, key: Uint8Array): boolean {
+export function mapDeleteElem(mapFd: number, key: ArrayBufferView): boolean {
   return elementsOf(mapFd).delete(key);
 }
 
@@ -188,7 +188,7 @@ export const MAP_GET_NEXT_KEY: Refusals = {
  * @param mapFd An fd of the map.
  * @param key A key; `undefined` for the first.
  * @returns The next key, or `undefined` after the last.
- * @throws {TypeError} If `key` is no Uint8Array.
+ * @throws {TypeError} If `key` is no view of bytes.
  * @throws {RangeError} If `key` has another length than the map's keys.
  * @throws {BpfError}
  * - `EBADFD`, `EINVAL`: `mapFd` is not open, or no map; the type has no keys
@@ -204,7 +204,7 @@ export const MAP_GET_NEXT_KEY: Refusals = {
  * close(map);
  * ```
  */
-export function mapGetNextKey(mapFd: number, key?: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+export function mapGetNextKey(mapFd: number, key?: ArrayBufferView): Uint8Array<ArrayBuffer> | undefined {
   return elementsOf(mapFd).nextKey(key);
 }
 
@@ -239,7 +239,7 @@ export const MAP_LOOKUP_BATCH: Refusals = {
  * @param from What the part before gave as `next`; `undefined` for the first part.
  * @param count How many elements at most.
  * @returns The part; it may have no entries and still not be the last.
- * @throws {TypeError} If `from` is no Uint8Array.
+ * @throws {TypeError} If `from` is no view of bytes.
  * @throws {RangeError} If `from` has another length than the last `next`, `count` elements are more than 1 GiB, or a
  * number is out of range.
  * @throws {BpfError}
@@ -262,7 +262,7 @@ export const MAP_LOOKUP_BATCH: Refusals = {
  * close(map);
  * ```
  */
-export function mapLookupBatch(mapFd: number, from: Uint8Array | undefined, count: number): MapBatch {
+export function mapLookupBatch(mapFd: number, from: ArrayBufferView | undefined, count: number): MapBatch {
   return elementsOf(mapFd).batch(from, count);
 }
 
@@ -306,7 +306,7 @@ export class Elements {
     this.#value = this.#room(map_elem.value, this.#valueSize);
   }
 
-  lookup(key: Uint8Array, flags = 0): Uint8Array<ArrayBuffer> | undefined {
+  lookup(key: ArrayBufferView, flags = 0): Uint8Array<ArrayBuffer> | undefined {
     if (this.#info.type === "bloom_filter") { // the kernel would look for what is in the buffer of the answer
       throw new TypeError(
         "A bloom filter has no elements to be read: a program asks whether it has a value, by bpf_map_peek_elem()",
@@ -318,13 +318,13 @@ export class Elements {
     return this.#request.bytes(this.#value, this.#valueSize).slice();
   }
 
-  update(key: Uint8Array, value: Uint8Array, flags = 0): void {
+  update(key: ArrayBufferView, value: ArrayBufferView, flags = 0): void {
     const request = this.#element(key, flags);
     request.bytes(this.#value, this.#valueSize).set(checkBytes(value, "value", this.#valueSize));
     checked(request.bpf(Command.MAP_UPDATE_ELEM), MAP_UPDATE_ELEM, () => `Cannot write to ${this.#what}`);
   }
 
-  delete(key: Uint8Array): boolean {
+  delete(key: ArrayBufferView): boolean {
     const isKeyless = mapTypeFacts(this.#info.type).isQueue === true;
     // no room for a value: EINVAL else
     const request = isKeyless ? this.#element(key, 0) : this.#keyed(map_elem.value, key);
@@ -335,7 +335,7 @@ export class Elements {
     return true;
   }
 
-  nextKey(key: Uint8Array | undefined): Uint8Array<ArrayBuffer> | undefined {
+  nextKey(key: ArrayBufferView | undefined): Uint8Array<ArrayBuffer> | undefined {
     const { keySize } = this.#info;
     const request = this.#keyed(map_elem.flags, key);
     const at = request.room(map_elem.next_key, keySize);
@@ -345,7 +345,7 @@ export class Elements {
     return request.bytes(at, keySize).slice();
   }
 
-  batch(from: Uint8Array | undefined, count: number): MapBatch {
+  batch(from: ArrayBufferView | undefined, count: number): MapBatch {
     const { keySize } = this.#info, tokenSize = Math.max(keySize, 4); // a key, or the number of a bucket
     checkInteger(count, "count", 1, 1 << 20);
     const element = align(keySize) + align(this.#valueSize);
@@ -382,14 +382,15 @@ export class Elements {
   }
 
   /** A request with a key and nothing else. */
-  #keyed(blockSize: number, key: Uint8Array | undefined): Request {
+  #keyed(blockSize: number, key: ArrayBufferView | undefined): Request {
     const { keySize } = this.#info, request = new Request(blockSize, blockSize + 2 * align(keySize));
-    if (key !== undefined && checkBytes(key, "key", keySize).length > 0) request.data(map_elem.key, key);
+    const bytes = key && checkBytes(key, "key", keySize);
+    if (bytes !== undefined && bytes.length > 0) request.data(map_elem.key, bytes);
     return request.u32(map_elem.map_fd, this.#fd);
   }
 
   /** The request for one element. */
-  #element(key: Uint8Array, flags: number): Request {
+  #element(key: ArrayBufferView, flags: number): Request {
     const { keySize } = this.#info;
     const bytes = checkBytes(key, "key", keySize);
     this.#request.u32(map_elem.map_fd, this.#fd).u64(map_elem.flags, BigInt(checkU32(flags, "flags")));

@@ -13,7 +13,8 @@ import {
   mapTypeName,
   mapTypeNumber,
 } from "../uapi/constants.ts";
-import { bpf_map_info, get_id, info_by_fd, map_create } from "../uapi/layout.ts";
+import { ENOENT } from "../uapi/errno.ts";
+import { bpf_map_info, get_id, info_by_fd, map_create, map_elem } from "../uapi/layout.ts";
 import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { nameBytes } from "./program.ts";
 
@@ -230,6 +231,88 @@ export function mapGetInfoByFd(mapFd: number): MapInfo {
     btfValueTypeId: request.getU32(at + bpf_map_info.btf_value_type_id),
     mapExtra: request.getU64(at + bpf_map_info.map_extra),
   };
+}
+
+/** What errnos of {@linkcode mapFreeze} mean. */
+export const MAP_FREEZE: Refusals = {
+  command: "MAP_FREEZE",
+  rows: {
+    EBADF: CLOSED,
+    EINVAL: ["invalid", "the fd is no map", "pass an fd of a map"],
+    EPERM: [
+      "policy",
+      "the map is frozen already, or the fd is read-only",
+      "freezing takes an fd that may write, and before Linux 6.5 CAP_BPF",
+    ],
+    EBUSY: ["busy", "the map is frozen already, or a process writes to it or has it mapped to write"],
+    ENOTSUPP: ["unsupported", "maps of this type, or with such values, cannot be frozen"],
+  },
+};
+
+/**
+ * Makes a map read-only for processes, for good; programs may write to it as before.
+ *
+ * The verifier takes the values of a frozen map that programs may not write (BPF_F_RDONLY_PROG) for constants. Wraps
+ * `bpf_map_freeze()`. Since Linux 5.2. Needs an fd that may write; before Linux 6.5 CAP_BPF.
+ *
+ * @param mapFd An fd of the map.
+ * @throws {RangeError} If `mapFd` is no fd.
+ * @throws {BpfError}
+ * - `EBADF`: `mapFd` is not open
+ * - `EINVAL`: `mapFd` is no map
+ * - `EPERM`: since Linux 6.5 the map is frozen already, or the fd is read-only; before, CAP_BPF is missing
+ * - `EBUSY`: before Linux 6.5 the map is frozen already
+ * - `ENOTSUPP` (524): struct_ops maps
+ *
+ * @example
+ * ```ts
+ * import { close, mapCreate, mapFreeze } from "@bpf/link/sys";
+ *
+ * const map = mapCreate("array", 4, 8, 16);
+ * mapFreeze(map);
+ * close(map);
+ * ```
+ */
+export function mapFreeze(mapFd: number): void {
+  const result = new Request(map_elem.sizeof).u32(map_elem.map_fd, checkFd(mapFd, "mapFd")).bpf(Command.MAP_FREEZE);
+  checked(result, MAP_FREEZE, () => `Cannot freeze map (fd ${mapFd})`);
+}
+
+const nextId = new Request(get_id.sizeof);
+
+/** What errnos of {@linkcode mapGetNextId} mean. */
+export const MAP_GET_NEXT_ID: Refusals = {
+  command: "MAP_GET_NEXT_ID",
+  rows: { EPERM: ADMIN, EINVAL: ["invalid", "the id is out of range"] },
+};
+
+/**
+ * The smallest id above `startId` that a map has.
+ *
+ * A walk is no snapshot: a map may be gone before {@linkcode mapGetFdById} opens it; go on from the id. Wraps
+ * `bpf_map_get_next_id()`.
+ *
+ * Since Linux 4.13. Needs CAP_SYS_ADMIN in the initial user namespace; CAP_BPF is not enough.
+ *
+ * @param startId An id, existing or not; 0 to begin.
+ * @returns The id, or `undefined` if no map has a larger one.
+ * @throws {RangeError} If `startId` is no unsigned 32-bit number.
+ * @throws {BpfError}
+ * - `EPERM`: CAP_SYS_ADMIN is missing
+ * - `EINVAL`: `startId` is 2 ** 31 - 1 or more (found before a missing capability is)
+ *
+ * @example All ids
+ * ```ts
+ * import { mapGetNextId } from "@bpf/link/sys";
+ *
+ * for (let id = mapGetNextId(0); id !== undefined; id = mapGetNextId(id)) console.log(id);
+ * ```
+ */
+export function mapGetNextId(startId: number): number | undefined {
+  const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.MAP_GET_NEXT_ID);
+  if (result === -ENOENT) return undefined;
+  checked(result, MAP_GET_NEXT_ID, () => "Cannot list maps");
+  return nextId.getU32(get_id.next_id);
 }
 
 /** What errnos of {@linkcode mapGetFdById} mean. */

@@ -46,11 +46,27 @@ export {
   mapLookupElem,
   mapUpdateElem,
 } from "./elements.ts";
-export { mapCreate, type MapCreateOpts, mapGetFdById, mapGetInfoByFd, type MapInfo } from "./map.ts";
+export {
+  mapCreate,
+  type MapCreateOpts,
+  mapFreeze,
+  mapGetFdById,
+  mapGetInfoByFd,
+  mapGetNextId,
+  type MapInfo,
+} from "./map.ts";
 export { objGet, objPin } from "./object.ts";
 export { type PerfEventAttr, perfEventEnable, perfEventOpen } from "./perf_event.ts";
-export { progGetFdById, progGetInfoByFd, type ProgInfo, progLoad, type ProgLoadOptions } from "./program.ts";
+export {
+  progGetFdById,
+  progGetInfoByFd,
+  progGetNextId,
+  type ProgInfo,
+  progLoad,
+  type ProgLoadOptions,
+} from "./program.ts";
 export { type ProgQuery, progQuery, type ProgQueryOptions, type QueriedProgram } from "./prog_query.ts";
+export { type ProgTestRun, progTestRun, type ProgTestRunOptions } from "./prog_test_run.ts";
 export { rawTracepointOpen, rawTracepointOpenAsync } from "./raw_tracepoint.ts";
 export { enableStats } from "./stats.ts";
 export { close, closeAsync, open } from "../os/files.ts";

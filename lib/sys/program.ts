@@ -1,5 +1,5 @@
 /** The commands of bpf(2) on programs that links need. */
-import { checkFd, checkInteger, checkKeys, checkString, checkU32, keysOf, kindOf, printable } from "../check.ts";
+import { bytesOf, checkFd, checkInteger, checkKeys, checkString, checkU32, keysOf, printable } from "../check.ts";
 import { complaintOf } from "../complaint.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
@@ -19,7 +19,7 @@ import {
   programTypeName,
   programTypeNumber,
 } from "../uapi/constants.ts";
-import { EACCES } from "../uapi/errno.ts";
+import { EACCES, ENOENT, ENOSPC, ENOTSUPP, EPERM } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
 import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { tooOld } from "./type/mod.ts";
@@ -45,9 +45,9 @@ export interface ProgLoadOptions {
   /** The program's BTF. */
   progBtfFd?: number | undefined;
   /** Records of `struct bpf_func_info`, 8 bytes each. */
-  funcInfo?: Uint8Array | undefined;
+  funcInfo?: ArrayBufferView | undefined;
   /** Records of `struct bpf_line_info`, 16 bytes each. */
-  lineInfo?: Uint8Array | undefined;
+  lineInfo?: ArrayBufferView | undefined;
   /** A BPF token. */
   tokenFd?: number | undefined;
   /** 1 or 2 for more of the verifier's words in a refusal's log, 4 for statistics only. 1 by default. */
@@ -133,23 +133,35 @@ export const PROG_LOAD: Refusals = {
  * close(progLoad("xdp", pass, { name: "pass", expectedAttachType: "xdp" }));
  * ```
  */
-export function progLoad(type: ProgramTypeName, instructions: Uint8Array, options: ProgLoadOptions = {}): number {
+export function progLoad(type: ProgramTypeName, instructions: ArrayBufferView, options: ProgLoadOptions = {}): number {
+  return loadProgram(type, instructions, options, false).fd;
+}
+
+/** {@linkcode progLoad}, with the log of a program that loads too, if `isLogged`. */
+export function loadProgram(
+  type: ProgramTypeName,
+  instructions: ArrayBufferView,
+  options: ProgLoadOptions,
+  isLogged: boolean,
+): { fd: number; log?: string } {
   checkKeys(options, "options", OPTIONS);
   const { logLevel = 1, logSize = LOG_SIZE } = options;
   checkInteger(logLevel, "options.logLevel", 0, 15);
   checkInteger(logSize, "options.logSize", 128, 0x1fffffff);
-  const request = encode(type, instructions, options);
-  const result = load(request);
-  if (result >= 0) return result;
-  let log = "";
-  if (logLevel > 0) {
-    const at = request.u32(prog_load.log_level, logLevel).u32(prog_load.log_size, logSize)
-      .room(prog_load.log_buf, logSize);
-    const again = load(request);
-    if (again >= 0) return again;
+  const loadSilently = () => load(encode(type, instructions, options));
+  if (logLevel === 0) isLogged = false;
+  let log = "", result = isLogged ? -ENOSPC : loadSilently();
+  if (result < 0 && logLevel > 0) {
+    const request = encode(type, instructions, options).u32(prog_load.log_level, logLevel)
+      .u32(prog_load.log_size, logSize);
+    const at = request.room(prog_load.log_buf, logSize), again = load(request);
     log = request.getString(at, logSize).trimEnd();
-    if (complaintOf(log) === undefined) log = "";
+    // a log that is cut refuses the program, whatever the verifier found
+    if (isLogged) result = again === -ENOSPC ? loadSilently() : again;
+    else if (again >= 0) return { fd: again };
   }
+  if (result >= 0) return isLogged ? { fd: result, log } : { fd: result };
+  if (complaintOf(log) === undefined) log = "";
   const name = options.name === undefined ? "" : ` "${options.name}"`;
   throw new BpfError(-result, {
     action: `Cannot load ${type} program${name}`,
@@ -167,7 +179,8 @@ function explainProgLoad(
   attachType: AttachTypeName | undefined,
 ): Explanation {
   const known = explanation(-errno, PROG_LOAD);
-  if (log !== "") return known.reason === "policy" ? explanation(-EACCES, PROG_LOAD) : known;
+  // with a complaint of the verifier these mean something else
+  if (log !== "") return [EPERM, ENOENT, ENOTSUPP].includes(errno) ? explanation(-EACCES, PROG_LOAD) : known;
   if (known.reason === "policy") {
     return missingCapabilities(capabilitiesFor(type)) ?? refusedKind(type, attachType) ?? known;
   }
@@ -246,10 +259,8 @@ function load(request: Request): number {
 /** How an ELF file begins. */
 const ELF: readonly number[] = [0x7f, 0x45, 0x4c, 0x46];
 
-function encode(type: ProgramTypeName, instructions: Uint8Array, options: ProgLoadOptions): Request {
-  if (!(instructions instanceof Uint8Array)) {
-    throw new TypeError(`instructions must be a Uint8Array, not ${kindOf(instructions)}`);
-  }
+function encode(type: ProgramTypeName, code: ArrayBufferView, options: ProgLoadOptions): Request {
+  const instructions = bytesOf(code, "instructions");
   if (ELF.every((byte, i) => instructions[i] === byte)) {
     throw new TypeError(
       "instructions is a whole ELF file, as a compiler writes it: pass the bytes of one program, without relocations " +
@@ -300,14 +311,14 @@ function encode(type: ProgramTypeName, instructions: Uint8Array, options: ProgLo
 
 function encodeRecords(
   request: Request,
-  records: Uint8Array,
+  view: ArrayBufferView,
   name: string,
   size: number,
   sizeAt: number,
   pointerAt: number,
   countAt: number,
 ): void {
-  if (!(records instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array, not ${kindOf(records)}`);
+  const records = bytesOf(view, name);
   if (records.length % size !== 0) {
     throw new RangeError(`${name} must be a multiple of ${size} bytes, not ${records.length}`);
   }
@@ -321,6 +332,43 @@ export function nameBytes(name: unknown): Uint8Array {
     throw new TypeError(`name may have letters, digits, "_" and "." only, not "${printable(`${name}`)}"`);
   }
   return new TextEncoder().encode(name as string).subarray(0, 15);
+}
+
+const nextId = new Request(get_id.sizeof);
+
+/** What errnos of {@linkcode progGetNextId} mean. */
+export const PROG_GET_NEXT_ID: Refusals = {
+  command: "PROG_GET_NEXT_ID",
+  rows: { EPERM: ADMIN, EINVAL: ["invalid", "the id is out of range"] },
+};
+
+/**
+ * The smallest id above `startId` that a program has.
+ *
+ * A walk is no snapshot: a program may be gone before {@linkcode progGetFdById} opens it; go on from the id. Wraps
+ * `bpf_prog_get_next_id()`.
+ *
+ * Since Linux 4.13. Needs CAP_SYS_ADMIN in the initial user namespace; CAP_BPF is not enough.
+ *
+ * @param startId An id, existing or not; 0 to begin.
+ * @returns The id, or `undefined` if no program has a larger one.
+ * @throws {RangeError} If `startId` is no unsigned 32-bit number.
+ * @throws {BpfError}
+ * - `EPERM`: CAP_SYS_ADMIN is missing
+ * - `EINVAL`: `startId` is 2 ** 31 - 1 or more (found before a missing capability is)
+ *
+ * @example All ids
+ * ```ts
+ * import { progGetNextId } from "@bpf/link/sys";
+ *
+ * for (let id = progGetNextId(0); id !== undefined; id = progGetNextId(id)) console.log(id);
+ * ```
+ */
+export function progGetNextId(startId: number): number | undefined {
+  const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.PROG_GET_NEXT_ID);
+  if (result === -ENOENT) return undefined;
+  checked(result, PROG_GET_NEXT_ID, () => "Cannot list programs");
+  return nextId.getU32(get_id.next_id);
 }
 
 /** What errnos of {@linkcode progGetFdById} mean. */

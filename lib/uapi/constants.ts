@@ -10,6 +10,9 @@ export const Command = {
   PROG_LOAD: 5,
   OBJ_PIN: 6,
   OBJ_GET: 7,
+  PROG_TEST_RUN: 10,
+  PROG_GET_NEXT_ID: 11,
+  MAP_GET_NEXT_ID: 12,
   PROG_GET_FD_BY_ID: 13,
   MAP_GET_FD_BY_ID: 14,
   OBJ_GET_INFO_BY_FD: 15,
@@ -18,6 +21,7 @@ export const Command = {
   BTF_LOAD: 18,
   BTF_GET_FD_BY_ID: 19,
   MAP_LOOKUP_AND_DELETE_ELEM: 21,
+  MAP_FREEZE: 22,
   BTF_GET_NEXT_ID: 23,
   MAP_LOOKUP_BATCH: 24,
   LINK_CREATE: 28,
@@ -50,6 +54,9 @@ export const BPF_F_NETFILTER_IP_DEFRAG = 1, BPF_F_KPROBE_MULTI_RETURN = 1, BPF_F
 
 /** Flags of PROG_LOAD. */
 export const BPF_F_SLEEPABLE = 16, BPF_F_XDP_HAS_FRAGS = 32, BPF_F_XDP_DEV_BOUND_ONLY = 64;
+
+/** A flag of PROG_TEST_RUN. */
+export const BPF_F_TEST_RUN_ON_CPU = 1;
 
 /** A flag of MAP_CREATE, and those of MAP_UPDATE_ELEM. */
 export const BPF_F_NO_PREALLOC = 1, BPF_NOEXIST = 1, BPF_EXIST = 2;

@@ -69,6 +69,26 @@ export const prog_load = {
   sizeof: 148,
 } as const;
 
+/** PROG_TEST_RUN */
+export const test = {
+  prog_fd: 0,
+  retval: 4,
+  data_size_in: 8,
+  data_size_out: 12,
+  data_in: 16,
+  data_out: 24,
+  repeat: 32,
+  duration: 36,
+  ctx_size_in: 40,
+  ctx_size_out: 44,
+  ctx_in: 48,
+  ctx_out: 56,
+  flags: 64,
+  cpu: 68,
+  batch_size: 72,
+  sizeof: 76,
+} as const;
+
 /** OBJ_PIN, OBJ_GET */
 export const obj_pin = { pathname: 0, bpf_fd: 8, file_flags: 12, sizeof: 16 } as const;
 

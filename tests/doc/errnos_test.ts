@@ -121,6 +121,7 @@ const UNPROVOKED = [
   "perfEventOpen: EBUSY",
   "perfEventOpen: EPERM",
   "progLoad: ENOENT",
+  "progTestRun: EINTR",
   "rawTracepointOpen: EPERM",
 ];
 

@@ -1,10 +1,8 @@
 /** Programs that leave traces in maps: how often they ran, with which cookie, in which order. */
-import { Request } from "../../lib/ffi/request.ts";
 import { BpfMap, Program, type ProgramLoadOptions, type ProgramTypeName } from "../../mod.ts";
 import { add, assemble, call, copy, exit, load, loadMap, mapValue, set, store } from "../fixture/program/assembler.ts";
 
 const RINGBUF_OUTPUT = 130, GET_ATTACH_COOKIE = 174;
-const PROG_TEST_RUN = 10;
 const COUNT = 0, COOKIE = 8; // where in the tally's value
 
 /** What programs tell by a map. */
@@ -77,10 +75,7 @@ export function recordingProgram(tally: BpfMap, ring: BpfMap): Program {
 
 /** Runs a program of the network without attaching it. */
 export function testRun(program: Program, times: number): void {
-  const request = new Request(80, 256).u32(0, program.fd).u32(8, 64).u32(32, times);
-  request.data(16, new Uint8Array(64)); // a packet
-  const result = request.bpf(PROG_TEST_RUN);
-  if (result < 0) throw new Error(`PROG_TEST_RUN: errno ${-result}`);
+  program.run({ data: new Uint8Array(64), repeat: times });
 }
 
 /** Adds one to the count; leaves r1 at the map's value. */

@@ -44,7 +44,7 @@ kernelTest("a handle of another copy of the package is known as one", { needs: [
     assert(success);
     const { output, errors } = await runScript(
       `
-      import { Link, Program } from "${MOD}";
+      import { BpfMap, Link, Program } from "${MOD}";
       import * as copy from "file://${folder}/mod.ts";
       using program = copy.Program.load({
         type: "sk_lookup",
@@ -59,6 +59,20 @@ kernelTest("a handle of another copy of the package is known as one", { needs: [
       using own = Program.fromFd(program.fd);
       using link = Link.attach(own, { type: "netns", attachType: "sk_lookup" });
       console.log(link.attached());
+      const theirs = { link: copy.Link.fromFd(link.fd), map: copy.BpfMap.create({ type: "array", valueSize: 4, maxEntries: 1 }) };
+      const tcx = { type: "tcx", device: "lo", direction: "ingress" }, cgroup = { type: "cgroup", cgroup: "/", attachType: "cgroup_inet_egress" };
+      for (const use of [
+        () => Link.attach(own, { ...tcx, position: { after: theirs.link } }),
+        () => Link.attach(own, { ...tcx, position: { after: program } }),
+        () => Link.attach(own, { ...cgroup, position: { after: theirs.link } }),
+        () => Link.attach(own, { ...cgroup, position: { after: program } }),
+        () => Link.attach(own, { type: "sockmap", map: theirs.map }),
+        () => BpfMap.create({ type: "array_of_maps", maxEntries: 1, inner: theirs.map }),
+        () => link.update(program),
+        () => link.update(own, { expected: program }),
+      ]) try { use(); console.log("taken"); } catch (error) { console.log(/a [A-Za-z]+ of another copy/.exec(error.message)?.[0] ?? error); }
+      theirs.link.close();
+      theirs.map.close();
       `,
       ["--allow-ffi"],
     );
@@ -67,6 +81,9 @@ kernelTest("a handle of another copy of the package is known as one", { needs: [
       "TypeError source must be a Program, not a Program of another copy of @bpf/link: " +
       "import one version of the package, or pass its fd to fromFd()",
       "true",
+      ...["Link", "Program", "Link", "Program", "BpfMap", "BpfMap", "Program", "Program"].map((name) =>
+        `a ${name} of another copy`
+      ),
     ]);
   } finally {
     Deno.removeSync(folder, { recursive: true });

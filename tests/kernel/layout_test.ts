@@ -11,6 +11,7 @@ const SINCE: Readonly<Record<string, string>> = {
   "map_create.map_token_fd": "6.9",
   "prog_load.attach_btf_obj_fd": "5.11",
   "prog_load.prog_token_fd": "6.9",
+  "test.batch_size": "5.18",
   "get_id.fd_by_id_token_fd": "6.15",
   "query.target_ifindex": "6.6",
   "query.prog_attach_flags": "6.0",

@@ -1,6 +1,15 @@
 /** Maps: what each type does, iteration during change, ring buffers, pins. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
-import { close, mapCreate, mapLookupBatch, mapLookupElem, mapUpdateElem, tokenCreate } from "../../lib/sys/mod.ts";
+import {
+  btfGetInfoByFd,
+  btfLoad,
+  close,
+  mapCreate,
+  mapLookupBatch,
+  mapLookupElem,
+  mapUpdateElem,
+  tokenCreate,
+} from "../../lib/sys/mod.ts";
 import { ERRNO } from "../../lib/uapi/errno.ts";
 import { BpfError, BpfMap, Link, type MapCreateOptions, openHandles, Program } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
@@ -8,7 +17,7 @@ import { SocketPair } from "../fixture/place/socket_pair.ts";
 import { assemble, call, copy, exit, loadMap, set, storeByte } from "../fixture/program/assembler.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";
 import { xdp } from "../fixture/program/programs.ts";
-import { kernelTest } from "../fixture/run/kernel.ts";
+import { isOlder, kernelTest } from "../fixture/run/kernel.ts";
 import { collectGarbage } from "../fixture/run/memory.ts";
 import { delay, until } from "../fixture/run/wait.ts";
 import { cookieProgram, countingProgram, recordingProgram, Tally, testRun } from "./counting.ts";
@@ -735,3 +744,70 @@ kernelTest(
     }
   },
 );
+
+kernelTest("map: info", {}, () => {
+  using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 3, name: "it", flags: 1 });
+  const { id, memory, ...info } = map.info();
+  assertEquals(info, {
+    name: "it",
+    type: "hash",
+    keySize: 4,
+    valueSize: 8,
+    maxEntries: 3,
+    flags: 1,
+    frozen: false,
+  });
+  assertEquals(id, map.id);
+  assert(memory! > 0);
+});
+
+kernelTest("map: info has the BTF of keys and values", {}, () => {
+  // the type `int`, and its name
+  const words = new Uint32Array([0x1eb9f, 24, 0, 16, 16, 5, 1, 1 << 24, 4, 1 << 24 | 32]);
+  const btf = btfLoad(new Uint8Array([...new Uint8Array(words.buffer), ...new TextEncoder().encode("\0int\0")]));
+  const fd = mapCreate("array", 4, 4, 1, { btfFd: btf, btfKeyTypeId: 1, btfValueTypeId: 1 });
+  try {
+    using map = BpfMap.fromFd(fd);
+    const { btfId, btfKeyTypeId, btfValueTypeId } = map.info();
+    assertEquals([btfId, btfKeyTypeId, btfValueTypeId], [btfGetInfoByFd(btf).id, 1, 1]);
+  } finally {
+    close(fd);
+    close(btf);
+  }
+});
+
+kernelTest("map: freeze", {}, () => {
+  using map = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 1 });
+  map.update(u32(0), u32(42));
+  map.freeze();
+  map.freeze(); // nothing
+  assertEquals(map.info().frozen, true);
+  assertEquals(refusal(() => map.update(u32(0), u32(1))).code, "EPERM");
+  assertEquals(number(map.lookup(u32(0))!), 42);
+  using readOnly = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 1, flags: 8 });
+  if (!isOlder(Deno.osRelease(), "6.5")) assertEquals(refusal(() => readOnly.freeze()).reason, "policy");
+});
+
+kernelTest("map: infos of every map", {}, async () => {
+  using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 3 });
+  const infos = await Array.fromAsync(BpfMap.infos());
+  assertEquals(infos.find(({ id }) => id === map.id), map.info());
+  assertEquals((await Array.fromAsync(BpfMap.infos({ types: ["array"] }))).some(({ id }) => id === map.id), false);
+});
+
+kernelTest("map: keys and values in any view of bytes", {}, () => {
+  using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 8 });
+  const buffer = new Uint8Array([9, 9, 9, 9, 7, 0, 0, 0]).buffer; // the key is behind something else
+  map.update(new Uint32Array(buffer, 4, 1), new BigUint64Array([1n]));
+  for (const key of [u32(7), new Int32Array([7]), new DataView(buffer, 4), new Uint8ClampedArray([7, 0, 0, 0])]) {
+    assertEquals(map.lookup(key), u64(1n));
+  }
+  const shared = new Int32Array(new SharedArrayBuffer(4));
+  shared[0] = 7;
+  assertEquals(map.lookup(shared), u64(1n));
+  map.update(new Float32Array(1), new Float64Array([0.5]));
+  assertEquals(new Float64Array(map.lookup(u32(0))!.buffer)[0], 0.5);
+  assertEquals(map.delete(new Uint16Array([7, 0])), true);
+  assertThrows(() => map.lookup(new Uint16Array(1)), RangeError, "4 bytes, not 2");
+  assertThrows(() => map.lookup(new ArrayBuffer(4) as never), TypeError, "view of bytes");
+});

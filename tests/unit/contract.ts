@@ -411,6 +411,7 @@ export interface LinkShape<T extends LinkType> extends Disposable, AsyncDisposab
   attached: () => boolean | undefined;
   untilDetached: (options?: WaitOptions) => Promise<void>;
   holders: () => LinkHolders;
+  toJSON: () => Record<string, unknown>;
   detach: () => void;
   detachAsync: () => Promise<void>;
   pin: (path: string | URL) => void;
@@ -459,7 +460,7 @@ export type EnsurePinned<K extends TargetType> = (
 // Program
 export interface ProgramLoadOptions {
   type: ProgramTypeName;
-  instructions: Uint8Array;
+  instructions: ArrayBufferView;
   license?: string | undefined;
   name?: string | undefined;
   expectedAttachType?: AttachTypeName | undefined;
@@ -470,8 +471,8 @@ export interface ProgramLoadOptions {
     | { struct: string; member: string }
     | undefined;
   btf?: number | undefined;
-  functionInfo?: Uint8Array | undefined;
-  lineInfo?: Uint8Array | undefined;
+  functionInfo?: ArrayBufferView | undefined;
+  lineInfo?: ArrayBufferView | undefined;
   sleepable?: boolean | undefined;
   fragments?: boolean | undefined;
   device?: Device | undefined;
@@ -488,6 +489,20 @@ export interface ProgramInfo {
   uid?: number;
   runTimeNs?: bigint;
   runCount?: bigint;
+  btfId?: number;
+}
+export interface ProgramRunOptions {
+  data?: ArrayBufferView | undefined;
+  context?: ArrayBufferView | undefined;
+  repeat?: number | undefined;
+  cpu?: number | undefined;
+  dataSize?: number | undefined;
+}
+export interface ProgramRun {
+  returnValue: number;
+  durationNs: number;
+  data: Uint8Array<ArrayBuffer>;
+  context: Uint8Array<ArrayBuffer>;
 }
 export interface ProgramShape extends Disposable {
   readonly id: number;
@@ -496,7 +511,10 @@ export interface ProgramShape extends Disposable {
   readonly tag: string;
   readonly fd: number;
   readonly closed: boolean;
+  readonly log: string | undefined;
   info: () => ProgramInfo;
+  run: (options?: ProgramRunOptions) => ProgramRun;
+  toJSON: () => Record<string, unknown>;
   pin: (path: string | URL) => void;
   unpin: () => void;
   release: () => number;
@@ -504,6 +522,10 @@ export interface ProgramShape extends Disposable {
 }
 export interface ProgramClass {
   load: (options: ProgramLoadOptions) => Program;
+  infos: (options?: {
+    types?: readonly ProgramTypeName[] | undefined;
+    signal?: AbortSignal | undefined;
+  }) => AsyncGenerator<ProgramInfo, void, void>;
   open: (id: number) => Program;
   openPinned: (path: string | URL) => Program;
   fromFd: (fd: number) => Program;
@@ -522,15 +544,35 @@ export interface MapCreateOptions {
   inner?: BpfMap | undefined;
   token?: number | undefined;
 }
+export interface MapInfo {
+  id: number;
+  name: string;
+  type: string;
+  keySize: number;
+  valueSize: number;
+  maxEntries: number;
+  flags: number;
+  extra?: bigint;
+  ifindex?: number;
+  btfId?: number;
+  btfKeyTypeId?: number;
+  btfValueTypeId?: number;
+  btfVmlinuxValueTypeId?: number;
+  frozen?: boolean;
+  memory?: number;
+}
 export interface BpfMapShape extends Disposable {
   readonly id: number;
   readonly name: string;
   readonly type: string;
   readonly fd: number;
   readonly closed: boolean;
-  lookup: (key: Uint8Array) => Uint8Array | undefined;
-  update: (key: Uint8Array, value: Uint8Array, options?: { create?: boolean | undefined }) => void;
-  delete: (key: Uint8Array) => boolean;
+  info: () => MapInfo;
+  freeze: () => void;
+  toJSON: () => Record<string, unknown>;
+  lookup: (key: ArrayBufferView) => Uint8Array | undefined;
+  update: (key: ArrayBufferView, value: ArrayBufferView, options?: { create?: boolean | undefined }) => void;
+  delete: (key: ArrayBufferView) => boolean;
   keys: () => IterableIterator<Uint8Array, void, void>;
   entries: () => IterableIterator<[Uint8Array, Uint8Array], void, void>;
   records: (options?: { signal?: AbortSignal | undefined }) => AsyncIterableIterator<Uint8Array, void, void>;
@@ -541,6 +583,10 @@ export interface BpfMapShape extends Disposable {
 }
 export interface BpfMapClass {
   create: (options: MapCreateOptions) => BpfMap;
+  infos: (options?: {
+    types?: readonly MapTypeName[] | undefined;
+    signal?: AbortSignal | undefined;
+  }) => AsyncGenerator<MapInfo, void, void>;
   open: (id: number) => BpfMap;
   openPinned: (path: string | URL) => BpfMap;
   fromFd: (fd: number) => BpfMap;
@@ -575,6 +621,7 @@ export interface HookEntry {
 }
 export interface HookShape {
   refresh: () => Hook;
+  toJSON: () => Record<string, unknown>;
   readonly revision: bigint | undefined;
   readonly entries: readonly HookEntry[];
   readonly effective: readonly HookEntry[];
@@ -608,6 +655,7 @@ export interface BpfErrorShape extends Error {
     | "unsettled"
     | "other";
   readonly log?: string;
+  toJSON: () => Record<string, unknown>;
 }
 export interface Handle {
   kind: "link" | "program" | "map";
@@ -626,5 +674,5 @@ export interface Module {
   libraryBytes: () => Uint8Array;
   openHandles: () => readonly Handle[];
   probe: () => Record<TargetType, TargetProbe>;
-  toJson: (info: LinkInfos[keyof LinkInfos]) => Record<string, unknown>;
+  toJson: (info: LinkInfos[keyof LinkInfos] | ProgramInfo | MapInfo | LinkEvent) => Record<string, unknown>;
 }

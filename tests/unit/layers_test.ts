@@ -12,7 +12,7 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** From the bottom up; a file belongs to the first row that matches, and may import its own row and those above. */
 const LAYERS: readonly RegExp[] = [
-  /^lib\/(uapi\/.*|check|complaint)\.ts$/,
+  /^lib\/(uapi\/.*|check|complaint|json)\.ts$/,
   /^lib\/error\.ts$/,
   /^lib\/(refusal|wait|ffi\/.*)\.ts$/,
   /^lib\/os\//,

@@ -8,8 +8,10 @@ import {
   linkCreate,
   mapCreate,
   mapDeleteElem,
+  mapFreeze,
   mapGetFdById,
   mapGetInfoByFd,
+  mapGetNextId,
   mapGetNextKey,
   mapLookupBatch,
   mapLookupElem,
@@ -17,10 +19,11 @@ import {
   mapUpdateElem,
   objPin,
   progLoad,
+  progTestRun,
 } from "../../../lib/sys/mod.ts";
 import { PinDirectory } from "../../fixture/place/bpffs.ts";
 import { Cgroup } from "../../fixture/place/cgroup.ts";
-import { assemble, exit, loadMap, set } from "../../fixture/program/assembler.ts";
+import { assemble, exit, loadMap, mapValue, set, storeValue } from "../../fixture/program/assembler.ts";
 import { implementation } from "../../fixture/program/struct_ops.ts";
 import { load, map, programId } from "../../fixture/program/sys_objects.ts";
 import {
@@ -232,6 +235,76 @@ misuse("mapGetInfoByFd: RangeError, `mapFd` is no fd", () => mapGetInfoByFd(-1))
 refusal("mapGetInfoByFd: EBADFD, `mapFd` is not open", {}, () => void mapGetInfoByFd(NO_FD));
 refusal("mapGetInfoByFd: EINVAL, `mapFd` is no object of bpf", {}, (own) => void mapGetInfoByFd(own.file()));
 
+// ---- mapFreeze
+
+claim("mapFreeze: read-only for processes, for good", {}, (own) => {
+  const fd = array(own);
+  mapUpdateElem(fd, KEY, VALUE);
+  mapFreeze(fd);
+  assertEquals(outcomeSync(() => mapUpdateElem(fd, KEY, VALUE)), "EPERM");
+  assertEquals(outcomeSync(() => mapUpdateElem(own.fd(mapGetFdById(mapGetInfoByFd(fd).id)), KEY, VALUE)), "EPERM");
+  assertEquals(mapLookupElem(fd, KEY), VALUE);
+});
+claim("mapFreeze: programs may write to it as before", {}, (own) => {
+  const fd = map(own, "array", 4, 8, 1),
+    program = own.fd(progLoad("xdp", assemble(...mapValue(1, fd), storeValue(1, 0, 7), set(0, 2), exit)));
+  mapFreeze(fd);
+  progTestRun(program, { dataIn: new Uint8Array(64) });
+  assertEquals(mapLookupElem(fd, KEY), VALUE);
+});
+claim(
+  "mapFreeze: before Linux 6.5 CAP_BPF",
+  { needs: ["bpffs", "setpriv"], since: "5.19", before: "6.5" },
+  async (own) => {
+    const pin = own.use(new PinDirectory()).pin("x");
+    objPin(array(own), pin);
+    assertEquals(await unprivileged("mapFreeze(map)", `const map = objGet("${pin}")`), "EPERM");
+  },
+);
+claim(
+  "mapFreeze: also: an fd that may write is enough since 6.5",
+  { needs: ["bpffs", "setpriv"], since: "6.5" },
+  async (own) => {
+    const pin = own.use(new PinDirectory()).pin("x");
+    objPin(array(own), pin);
+    assertEquals(await unprivileged("mapFreeze(map)", `const map = objGet("${pin}")`), "ok");
+  },
+);
+misuse("mapFreeze: RangeError, `mapFd` is no fd", () => mapFreeze(-1));
+refusal("mapFreeze: EBADF, `mapFd` is not open", {}, () => mapFreeze(NO_FD));
+refusal("mapFreeze: EINVAL, `mapFd` is no map", {}, (own) => mapFreeze(load.xdp(own)));
+refusal(
+  "mapFreeze: EPERM, since Linux 6.5 the fd is read-only",
+  { since: "6.5" },
+  (own) => mapFreeze(array(own, READ_ONLY)),
+);
+const freezeTwice = (own: Own) => {
+  const fd = array(own);
+  mapFreeze(fd);
+  mapFreeze(fd);
+};
+refusal("mapFreeze: EPERM, since Linux 6.5 the map is frozen already", { since: "6.5" }, freezeTwice);
+refusal("mapFreeze: EBUSY, before Linux 6.5 the map is frozen already", { before: "6.5" }, freezeTwice);
+refusal("mapFreeze: ENOTSUPP, struct_ops maps", { needs: ["vm"], since: "6.4" }, (own) => {
+  mapFreeze(own.use(implementation()).fd);
+});
+
+// ---- mapGetNextId
+
+claim("mapGetNextId: returns the id, or `undefined` if no map has a larger one", {}, (own) => {
+  const [first, second] = [array(own), array(own)].map((fd) => mapGetInfoByFd(fd).id) as [number, number];
+  const seen: number[] = [];
+  for (let id = mapGetNextId(first - 1); id !== undefined && id <= second; id = mapGetNextId(id)) seen.push(id);
+  assertEquals([seen[0], seen.at(-1)], [first, second]);
+  assertEquals(mapGetNextId(NO_ID), undefined);
+});
+misuse("mapGetNextId: RangeError, `startId` is no unsigned 32-bit number", () => mapGetNextId(-1));
+unprivilegedRefusal("mapGetNextId: EPERM, CAP_SYS_ADMIN is missing", "mapGetNextId(0)", ["sys_admin"]);
+claim("mapGetNextId: CAP_BPF is not enough", { needs: ["setpriv"] }, async () => {
+  assertEquals(await unprivileged("mapGetNextId(0)", "", withOnly("bpf")), "EPERM");
+});
+refusal("mapGetNextId: EINVAL, `startId` is 2 ** 31 - 1 or more", {}, () => void mapGetNextId(2 ** 31 - 1));
+
 // ---- mapGetFdById
 
 claim("mapGetFdById: returns an fd of the map, close-on-exec", {}, (own) => {
@@ -308,7 +381,7 @@ common(
     noMap: "mapLookupElem: EINVAL, `mapFd` is no map",
     mode: "mapLookupElem: EPERM, the fd is write-only",
     bare: "mapLookupElem: needs no capability, only the fd",
-    badKey: "mapLookupElem: TypeError, RangeError, `key` is no Uint8Array or has another length",
+    badKey: "mapLookupElem: TypeError, RangeError, `key` is no view of bytes or has another length",
   },
   WRITE_ONLY,
   () => mapLookupElem(-1, KEY),
@@ -320,7 +393,7 @@ common(
     noMap: "mapUpdateElem: EINVAL, `mapFd` is no map",
     mode: "mapUpdateElem: EPERM, the fd is read-only",
     bare: "mapUpdateElem: needs no capability, only the fd",
-    badKey: "mapUpdateElem: TypeError, RangeError, `key` is no Uint8Array or has another length",
+    badKey: "mapUpdateElem: TypeError, RangeError, `key` is no view of bytes or has another length",
   },
   READ_ONLY,
   () => mapUpdateElem(-1, KEY, VALUE),
@@ -332,7 +405,7 @@ common(
     noMap: "mapDeleteElem: EINVAL, `mapFd` is no map",
     mode: "mapDeleteElem: EPERM, the fd is read-only",
     bare: "mapDeleteElem: needs no capability, only the fd",
-    badKey: "mapDeleteElem: TypeError, RangeError, `key` is no Uint8Array or has another length",
+    badKey: "mapDeleteElem: TypeError, RangeError, `key` is no view of bytes or has another length",
   },
   READ_ONLY,
   () => mapDeleteElem(-1, KEY),
@@ -344,7 +417,7 @@ common(
     noMap: "mapGetNextKey: EINVAL, `mapFd` is no map",
     mode: "mapGetNextKey: EPERM, the fd is write-only",
     bare: "mapGetNextKey: needs no capability, only the fd",
-    badKey: "mapGetNextKey: TypeError, RangeError, `key` is no Uint8Array or has another length",
+    badKey: "mapGetNextKey: TypeError, RangeError, `key` is no view of bytes or has another length",
   },
   WRITE_ONLY,
   () => mapGetNextKey(-1),
@@ -356,7 +429,7 @@ common(
     noMap: "mapLookupBatch: EINVAL, `mapFd` is no map",
     mode: "mapLookupBatch: EPERM, the fd is write-only",
     bare: "mapLookupBatch: needs no capability, only the fd",
-    badKey: "mapLookupBatch: TypeError, RangeError, `from` is no Uint8Array or has another length",
+    badKey: "mapLookupBatch: TypeError, RangeError, `from` is no view of bytes or has another length",
   },
   WRITE_ONLY,
   () => mapLookupBatch(-1, undefined, 1),
@@ -435,7 +508,7 @@ misuse(
   "mapUpdateElem: also: RangeError, `flags` is no unsigned 32-bit number, or `mapFd` no fd",
   () => mapUpdateElem(2 ** 31, KEY, VALUE),
 );
-claim("mapUpdateElem: TypeError, RangeError, `value` is no Uint8Array or has another length", {}, (own) => {
+claim("mapUpdateElem: TypeError, RangeError, `value` is no view of bytes or has another length", {}, (own) => {
   const fd = hash(own);
   for (const bad of ["value", new Uint8Array(7)]) {
     let thrown;

@@ -9,6 +9,7 @@ import {
   objPin,
   progGetFdById,
   progGetInfoByFd,
+  progGetNextId,
   progLoad,
   rawTracepointOpen,
 } from "../../../lib/sys/mod.ts";
@@ -274,3 +275,19 @@ claim(
 misuse("progGetInfoByFd: RangeError, `progFd` is no fd", () => progGetInfoByFd(-1));
 refusal("progGetInfoByFd: EBADFD, `progFd` is not open", {}, () => void progGetInfoByFd(NO_FD));
 refusal("progGetInfoByFd: EINVAL, `progFd` is no object of bpf", {}, (own) => void progGetInfoByFd(own.file()));
+
+// ---- progGetNextId
+
+claim("progGetNextId: returns the id, or `undefined` if no program has a larger one", {}, (own) => {
+  const [first, second] = [load.xdp(own), load.xdp(own)].map((fd) => progGetInfoByFd(fd).id) as [number, number];
+  const seen: number[] = [];
+  for (let id = progGetNextId(first - 1); id !== undefined && id <= second; id = progGetNextId(id)) seen.push(id);
+  assertEquals([seen[0], seen.at(-1)], [first, second]);
+  assertEquals(progGetNextId(NO_ID), undefined);
+});
+misuse("progGetNextId: RangeError, `startId` is no unsigned 32-bit number", () => progGetNextId(-1));
+unprivilegedRefusal("progGetNextId: EPERM, CAP_SYS_ADMIN is missing", "progGetNextId(0)", ["sys_admin"]);
+claim("progGetNextId: CAP_BPF is not enough", { needs: ["setpriv"] }, async () => {
+  assertEquals(await unprivileged("progGetNextId(0)", "", withOnly("bpf")), "EPERM");
+});
+refusal("progGetNextId: EINVAL, `startId` is 2 ** 31 - 1 or more", {}, () => void progGetNextId(2 ** 31 - 1));
