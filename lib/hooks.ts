@@ -2,10 +2,10 @@
 import { BpfError } from "./error.ts";
 import type { HookKind } from "./kind/kind.ts";
 import { HOOK_KINDS, type LinkInfo, linkKindOf } from "./kind/mod.ts";
-import { close, open } from "./os/files.ts";
+import { closeIfOpen, open } from "./os/files.ts";
 import { deviceIndex, interfaceNames, OWN_NETNS, ownNetns } from "./os/interfaces.ts";
 import { cgroups } from "./os/proc.ts";
-import { unlessRefused } from "./refusal.ts";
+import { isNoAnswer } from "./refusal.ts";
 import type { QueriedProgram } from "./sys/prog_query.ts";
 import { rowOf } from "./sys/type/mod.ts";
 import type { AttachType, LinkType } from "./uapi/constants.ts";
@@ -43,6 +43,7 @@ export function places(): { places: Place[]; isRefused: boolean } {
       look();
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
+      if (isNoAnswer(error)) throw error;
       isRefused ||= ["EPERM", "EACCES"].includes(error.code); // else this kernel has no such places, or it is gone
     }
   };
@@ -65,12 +66,17 @@ export function places(): { places: Place[]; isRefused: boolean } {
   const askFile = (at: HookKind<never>["at"], path: string, where: Omit<Where, "type">): void =>
     attempt(() => {
       const fd = open(path);
-      askAll(at, fd, where);
-      close(fd);
+      try {
+        askAll(at, fd, where);
+      } finally {
+        closeIfOpen(fd);
+      }
     });
   for (const deviceName of interfaceNames()) {
-    const ifindex = unlessRefused(() => deviceIndex(deviceName)); // it may be gone
-    if (ifindex !== undefined) askAll("interface", ifindex, { ifindex, deviceName });
+    attempt(() => {
+      const ifindex = deviceIndex(deviceName); // it may be gone
+      askAll("interface", ifindex, { ifindex, deviceName });
+    });
   }
   askFile("netns", OWN_NETNS, { netnsIno: ownNetns() });
   for (const { path, id } of cgroups()) askFile("cgroup", path, { cgroupId: id, cgroupPath: path });

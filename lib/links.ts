@@ -9,7 +9,7 @@ import type { LinkRecords } from "./listing/records.ts";
 import { loadedIterator, useIterator } from "./listing/iterator.ts";
 import { linkWalk } from "./listing/walk.ts";
 import { readTextFile } from "./os/files.ts";
-import { unlessGone, visibly } from "./refusal.ts";
+import { isNoAnswer, unlessGone, visibly } from "./refusal.ts";
 import { linkGetNextId } from "./sys/link.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
@@ -81,7 +81,7 @@ function isPermitted(action: () => unknown): boolean {
     action();
     return true;
   } catch (error) {
-    if (error instanceof BpfError) return false;
+    if (error instanceof BpfError && !isNoAnswer(error)) return false;
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { allLinks } from "./listing/walk.ts";
 import { close, statPath } from "./os/files.ts";
 import { interfaceName, ownNetns } from "./os/interfaces.ts";
 import { cgroups, mounts } from "./os/proc.ts";
-import { unlessGone, unlessRefused } from "./refusal.ts";
+import { unlessGone, unlessRefused, visibly } from "./refusal.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
 
@@ -21,7 +21,7 @@ export class Names {
   /** The name of a program; empty if it has none or is gone, undefined if it may not be seen. */
   program(id: number | undefined): string | undefined {
     if (id === undefined) return "";
-    return remembered(this.#programs, id, () => unlessRefused(() => unlessGone(() => nameOf(id)) ?? ""));
+    return remembered(this.#programs, id, () => visibly(() => unlessGone(() => nameOf(id)) ?? ""));
   }
 
   /** The name of a link's interface, if that is surely in our network namespace: all of them have the same numbers. */
@@ -69,7 +69,7 @@ export function cgroupNumber(path: string): bigint | undefined {
 
 /** The name of a program; empty if it has none, or is gone, or may not be seen. */
 export function programName(id: number): string {
-  return unlessRefused(() => nameOf(id)) ?? "";
+  return visibly(() => nameOf(id)) ?? "";
 }
 
 function nameOf(programId: number): string {

@@ -5,6 +5,7 @@ import type { Ability, Example, ProbeRule, Proof } from "./kind/kind.ts";
 import { KINDS, type TargetType } from "./kind/mod.ts";
 import { isOlderThan } from "./os/capabilities.ts";
 import { Program, type ProgramLoadOptions } from "./program.ts";
+import { isNoAnswer } from "./refusal.ts";
 import { COOKIE_READER, NOTHING } from "./sys/program.ts";
 
 /** Whether something can be done. */
@@ -41,7 +42,7 @@ const YES: ProbeAnswer = { answer: "yes" };
  * update of a `struct_ops` link also needs operations that can be updated.
  *
  * Takes some milliseconds, so ask once. It never throws for lack of privileges: then the answer is "no", with the
- * capability that is missing as reason. What cannot be attached cannot be updated either, and so on, for the same reason.
+ * capability that is missing as reason. What could not be asked, for lack of memory or files, is "unknown". What cannot be attached cannot be updated either, and so on, for the same reason.
  *
  * @returns For each kind of target an answer to each question, with the reason for each "no" and "unknown".
  * @throws {Error} If the native library cannot be loaded.
@@ -90,7 +91,7 @@ function refused(attach: ProbeAnswer): TargetProbe {
   return { attach, update: attach, detach: attach, cookie: attach, position: attach };
 }
 
-/** The first example that loads; why the first was refused if none does. */
+/** The first example that loads; if none does, why the first was refused, or that one could not be asked. */
 function loadFirst(
   examples: readonly Example[],
   instructions: Uint8Array,
@@ -102,6 +103,7 @@ function loadFirst(
       return { example, program: load({ ...example.program, instructions }) };
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
+      if (isNoAnswer(error)) return error;
       first ??= error;
     }
   }
@@ -110,15 +112,12 @@ function loadFirst(
 
 function answer(ability: Ability, proofs: readonly Proof[], programFd: number): ProbeAnswer {
   for (const proof of proofs) {
-    if ("kernelFunction" in proof) {
-      if (btfFind("function", proof.kernelFunction) === undefined) return lacks(ability);
-      continue;
-    }
     try {
-      proof.call(programFd);
+      if ("call" in proof) proof.call(programFd);
+      else if (btfFind("function", proof.kernelFunction) === undefined) return lacks(ability);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
-      if (error.code !== proof.errno) return whyNot(error, ability);
+      if ("kernelFunction" in proof || error.code !== proof.errno) return whyNot(error, ability);
     }
   }
   return YES;
@@ -132,15 +131,9 @@ function readsCookie(rule: ProbeRule, since: string, load: Load): ProbeAnswer {
 }
 
 function whyNot(error: BpfError, ability: Ability): ProbeAnswer {
-  switch (error.reason) {
-    case "capability":
-    case "policy":
-      return no(error.message);
-    case "limit": // it may be otherwise in a moment
-      return { answer: "unknown", reason: error.message };
-    default: // whatever else a kernel says, it does not know the thing
-      return lacks(ability, error.message);
-  }
+  if (isNoAnswer(error) || error.reason === "other") return { answer: "unknown", reason: error.message };
+  if (error.reason === "capability" || error.reason === "policy") return no(error.message);
+  return lacks(ability, error.message); // whatever else a kernel says, it does not know the thing
 }
 
 /** A version that the kernel has is no reason. */

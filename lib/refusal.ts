@@ -75,6 +75,8 @@ const POLICY: Row = [
 
 /** What any call may answer; doc comments do not list them. */
 const ANY: Rows = {
+  EOPNOTSUPP: ["unsupported", "it has no such operation"],
+  ENOTSUPP: ["unsupported", "it has no such operation"],
   EMFILE: TOO_MANY_FILES,
   ENFILE: SYSTEM_FILES,
   ENOMEM: MEMORY,
@@ -91,6 +93,11 @@ export const ADMIN: Row = [
   "it needs CAP_SYS_ADMIN in the initial user namespace",
   "run as root, or give the process CAP_SYS_ADMIN; CAP_BPF is not enough",
 ];
+
+/** Whether an error says nothing about what was asked: it may be otherwise in a moment. */
+export function isNoAnswer({ reason }: BpfError): boolean {
+  return reason === "limit" || reason === "unsettled";
+}
 
 /** What `look` sees; `undefined` if what it looks at is gone meanwhile. */
 export function unlessGone<T>(look: () => T): T | undefined {

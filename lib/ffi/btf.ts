@@ -1,6 +1,6 @@
 /** Types by name, in the BTF of the kernel: looked up inside the library, by `ffi/core/src/btf.rs`. */
-import { BpfError } from "../error.ts";
-import { ENOENT, ERRNO } from "../uapi/errno.ts";
+import { checked, type Refusals, refused } from "../refusal.ts";
+import { ENODEV, ENOENT } from "../uapi/errno.ts";
 import { native } from "./library.ts";
 import { numbers } from "./symbols.ts";
 
@@ -51,7 +51,7 @@ export function btfLayout(wanted: Readonly<Record<string, readonly string[]>>): 
   const count = groups.reduce((sum, [, paths]) => sum + paths.length + 2, 1);
   const answers = new Uint32Array(count * ANSWER);
   const result = native().bpf_link_btf_layout(query, query.length, new Uint8Array(answers.buffer), answers.byteLength);
-  if (result < 0) throw noBtf(-result, "structs", KERNEL);
+  checked(result, BTF, () => `Cannot look up structs in ${KERNEL}`);
   const layout = new Map<string, StructLayout>();
   let at = 0;
   for (const [name, paths] of groups) {
@@ -72,23 +72,28 @@ function ask(kind: BtfKind, name: string, member: string, module: string | undef
   const result = find(kind, `${file}\0${module === undefined ? "" : KERNEL}\0${name}\0${member}\0`);
   if (result >= 0) return result;
   if (result === -ENOENT) return undefined;
-  throw noBtf(-result, `${kind} "${name}"`, file);
+  if (result === -ENODEV && module !== undefined) return undefined; // it has none, or is unloaded meanwhile
+  throw refused(result, BTF, `Cannot look up ${kind} "${name}" in ${file}`);
 }
 
-function noBtf(errno: number, what: string, file: string): BpfError {
-  return new BpfError(errno, {
-    action: `Cannot look up ${what} in ${file}`,
-    command: "btf",
-    reason: "unsupported",
-    meaning: ERRNO[errno]?.[1] ?? "unknown error",
-    hint: "the kernel needs CONFIG_DEBUG_INFO_BTF",
-  });
-}
+/** What errnos of a look-up mean. */
+const BTF: Refusals = {
+  command: "btf",
+  rows: {
+    ENODEV: [
+      "unsupported",
+      "there is no such file",
+      "the kernel needs CONFIG_DEBUG_INFO_BTF, and /sys must be mounted",
+    ],
+    EINVAL: ["unsupported", "it is no BTF, or has kinds of types that are newer than this package"],
+  },
+};
 
 /** The id of a type in BTF that the caller has; undefined if it has none of this name and kind. */
 export function btfFindIn(data: Uint8Array, kind: BtfKind, name: string): number | undefined {
   const result = find(kind, `\0\0${name}\0\0`, data);
-  return result < 0 ? undefined : result;
+  if (result === -ENOENT) return undefined;
+  return checked(result, BTF, () => `Cannot look up ${kind} "${name}" in a program's BTF`);
 }
 
 /** `names`: a file, the file that it extends, a type and its member, each with its NUL. */

@@ -4,6 +4,7 @@ import { BpfError } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { close } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
+import { isNoAnswer } from "../refusal.ts";
 import { COOKIE_READER, progLoad } from "../sys/program.ts";
 import { TYPES } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
@@ -63,7 +64,7 @@ function loadsReader(): boolean {
     return true;
   } catch (error) {
     // a caller that may not load programs cannot ask, and has one that somebody else loaded
-    if (error instanceof BpfError) return error.code === "EPERM";
+    if (error instanceof BpfError && !isNoAnswer(error)) return error.code === "EPERM";
     throw error;
   }
 }

@@ -4,9 +4,14 @@ import { readTextFile } from "./files.ts";
 
 export const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
 
-/** The explanation, if the process lacks one of `needed`; CAP_SYS_ADMIN stands in for the others. */
+/**
+ * The explanation, if the process lacks one of `needed`; CAP_SYS_ADMIN stands in for the others. None where `/proc` does
+ * not say what it has.
+ */
 export function missingCapabilities(needed: readonly (keyof typeof CAPABILITIES)[]): Explanation | undefined {
-  const held = BigInt("0x" + (/^CapEff:\s*([0-9a-f]+)/m.exec(statusFile())?.[1] ?? "0"));
+  const set = /^CapEff:\s*([0-9a-f]+)/m.exec(statusFile())?.[1];
+  if (set === undefined) return undefined;
+  const held = BigInt(`0x${set}`);
   const has = (name: keyof typeof CAPABILITIES) => (held >> BigInt(CAPABILITIES[name]) & 1n) === 1n;
   const lacking = has("CAP_SYS_ADMIN") ? [] : needed.filter((name) => !has(name));
   if (lacking.length === 0) {
@@ -23,9 +28,9 @@ export function missingCapabilities(needed: readonly (keyof typeof CAPABILITIES)
   };
 }
 
-/** The initial user namespace maps every id to itself. */
+/** The initial user namespace maps every id to itself. True as well where that cannot be read. */
 function inInitialUserNamespace(): boolean {
-  return /^\s*0\s+0\s+4294967295\s*$/.test(orEmpty("/proc/self/uid_map"));
+  return /^(\s*0\s+0\s+4294967295\s*)?$/.test(orEmpty("/proc/self/uid_map"));
 }
 
 function statusFile(): string {
@@ -37,9 +42,12 @@ export function kernelRelease(): string {
   return orEmpty("/proc/sys/kernel/osrelease").trim();
 }
 
-/** Kernels carry backports, so a version explains a refusal, but never decides what is tried. */
+/**
+ * Kernels carry backports, so a version explains a refusal, but never decides what is tried. False where the release
+ * cannot be read.
+ */
 export function isOlderThan(version: string): boolean {
-  const [major = 0, minor = 0] = kernelRelease().split(".").map(Number);
+  const [, major = NaN, minor = NaN] = /^(\d+)\.(\d+)/.exec(kernelRelease())?.map(Number) ?? [];
   const [wantedMajor = 0, wantedMinor = 0] = version.split(".").map(Number);
   return major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
 }

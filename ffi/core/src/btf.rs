@@ -3,7 +3,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use crate::mapped::Mapped;
-use crate::syscall::{EFAULT, EINVAL, ENOENT, c_string};
+use crate::syscall::{EFAULT, EINVAL, ENODEV, ENOENT, c_string};
 
 /// The id of the type with a name and kind (a `BTF_KIND_*`), or the index of a member of that struct; -errno if there
 /// is none. `query` holds four strings, each with its NUL: the file to look in, the file that it extends (empty for
@@ -81,7 +81,8 @@ struct Index<'a, 'b> {
 }
 
 fn with_file<T>(path: &CStr, read: impl FnOnce(&[u8]) -> Result<T, i32>) -> Result<T, i32> {
-    let file = Mapped::open(path)?;
+    // a type that is not in the file is ENOENT too
+    let file = Mapped::open(path).map_err(|errno| if errno == ENOENT { ENODEV } else { errno })?;
     read(file.bytes())
 }
 
@@ -466,6 +467,6 @@ mod tests {
         }
         assert_eq!(find(12, core::ptr::null(), 3), -EFAULT);
         let names = b"/nowhere\0\0x\0\0";
-        assert_eq!(find(12, names.as_ptr(), names.len() as u32), -ENOENT);
+        assert_eq!(find(12, names.as_ptr(), names.len() as u32), -ENODEV);
     }
 }

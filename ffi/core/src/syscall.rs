@@ -9,6 +9,7 @@ pub const ESRCH: i32 = 3;
 pub const E2BIG: i32 = 7;
 pub const EAGAIN: i32 = 11;
 pub const EFAULT: i32 = 14;
+pub const ENODEV: i32 = 19;
 pub const EINVAL: i32 = 22;
 
 #[cfg(target_arch = "x86_64")]

@@ -1,18 +1,20 @@
 /** Questions that are refused: no answer is neither yes nor no. */
 import { assertEquals } from "@std/assert";
 import { PinDirectory } from "../../fixture/place/bpffs.ts";
-import { MOD, runScript } from "../../fixture/process/script.ts";
+import { FEW_FILES, MOD, runScript } from "../../fixture/process/script.ts";
 import { skLookup } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { BpfMap, Link } from "../../../mod.ts";
 
+const SYS = new URL("../../../lib/sys/mod.ts", import.meta.url).href;
 const REFUSE = new URL("../../fixture/process/refuse.ts", import.meta.url).href;
 
 /** What a script logs, in which `outcome` gives the result of a call, or the reason and the code of its error. */
-async function logged(source: string): Promise<string[]> {
+async function logged(source: string, through: readonly string[] = []): Promise<string[]> {
   const script = `
     import { BpfError, BpfMap, Hook, Link, probe, Program } from "${MOD}";
     import { refuse } from "${REFUSE}";
+    import * as sys from "${SYS}";
     const EINTR = 4, EPERM = 1, EMFILE = 24;
     const loads = (type, value, options = {}) => Program.load({ type, ...options,
       instructions: new Uint8Array([0xb7, 0, 0, 0, value, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]) });
@@ -22,12 +24,12 @@ async function logged(source: string): Promise<string[]> {
       try {
         result = ask();
       } catch (error) {
-        result = error instanceof BpfError ? error.reason + " " + error.code : error.name;
+        result = error instanceof BpfError ? error.reason + " " + error.code : error.name + " " + error.message;
       }
       console.log(what, result);
     };
     ${source}`;
-  const { output, errors } = await runScript(script, ["--allow-ffi"]);
+  const { output, errors } = await runScript(script, ["--allow-ffi"], { through });
   assertEquals(errors, "");
   return output.trimEnd().split("\n");
 }
@@ -86,7 +88,7 @@ kernelTest("an id that the kernel refuses to tell is an error, not 0", { needs: 
     "pin policy EPERM",
     "detach undefined",
     "close undefined",
-    "closed BadResource",
+    "closed BadResource Cannot use link (netns): it is closed",
   ]);
   assertEquals([...Deno.readDirSync(pins.path)], []);
 });
@@ -99,4 +101,67 @@ kernelTest("a batch that is interrupted gives no elements that were not found", 
     refuse({ call: "bpf", argument: BATCH, errno: EINTR });
     outcome("entries", () => [...map.entries()].length);`);
   assertEquals(rows, ["entries unsettled EINTR"]);
+});
+
+kernelTest(
+  "without a free fd: probe() says unknown, never no, and every call says that it is the limit",
+  {},
+  async () => {
+    const rows = await logged(
+      `
+    const loop = loads("raw_tracepoint", 0), trace = loads("tracepoint", 0);
+    const held = Link.attach(loop, { type: "raw_tracepoint", name: "sched_process_exit" });
+    void held.id;
+    const before = probe();
+    const files = [];
+    const fill = () => {
+      try {
+        for (;;) files.push(sys.open("/dev/null"));
+      } catch (error) {
+        if (error.code !== "EMFILE") throw error;
+      }
+    };
+    fill();
+    for (let free = 0; free < 6; free++) {
+      for (const [kind, questions] of Object.entries(probe())) {
+        for (const [question, { answer, reason }] of Object.entries(questions)) {
+          const was = before[kind][question].answer;
+          if (answer !== was && (answer !== "unknown" || !/too many open files/.test(reason))) {
+            console.log(free + " free: " + kind + " " + question + ": " + was + " -> " + answer + ": " + reason);
+          }
+        }
+      }
+      sys.close(files.pop());
+    }
+    fill();
+    outcome("open", () => Link.open(held.id));
+    outcome("device", () => Hook.query({ type: "xdp", device: "lo" }));
+    outcome("tracepoint", () => Link.attach(trace, { type: "tracepoint", category: "sched", name: "sched_switch" }));
+    outcome("attach", () => Link.attach(loop, { type: "raw_tracepoint", name: "sched_switch" }));
+    outcome("attachTo", () => loads("tracing", 0, { expectedAttachType: "trace_raw_tp", attachTo: "sched_switch" }));
+    outcome("load", () => loads("raw_tracepoint", 0));
+    outcome("map", () => BpfMap.create({ type: "struct_ops", struct: "tcp_congestion_ops", maxEntries: 1 }));
+    outcome("iterator", () => Link.infos({ source: "iterator" }));
+    outcome("holders", () => held.holders());
+    `,
+      FEW_FILES,
+    );
+    assertEquals(rows.filter((row) => !row.endsWith("limit EMFILE")), []);
+    assertEquals(rows.length, 9);
+  },
+);
+
+kernelTest("what cannot be read of this process is no missing capability, and no old kernel", {}, async () => {
+  const rows = await logged(
+    `
+    const LOAD = 5;
+    const files = [];
+    refuse({ call: "bpf", argument: LOAD, errno: EPERM });
+    try {
+      for (;;) files.push(sys.open("/dev/null"));
+    } catch {}
+    outcome("load", () => loads("xdp", 1));`,
+    FEW_FILES,
+  );
+  assertEquals(rows, ["load policy EPERM"]);
 });
