@@ -17,11 +17,12 @@
  *
  * @module
  */
-export type { EnsuredLink } from "./lib/ensure_pinned.ts";
+export type { EnsureAsyncOptions, EnsuredLink, EnsureOptions } from "./lib/ensure_pinned.ts";
 export { BpfError, type BpfErrorInit, type Explanation, type Reason } from "./lib/error.ts";
 export { libraryBytes, setLibraryPath } from "./lib/ffi/library.ts";
 export type { AttachEntry, LinkGroup } from "./lib/group.ts";
 export { type HandleKind } from "./lib/handle/brand.ts";
+export type { PinOptions } from "./lib/handle/owned.ts";
 export { type OpenHandle, openHandles } from "./lib/handle/open_handles.ts";
 export { Hook, type HookEntry, type HookTarget } from "./lib/hook.ts";
 export type { LinkHolder, LinkHolders } from "./lib/holders.ts";
@@ -63,7 +64,7 @@ export { type AnyLink, Link, type LinkOf } from "./lib/link.ts";
 export { type AttachOptions } from "./lib/kind/attach.ts";
 export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
 export type { ObjectListOptions } from "./lib/listing/objects.ts";
-export { BpfMap, type MapCreateOptions, type MapInfo } from "./lib/map.ts";
+export { BpfMap, type EnsureMapOptions, type MapCreateOptions, type MapInfo } from "./lib/map.ts";
 export type { RecordStream } from "./lib/ring.ts";
 export { probe, type ProbeAnswer, type TargetProbe } from "./lib/probe.ts";
 export type { AttachTo } from "./lib/btf/load_target.ts";

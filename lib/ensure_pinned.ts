@@ -1,7 +1,8 @@
 /** Links that outlive a run: the next one takes over what it finds pinned. */
-import { checkFlag, checkKeys, checkPath } from "./check.ts";
+import { checkFlag, checkKeys, checkPath, checkSignal } from "./check.ts";
 import { BpfError } from "./error.ts";
-import { checkPinnable } from "./handle/owned.ts";
+import type { PinOptions } from "./handle/owned.ts";
+import { checkWaitMs, type OwnPin, PinPlace } from "./handle/pin_place.ts";
 import type { Attachment } from "./kind/kind.ts";
 import {
   type AttachTargets,
@@ -15,14 +16,34 @@ import {
 import { closeTemporary } from "./kind/target.ts";
 import { toJson } from "./json.ts";
 import type { AnyLink, Link } from "./link.ts";
-import { close, directoryOf, lock, open, rename } from "./os/files.ts";
+import { close, type FileStatus, fileStatus, open } from "./os/files.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { EEXIST } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/constants.ts";
+import { O_PATH } from "./uapi/linux.ts";
 
 /** What the functions here need of the class, which imports them. */
-type LinkClass = Pick<typeof Link, "attach" | "openPinned">;
+export interface LinkMaker {
+  /** Attaches a link, as {@linkcode Link.attach}. */
+  attach<K extends TargetType>(source: SourceOf<K>, target: AttachTargets[K] & { type: K }): Link<LinkTypeOf<K>>;
+  /** Makes a handle of an fd that was opened from a pin; the fd is the handle's, or closed. */
+  opened(fd: number, path: string): AnyLink;
+}
+
+/** How {@linkcode Link.ensurePinned} does it. */
+export interface EnsureOptions extends PinOptions {
+  /** Whether a link that is pinned there, but attached to something else or another user's, is ended. */
+  replace?: boolean | undefined;
+  /** How long to wait for the lock of the directory, in milliseconds; 5000 if absent, 0 is not at all. */
+  waitMs?: number | undefined;
+}
+
+/** How {@linkcode Link.ensurePinnedAsync} does it. */
+export interface EnsureAsyncOptions extends EnsureOptions {
+  /** Ends the wait for the lock: nothing is changed then. */
+  signal?: AbortSignal | undefined;
+}
 
 /** A link that {@linkcode Link.ensurePinned} made or found. */
 export interface EnsuredLink<T extends LinkType = LinkType> extends Disposable, AsyncDisposable {
@@ -57,121 +78,213 @@ class Ensured<T extends LinkType> implements EnsuredLink<T> {
 /** What {@linkcode Link.ensurePinned} was asked for. */
 interface Wanted {
   readonly file: string;
+  readonly waitMs: number;
+  readonly makesDirectories: boolean;
+  readonly signal: AbortSignal | undefined;
   readonly sourceId: number;
   readonly replace: boolean;
   /** The target in an error's words. */
   readonly place: string;
   attach(): Link;
   update(link: Link): void;
+  opened(fd: number): Link;
   /** Whether a live link is attached to the target; `undefined` where only a second link can say. */
   isAt(link: Link): boolean | undefined;
+  /** Gives back what the target needed. */
+  release(): void;
 }
 
 /** {@linkcode Link.ensurePinned}. */
 export function ensurePinned<K extends TargetType>(
-  linkClass: LinkClass,
+  links: LinkMaker,
   path: string | URL,
   source: SourceOf<K>,
   target: AttachTargets[K] & { type: K },
-  options: { replace?: boolean | undefined } = {},
+  options: EnsureOptions | undefined,
 ): EnsuredLink<LinkTypeOf<K>> {
-  const file = checkPath(path, "path"), kind = kindFor<K>(target);
-  checkKeys(options, "options", ["replace"]);
-  const replace = checkFlag(options.replace, "options.replace");
-  const attachment = kind.prepare(source, target); // checks the target, before anything is done
-  const wanted: Wanted = {
-    file,
-    sourceId: source.id,
-    replace,
-    place: kind.describe(target),
-    attach: () => linkClass.attach<K>(source, target) as Link<LinkType>,
-    update: (link) => link.update(source),
-    isAt: (link) => link.type === kind.linkType && isAttachedTo(kind, linkGetInfoByFd(link.fd), attachment),
-  };
+  const wanted = toWanted<K>(links, path, source, target, options, false);
   try {
-    return ensure(linkClass, wanted);
+    using pin = PinPlace.claim(wanted.file, wanted.waitMs, wanted.makesDirectories);
+    return ensure(pin, wanted);
   } finally {
-    closeTemporary(attachment);
+    wanted.release();
   }
-}
-
-function ensure<T extends LinkType>(linkClass: LinkClass, wanted: Wanted): EnsuredLink<T> {
-  const { file } = wanted, directory = open(directoryOf(file));
-  try {
-    checkPinnable(file);
-    lock(directory);
-    {
-      using abandoned = openIfThere(linkClass, temporaryOf(file)); // by a run that was killed
-      if (abandoned !== undefined) end(abandoned).unpin();
-    }
-    using old = openIfThere(linkClass, file);
-    const outcome = old === undefined ? create(wanted) : takeOver(old, wanted);
-    return new Ensured<T>(linkClass.openPinned(file), outcome);
-  } finally {
-    close(directory); // and with it the lock
-  }
-}
-
-function create({ file, attach }: Wanted): "created" {
-  using link = attach();
-  link.pin(file);
-  return "created";
 }
 
 /**
- * Puts the program into the pinned link, or a new link into its place:
+ * {@linkcode Link.ensurePinnedAsync}. What is done under the lock does not wait: a call of this process that needs the
+ * lock would stop the thread that is to give it back.
+ */
+export async function ensurePinnedAsync<K extends TargetType>(
+  links: LinkMaker,
+  path: string | URL,
+  source: SourceOf<K>,
+  target: AttachTargets[K] & { type: K },
+  options: EnsureAsyncOptions | undefined,
+): Promise<EnsuredLink<LinkTypeOf<K>>> {
+  const wanted = toWanted<K>(links, path, source, target, options, true);
+  try {
+    using pin = await PinPlace.claimAsync(wanted.file, wanted.waitMs, wanted.makesDirectories, wanted.signal);
+    return ensure(pin, wanted);
+  } finally {
+    wanted.release();
+  }
+}
+
+/** Checks everything, the target too, before anything is done. */
+function toWanted<K extends TargetType>(
+  links: LinkMaker,
+  path: string | URL,
+  source: SourceOf<K>,
+  target: AttachTargets[K] & { type: K },
+  options: EnsureAsyncOptions = {},
+  isAsync: boolean,
+): Wanted {
+  const file = checkPath(path, "path"), kind = kindFor<K>(target);
+  checkKeys(options, "options", ["replace", "waitMs", "makeDirectories", ...isAsync ? ["signal"] : []]);
+  const { signal } = options;
+  checkSignal(signal, "options.signal");
+  const replace = checkFlag(options.replace, "options.replace"), waitMs = checkWaitMs(options.waitMs, "options.waitMs");
+  const makesDirectories = checkFlag(options.makeDirectories, "options.makeDirectories");
+  signal?.throwIfAborted();
+  const attachment = kind.prepare(source, target);
+  return {
+    file,
+    waitMs,
+    makesDirectories,
+    signal,
+    sourceId: source.id,
+    replace,
+    place: kind.describe(target),
+    attach: () => links.attach<K>(source, target) as Link<LinkType>,
+    update: (link) => link.update(source),
+    opened: (fd) => links.opened(fd, file) as Link<LinkType>,
+    isAt: (link) => link.type === kind.linkType && isAttachedTo(kind, linkGetInfoByFd(link.fd), attachment),
+    release: () => closeTemporary(attachment),
+  };
+}
+
+function ensure<T extends LinkType>(pin: PinPlace, wanted: Wanted): EnsuredLink<T> {
+  endAbandoned(pin, wanted);
+  const found = pin.findOwn(pin.name, wanted.replace);
+  if (found === undefined) return new Ensured<T>(create(pin, wanted) as AnyLink, "created");
+  const old = wanted.opened(found.object);
+  try {
+    const made = takeOver(old, pin, found, wanted);
+    if (made === undefined) return new Ensured<T>(old as AnyLink, "updated");
+    using _ended = old;
+    return new Ensured<T>(made as AnyLink, "replaced");
+  } catch (error) {
+    old.close();
+    throw error;
+  }
+}
+
+function create(pin: PinPlace, { attach, opened }: Wanted): Link {
+  const made = attach();
+  try {
+    pin.pin(made.fd);
+  } catch (error) {
+    made.close();
+    throw error;
+  }
+  return opened(made.release());
+}
+
+/**
+ * Ends what a run of this package left that was killed between pinning a new link and putting it into the place of the
+ * old one. That is proved by its name, which says the id of its link, and by its owner, as {@linkcode PinPlace.findOwn}
+ * asks; what is not is left alone.
+ */
+function endAbandoned(pin: PinPlace, { opened }: Wanted): void {
+  for (const { name } of pin.entries()) {
+    const id = idInTemporary(name, pin.name);
+    if (id === undefined) continue;
+    let found;
+    try {
+      found = pin.findOwn(name);
+    } catch (error) {
+      if (error instanceof BpfError && error.reason !== "limit") continue;
+      throw error;
+    }
+    if (found === undefined) continue;
+    using link = opened(found.object);
+    if (link.id !== id) continue;
+    end(link);
+    pin.remove(name);
+  }
+}
+
+/**
+ * Puts the program into the pinned link (undefined), or a new link, which is returned, into its place:
  *
  * | the old link | then |
  * | --- | --- |
  * | is detached | a new link takes its place |
- * | is elsewhere | the same with `replace`, else an error |
+ * | is elsewhere, or another user's | the same with `replace`, else an error |
  * | is at the target and has the program | nothing |
  * | is at the target and has an update | it gets the program |
  * | is at the target, no update | a new link takes its place; if the target takes one link, the old one ends first |
  *
  * Where the kernel does not say whether it is at the target, a new link is made first, to compare with.
  */
-function takeOver(old: Link, wanted: Wanted): "updated" | "replaced" {
-  if (old.attached() === false) return replace(old, wanted.attach(), wanted);
-  const has = holds(old, wanted.sourceId);
+function takeOver(old: Link, pin: PinPlace, { status, isOwn }: OwnPin, wanted: Wanted): Link | undefined {
+  if (old.attached() === false) return replace(old, wanted.attach(), pin, status, wanted);
+  // a stranger could change at any time what it holds
+  const has = isOwn && holds(old, wanted.sourceId);
   let isSame = wanted.isAt(old), made: Link | undefined;
   using stack = new DisposableStack();
   const attach = () => stack.use(wanted.attach());
   try {
     if (isSame === undefined) {
       made = attach();
-      isSame = tellTheSame(made.info(), old.info());
+      isSame = tellTheSame(made.info(), old.info(), status);
     }
   } catch (error) {
-    if (has && isTaken(error)) return "updated"; // the place takes this program once
+    if (has && isTaken(error)) return undefined; // the place takes this program once
     throw error;
   }
   if (!isSame && !wanted.replace) throw another(old, wanted);
-  if (isSame && (has && old.attached() || updates(old, wanted, made !== undefined))) return "updated";
+  if (isSame && isOwn && (has && old.attached() || updates(old, wanted, made !== undefined))) return undefined;
   try {
     made ??= attach();
   } catch (error) {
     if (!isSame || !isTaken(error)) throw error;
-    if (has) return "updated";
+    if (has) return undefined;
     end(old); // the place takes one link
     made = attach();
   }
-  return replace(old, made, wanted);
+  return replace(old, made, pin, status, wanted);
 }
 
 /** Pins a new link over the old one, which then ends: at each moment at least one of them is attached. */
-function replace(old: Link, made: Link, { file }: Wanted): "replaced" {
+function replace(old: Link, made: Link, pin: PinPlace, status: FileStatus, { file, opened }: Wanted): Link {
   using link = made;
-  const temporary = temporaryOf(file);
-  link.pin(temporary);
+  const temporary = temporaryOf(pin.name, made.id);
+  pin.pin(link.fd, temporary);
   try {
-    rename(temporary, file);
+    if (!pin.holds(status)) { // by somebody who takes no lock
+      throw new BpfError(EEXIST, {
+        action: `Cannot replace pin "${file}"`,
+        command: "renameat2",
+        reason: "mismatch",
+        meaning: "somebody else put another pin there meanwhile",
+        hint: "look at it, and try again",
+      });
+    }
+    pin.replace(temporary);
   } catch (error) {
-    link.onClose = "detach"; // and with it the temporary pin
+    pin.remove(temporary);
     throw error;
   }
-  end(old);
-  return "replaced";
+  const kept = opened(link.release());
+  try {
+    end(old);
+  } catch (error) {
+    kept.close();
+    throw error;
+  }
+  return kept;
 }
 
 /** Updates a link. False if it is detached or has no update; `orInvalid`: also if the kernel says so by EINVAL. */
@@ -218,18 +331,20 @@ function another(old: Link, { file, place }: Wanted): BpfError {
   });
 }
 
-function openIfThere(linkClass: LinkClass, path: string): AnyLink | undefined {
-  try {
-    return linkClass.openPinned(path);
-  } catch (error) {
-    if (error instanceof BpfError && error.reason === "gone") return undefined;
-    throw error;
-  }
+/**
+ * A name that nobody can have taken, and which says whose it is: the pin's, the link's id, 64 random bits. Beside the
+ * pin, where a rename can reach it; names may have no dot.
+ */
+function temporaryOf(name: string, id: number): string {
+  const random = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0"));
+  return `${name}~${id}-${random.join("")}`;
 }
 
-/** Beside the pin, where a rename can reach it; names may have no dot. */
-function temporaryOf(file: string): string {
-  return `${file}~`;
+/** The id of the link in such a name of a pin. */
+function idInTemporary(temporary: string, name: string): number | undefined {
+  if (!temporary.startsWith(`${name}~`)) return undefined;
+  const [, id] = /^([1-9]\d{0,9})-[0-9a-f]{16}$/.exec(temporary.slice(name.length + 1)) ?? [];
+  return id === undefined ? undefined : Number(id);
 }
 
 /** Whether a live link is attached to what an attachment names; `undefined` where only a second link can say. */
@@ -243,12 +358,35 @@ function isAttachedTo<K extends TargetType>(
 
 /** Fields that do not belong to the place. */
 const OWN = ["id", "programId", "attached", "cookie", "missed"];
+/** Fields of the place in a file, which are others after the file was changed. */
+const IN_FILE = ["path", "offset", "offsets", "count", "referenceCounterOffset"];
 
 /** Whether two infos name the same place; not if they name none, as those of perf events before Linux 6.6. */
-function tellTheSame(one: LinkInfo, other: LinkInfo): boolean {
-  return placeOf(one) === placeOf(other) && !("event" in one && one.event === "unknown");
+function tellTheSame(made: LinkInfo, old: LinkInfo, pin: FileStatus): boolean {
+  if ("event" in made && made.event === "unknown") return false;
+  if (placeOf(made, OWN) === placeOf(old, OWN)) return true;
+  if (!("path" in made && "path" in old)) return false;
+  // the old one is to the file that was there; of its places now only their names may be the same
+  return isSamePath(made.path, old.path) && isChangedSince(made.path, pin) &&
+    placeOf(made, [...OWN, ...IN_FILE]) === placeOf(old, [...OWN, ...IN_FILE]);
 }
 
-function placeOf(info: LinkInfo): string {
-  return JSON.stringify(toJson(info), (key, value) => OWN.includes(key) ? undefined : value);
+function isSamePath(path: string, old: string): boolean {
+  return old === path || old === `${path} (deleted)`; // as the kernel says it
+}
+
+/** Whether a file was changed or replaced since a pin was made. */
+function isChangedSince(path: string, pin: FileStatus): boolean {
+  const fd = open(path, O_PATH);
+  try {
+    return fileStatus(fd).changedNs > pin.modifiedNs;
+  } finally {
+    close(fd);
+  }
+}
+
+/** What an info says of the place, as text. A function's address may change, where its name is known. */
+function placeOf(info: LinkInfo, without: readonly string[]): string {
+  const isLeftOut = (key: string) => without.includes(key) || key === "address" && "symbol" in info;
+  return JSON.stringify(toJson(info), (key, value) => isLeftOut(key) ? undefined : value);
 }

@@ -1,13 +1,20 @@
 /** The class that this package is about. */
 import { checkFd, checkKeys, checkOneOf, checkPath, checkSignal, checkU32, kindOf } from "./check.ts";
-import { type EnsuredLink, ensurePinned } from "./ensure_pinned.ts";
+import {
+  type EnsureAsyncOptions,
+  type EnsuredLink,
+  type EnsureOptions,
+  ensurePinned,
+  ensurePinnedAsync,
+  type LinkMaker,
+} from "./ensure_pinned.ts";
 import { BpfError } from "./error.ts";
 import { attachAll, attachAllAsync, type AttachEntry, type LinkGroup } from "./group.ts";
 import { findHolders, type LinkHolders } from "./holders.ts";
 import { placeOf } from "./names.ts";
 
 import { brand } from "./handle/brand.ts";
-import { OwnedFd } from "./handle/owned.ts";
+import { OwnedFd, type PinOptions } from "./handle/owned.ts";
 import { attachLater, attachNow, type AttachOptions, fdOf, type MadeLink } from "./kind/attach.ts";
 import {
   type AttachTargets,
@@ -102,6 +109,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * made, and {@linkcode openHandles} says so too. Costs some microseconds a link.
    */
   static traceLeaks = false;
+
+  /** What {@linkcode ensurePinned} needs of the class. */
+  static readonly #MAKER: LinkMaker = { attach: Link.attach, opened: (fd, path) => Link.#openedAt(fd, path) };
 
   readonly #owned: OwnedFd;
   #id: number; // 0: not asked for yet
@@ -224,17 +234,28 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * If nothing is pinned at `path`, a link is attached and pinned. Otherwise the pin is taken over:
    *
    * - If its link is attached to the same target, the program is put into it. Where links of its type have no update, a
-   *   new link is attached, pinned as `path` with `~` behind it, and renamed over the old one, which is then detached.
+   *   new link is attached, pinned under a name of its own beside it, and renamed over the old one, which is then detached.
    * - If its link has been detached, or its target is gone, a new one takes its place.
    * - If its link is attached to something else, that is an error, unless `options.replace` is true.
    *
    * So the target is never without a program, except where it takes one link and that has no update, such as a priority
    * of a netfilter hook: there the old one is detached first. Of several processes that do this at once for pins in one
-   * directory, one makes the link and the others take it over: they wait for the lock (flock) of the directory.
+   * directory, one makes the link and the others take it over: they wait for the lock (flock) of the directory, at most
+   * `options.waitMs`. Whoever may read the directory can hold that lock; the error then names the process.
+   *
+   * **What it ends, and what proves that it may.** Neighbours who may write into the directory, or above it, lead it
+   * nowhere: what is pinned is opened without following a symbolic link, and is taken over only if the pin belongs to
+   * this user or to root and has no second name (hard link). Symbolic links in the directory part of `path` are followed
+   * if they are this user's or root's. `options.replace` is permission to end another user's link too, never one that
+   * has a second name. The temporary name is `path`, `~`, the link's id, `-` and 16 random hexadecimal digits: what a
+   * run left under such a name that was killed is ended if the pin is this user's, has no second name and holds the link
+   * of that id. Everything else stays as it is.
    *
    * Two targets count as the same if everything that the kernel reports about the link matches. It does not report the
    * network namespace of a netfilter link, nor the CPU, process or category of an event. Position and cookie of a target,
-   * and the mode of an xdp link, count when a link is attached, not when it is taken over by an update. Perf events
+   * and the mode of an xdp link, count when a link is attached, not when it is taken over by an update. Where a file was
+   * changed or replaced since the pin was made, the places in it count as the same, wherever they are now: the link is to
+   * a file that is no more. Perf events
    * before Linux 6.6 report nothing, so taking them over needs `replace`. A cgroup that was removed counts as something
    * else until the kernel has detached its links, some milliseconds later.
    *
@@ -242,11 +263,14 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @param path The pin, on a bpf file system. Its name may have no dot.
    * @param source The program.
    * @param target Where to.
-   * @param options `replace`: whether a link that is attached to something else is ended.
+   * @param options Whether a link that is attached to something else is ended, how long to wait for the lock, and whether
+   * to make directories that are missing.
    * @returns The link, opened from its pin, and what was done.
    * @throws {TypeError} If an argument has the wrong type.
-   * @throws {BpfError} `mismatch` if a link to something else, or no link, is pinned at `path`; `invalid` if `path` lies
-   * on no bpf file system or has a dot; `gone` if its directory does not exist; otherwise as {@linkcode attach},
+   * @throws {RangeError} If `options.waitMs` is out of range.
+   * @throws {BpfError} `mismatch` if a link to something else, a link that may be somebody else's, or no link is pinned at
+   * `path`; `invalid` if `path` lies on no bpf file system or has a dot; `gone` if its directory does not exist; `busy` if
+   * the lock is held for too long, `policy` if a stranger's symbolic link is on the way; otherwise as {@linkcode attach},
    * {@linkcode update} and {@linkcode pin}. A link that was there stays, unless it had to be detached first.
    *
    * @example Deploying a new version
@@ -265,10 +289,44 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     path: string | URL,
     source: SourceOf<K>,
     target: AttachTargets[K] & { type: K },
-    options?: { replace?: boolean | undefined },
+    options?: EnsureOptions,
   ): EnsuredLink<LinkTypeOf<K>> {
     fdOf(source, kindFor<K>(target).linkType); // throws before anything is done
-    return ensurePinned<K>(Link, path, source, target, options);
+    return ensurePinned<K>(Link.#MAKER, path, source, target, options);
+  }
+
+  /**
+   * {@linkcode ensurePinned} that waits for the lock without blocking the event loop. What it does then it does at once,
+   * which takes milliseconds for xdp, tcx and netkit.
+   *
+   * @typeParam K The kind of target.
+   * @param path As {@linkcode ensurePinned}.
+   * @param source As {@linkcode ensurePinned}; its handle must stay open until the promise is settled.
+   * @param target As {@linkcode ensurePinned}.
+   * @param options As {@linkcode ensurePinned}, and a signal that ends the wait: nothing is changed then.
+   * @returns The link, opened from its pin, and what was done; to be held with `using`.
+   * @throws The reason of `options.signal` if it is aborted before the lock is taken.
+   *
+   * @example
+   * ```ts ignore
+   * import { Link, Program } from "@bpf/link";
+   *
+   * using program = Program.openPinned("/sys/fs/bpf/my_program");
+   * const target = { type: "cgroup", cgroup: "/sys/fs/cgroup/web", attachType: "cgroup_inet_egress" } as const;
+   * using ensured = await Link.ensurePinnedAsync("/sys/fs/bpf/web", program, target, {
+   *   signal: AbortSignal.timeout(500),
+   * });
+   * console.log(ensured.outcome);
+   * ```
+   */
+  static async ensurePinnedAsync<K extends TargetType>(
+    path: string | URL,
+    source: SourceOf<K>,
+    target: AttachTargets[K] & { type: K },
+    options?: EnsureAsyncOptions,
+  ): Promise<EnsuredLink<LinkTypeOf<K>>> {
+    fdOf(source, kindFor<K>(target).linkType);
+    return await ensurePinnedAsync<K>(Link.#MAKER, path, source, target, options);
   }
 
   /**
@@ -294,9 +352,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   static openPinned(path: string | URL): AnyLink {
     const file = checkPath(path, "path");
-    const link = Link.#adopted(objGet(file), `Cannot open pinned link "${file}"`);
-    link.#owned.openedAt(file);
-    return link;
+    return Link.#openedAt(objGet(file), file);
   }
 
   /**
@@ -479,6 +535,13 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     }
   }
 
+  /** The same for the fd of a pin. */
+  static #openedAt(fd: number, path: string): AnyLink {
+    const link = Link.#adopted(fd, `Cannot open pinned link "${path}"`);
+    link.#owned.openedAt(path);
+    return link;
+  }
+
   /** The same for an fd that may be something else: info alone would take a map for a link. */
   static #adopted(fd: number, action: string): AnyLink {
     if (isLink(fd)) return Link.#opened(fd);
@@ -611,15 +674,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
-   * Detaches the link by force, whoever else refers to it, and removes the pins that this handle made. The handle stays
-   * open, so the info can still be read. Detaching twice does nothing.
+   * Detaches the link by force, whoever else refers to it, and removes the pins that this handle made, as
+   * {@linkcode unpin} does. The handle stays open, so the info can still be read. Detaching twice does nothing, except that
+   * pins which could not be removed are tried again.
    *
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `unsupported` if links of this type cannot be detached by force; close every fd and remove every
    * pin of them instead.
    */
   detach(): void {
-    this.#settleDetach(tryDetach(this.fd));
+    this.#checkDetached(tryDetach(this.fd));
+    this.#owned.removePins(); // a pin that outlives its attachment only misleads
   }
 
   /**
@@ -628,12 +693,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @returns A promise that is settled when the link is detached.
    */
   async detachAsync(): Promise<void> {
-    this.#settleDetach(await tryDetachAndCloseAsync(duplicateFd(this.fd)));
+    this.#checkDetached(await tryDetachAndCloseAsync(duplicateFd(this.fd)));
+    await this.#owned.removePinsAsync();
   }
 
-  #settleDetach(result: number): void {
+  #checkDetached(result: number): void {
     checked(result, LINK_DETACH, () => `Cannot detach ${this.#describe()}`);
-    this.#owned.removePins(); // a pin that outlives its attachment only misleads
   }
 
   /**
@@ -643,22 +708,26 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * Removing the file drops that reference; the kernel detaches the link some milliseconds after the last one is gone.
    *
    * @param path The new file. Its name may have no dot.
-   * @throws {TypeError} If `path` is no path.
+   * @param options Whether to make directories that are missing.
+   * @throws {TypeError} If `path` is no path, or an option is unknown.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `exists` if the path exists, `invalid` if it lies on no bpf file system or has a dot, `gone` if the
    * directory does not exist.
    */
-  pin(path: string | URL): void {
+  pin(path: string | URL, options?: PinOptions): void {
     void this.id; // the pin is removed only while it holds the link of this id, also after close()
-    this.#owned.pin(path);
+    this.#owned.pin(path, options);
   }
 
   /**
-   * Removes the pin that {@linkcode pinnedPath} names, if it still holds this link. When the last
-   * pin made by this handle is removed, {@linkcode onClose} is again what it was before pinning.
+   * Removes the pin that {@linkcode pinnedPath} names, if it still holds this link: neither the pin of a successor nor a
+   * symbolic link that is there now. Between the look and the removal it holds the lock of the directory, as
+   * {@linkcode ensurePinned} does, for which it waits 5 seconds at most. When the last pin made by this handle is removed,
+   * {@linkcode onClose} is again what it was before pinning.
    *
    * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
-   * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
+   * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is, `busy` if the lock is held for
+   * too long.
    */
   unpin(): void {
     this.#owned.unpin();
@@ -742,6 +811,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (keeps) return close(fd);
     try {
       this.#settleEnd(undetachable.has(this.type) ? -EOPNOTSUPP : tryDetach(fd));
+      this.#owned.removePins();
     } finally {
       closeIfOpen(fd);
     }
@@ -758,6 +828,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (!keeps) this.#end = "detaching"; // before the first await, for callers that wait in untilDetached()
     if (keeps) return await closeAsync(fd);
     this.#settleEnd(await tryDetachAndCloseAsync(fd));
+    await this.#owned.removePinsAsync();
   }
 
   /** {@linkcode close}, at the end of a `using` scope. */
@@ -774,8 +845,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   #settleEnd(result: number): void {
     this.#end = result < 0 ? undefined : "detached";
     if (result === -EOPNOTSUPP) undetachable.add(this.type);
-    else checked(result, LINK_DETACH, () => `Cannot detach ${this.#describe()}`);
-    this.#owned.removePins();
+    else this.#checkDetached(result);
   }
 
   /**

@@ -2,7 +2,8 @@
 import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32, keysOf } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { btfFind, btfStructSize } from "./ffi/btf.ts";
-import { OwnedFd } from "./handle/owned.ts";
+import { OwnedFd, type PinOptions } from "./handle/owned.ts";
+import { checkWaitMs, PinPlace } from "./handle/pin_place.ts";
 
 import { brand, checkHandle } from "./handle/brand.ts";
 import { toJson } from "./json.ts";
@@ -27,12 +28,14 @@ import {
   BPF_EXIST,
   BPF_F_LINK,
   BPF_F_NO_PREALLOC,
+  BPF_F_RDONLY_PROG,
+  BPF_F_TOKEN_FD,
   BPF_NOEXIST,
   type MapType,
   type MapTypeName,
   mapTypeNumber,
 } from "./uapi/constants.ts";
-import { EINVAL, ENOENT } from "./uapi/errno.ts";
+import { EEXIST, EINVAL, ENOENT } from "./uapi/errno.ts";
 
 /** What {@linkcode BpfMap.create} makes. */
 export interface MapCreateOptions {
@@ -90,6 +93,12 @@ export interface MapInfo {
   frozen?: boolean;
   /** About how many bytes of memory it takes; absent if `/proc` does not say. */
   memory?: number;
+}
+
+/** How {@linkcode BpfMap.ensurePinned} pins. */
+export interface EnsureMapOptions extends PinOptions {
+  /** How long to wait for the lock of the directory, in milliseconds; 5000 if absent, 0 is not at all. */
+  waitMs?: number | undefined;
 }
 
 const OPTIONS = keysOf<MapCreateOptions>({
@@ -179,37 +188,64 @@ export class BpfMap implements Disposable {
    * `limit` if it is too large, `unsupported` if the kernel has no such type or struct.
    */
   static create(options: MapCreateOptions): BpfMap {
-    checkKeys(options, "options", OPTIONS);
-    const { type, inner, name, flags = 0, token } = options;
-    checkString(type, "options.type");
-    const maxEntries = checkU32(options.maxEntries, "options.maxEntries");
-    if (type === "ringbuf" && (maxEntries < 4096 || !Number.isInteger(Math.log2(maxEntries)))) {
-      throw new RangeError(
-        `options.maxEntries of a ringbuf must be a power of two and a multiple of the page size, not ${maxEntries}`,
-      );
-    }
-    if (inner !== undefined) checkHandle(inner, "map", "options.inner");
-    const structOps = structOptions(options);
-    const facts = mapTypeFacts(type);
-    const keySize = options.keySize ?? facts.keySize,
-      valueSize = options.valueSize ?? structOps?.size ?? facts.valueSize;
-    if (keySize === undefined) throw new TypeError(`options.keySize is required for type "${type}"`);
-    if (valueSize === undefined) throw new TypeError(`options.valueSize is required for type "${type}"`);
-    checkU32(keySize, "options.keySize");
-    checkU32(valueSize, "options.valueSize");
-    const opts: MapCreateOpts = {
-      name,
-      mapFlags: (checkU32(flags, "options.flags") | (structOps?.flags ?? 0) |
-        (facts.isNeverPreallocated ? BPF_F_NO_PREALLOC : 0)) >>> 0,
-      btfVmlinuxValueTypeId: structOps?.typeId,
-      innerMapFd: inner?.fd,
-      tokenFd: token,
-    };
-    if (structOps !== undefined) opts.btfFd = btfLoad(SOME_BTF, { tokenFd: token });
-    try {
+    return BpfMap.#create(toPlan(options));
+  }
+
+  static #create({ type, keySize, valueSize, maxEntries, opts }: Plan): BpfMap {
+    if (opts.btfVmlinuxValueTypeId === undefined) {
       return new BpfMap(mapCreate(type, keySize, valueSize, maxEntries, opts));
+    }
+    const btfFd = btfLoad(SOME_BTF, { tokenFd: opts.tokenFd });
+    try {
+      return new BpfMap(mapCreate(type, keySize, valueSize, maxEntries, { ...opts, btfFd }));
     } finally {
-      if (opts.btfFd !== undefined) close(opts.btfFd);
+      close(btfFd);
+    }
+  }
+
+  /**
+   * Opens the map that is pinned at `path`, or makes one and pins it there: for state that outlives the process.
+   *
+   * What is pinned is opened without following a symbolic link, and must belong to this user or to root and have no second
+   * name (hard link), so that it is nobody else's. Its elements stay. Of several processes that do this at once one makes
+   * the map: they wait for the lock (flock) of the directory, at most `pinning.waitMs`.
+   *
+   * @param path The pin, on a bpf file system. Its name may have no dot.
+   * @param options The map, as for {@linkcode create}. Type, sizes, number of elements and flags of one that is there must
+   * be the same; its name, `inner` and `struct` are not compared.
+   * @param pinning How long to wait for the lock, and whether to make directories that are missing.
+   * @returns A handle of it; {@linkcode unpin} removes the pin.
+   * @throws {TypeError} As {@linkcode create}, or if `path` is no path.
+   * @throws {RangeError} As {@linkcode create}, or if `pinning.waitMs` is out of range.
+   * @throws {BpfError} `mismatch` if another map is pinned there, one that may be somebody else's, or no map; `busy` if the
+   * lock is held for too long; otherwise as {@linkcode create} and {@linkcode pin}.
+   *
+   * @example
+   * ```ts ignore
+   * import { BpfMap } from "@bpf/link";
+   *
+   * const options = { type: "hash", keySize: 4, valueSize: 8, maxEntries: 1024 } as const;
+   * using counters = BpfMap.ensurePinned("/sys/fs/bpf/agent/counters", options, { makeDirectories: true });
+   * console.log(counters.id);
+   * ```
+   */
+  static ensurePinned(path: string | URL, options: MapCreateOptions, pinning: EnsureMapOptions = {}): BpfMap {
+    const file = checkPath(path, "path"), plan = toPlan(options);
+    checkKeys(pinning, "pinning", ["waitMs", "makeDirectories"]);
+    const makesDirectories = checkFlag(pinning.makeDirectories, "pinning.makeDirectories");
+    using pin = PinPlace.claim(file, checkWaitMs(pinning.waitMs, "pinning.waitMs"), makesDirectories);
+    const found = pin.findOwn();
+    const map = found === undefined
+      ? BpfMap.#create(plan)
+      : BpfMap.#adopt(found.object, `Cannot take over pinned map "${file}"`);
+    try {
+      if (found === undefined) pin.pin(map.fd);
+      else checkFits(map.#info, plan, file);
+      map.#owned.openedAt(file);
+      return map;
+    } catch (error) {
+      map.close();
+      throw error;
     }
   }
 
@@ -509,19 +545,22 @@ export class BpfMap implements Disposable {
    * Gives the map a path on a bpf file system, which keeps it without any process.
    *
    * @param path The new file. Its name may have no dot.
-   * @throws {TypeError} If `path` is no path.
+   * @param options Whether to make directories that are missing.
+   * @throws {TypeError} If `path` is no path, or an option is unknown.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `exists` if the path exists, `invalid` if it lies on no bpf file system or has a dot.
    */
-  pin(path: string | URL): void {
-    this.#owned.pin(path);
+  pin(path: string | URL, options?: PinOptions): void {
+    this.#owned.pin(path, options);
   }
 
   /**
-   * Removes the pin that {@linkcode pin} made or {@linkcode openPinned} opened, if it still holds this map.
+   * Removes the pin that {@linkcode pin} made or {@linkcode openPinned} opened, if it still holds this map, holding the
+   * lock of the directory meanwhile.
    *
    * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
-   * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
+   * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is, `busy` if the lock is held
+   * for more than 5 seconds.
    */
   unpin(): void {
     this.#owned.unpin();
@@ -578,6 +617,69 @@ function readInfo(fd: number): MapInfo {
   if (frozen !== undefined) info.frozen = frozen !== "0";
   if (memory !== undefined) info.memory = Number(memory);
   return info;
+}
+
+/** The arguments of MAP_CREATE. */
+interface Plan {
+  readonly type: MapTypeName;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly opts: MapCreateOpts & { readonly mapFlags: number };
+}
+
+/** Checks options before anything is asked of the kernel, but for a struct by its name. */
+function toPlan(options: MapCreateOptions): Plan {
+  checkKeys(options, "options", OPTIONS);
+  const { type, inner, name, flags = 0, token } = options;
+  checkString(type, "options.type");
+  const maxEntries = checkU32(options.maxEntries, "options.maxEntries");
+  if (type === "ringbuf" && (maxEntries < 4096 || !Number.isInteger(Math.log2(maxEntries)))) {
+    throw new RangeError(
+      `options.maxEntries of a ringbuf must be a power of two and a multiple of the page size, not ${maxEntries}`,
+    );
+  }
+  if (inner !== undefined) checkHandle(inner, "map", "options.inner");
+  const structOps = structOptions(options);
+  const facts = mapTypeFacts(type);
+  const keySize = options.keySize ?? facts.keySize,
+    valueSize = options.valueSize ?? structOps?.size ?? facts.valueSize;
+  if (keySize === undefined) throw new TypeError(`options.keySize is required for type "${type}"`);
+  if (valueSize === undefined) throw new TypeError(`options.valueSize is required for type "${type}"`);
+  checkU32(keySize, "options.keySize");
+  checkU32(valueSize, "options.valueSize");
+  const opts = {
+    name,
+    mapFlags: (checkU32(flags, "options.flags") | (structOps?.flags ?? 0) |
+      (facts.isNeverPreallocated ? BPF_F_NO_PREALLOC : 0)) >>> 0,
+    btfVmlinuxValueTypeId: structOps?.typeId,
+    innerMapFd: inner?.fd,
+    tokenFd: token,
+  };
+  return { type, keySize, valueSize, maxEntries, opts };
+}
+
+/** Refuses a map that is there, but is another than asked for. */
+function checkFits(info: KernelMapInfo, { type, keySize, valueSize, maxEntries, opts }: Plan, file: string): void {
+  // the kernel sets one by itself, and takes away another
+  const others = ~(BPF_F_TOKEN_FD | (type.startsWith("devmap") ? BPF_F_RDONLY_PROG : 0));
+  const flags = (bits: number) => (bits & others) >>> 0;
+  const differences = ([
+    ["type", info.type, type],
+    ["keySize", info.keySize, keySize],
+    ["valueSize", info.valueSize, valueSize],
+    ["maxEntries", info.maxEntries, maxEntries],
+    ["flags", flags(info.mapFlags), flags(opts.mapFlags)],
+  ] as const).filter(([, there, wanted]) => there !== wanted);
+  if (differences.length === 0) return;
+  const words = differences.map(([field, there, wanted]) => `${field} ${there}, not ${wanted}`);
+  throw new BpfError(EEXIST, {
+    action: `Cannot take over pinned map "${file}"`,
+    command: "OBJ_GET_INFO_BY_FD",
+    reason: "mismatch",
+    meaning: `map ${info.id} is pinned there, with ${words.join(", ")}`,
+    hint: "choose another path, or remove the pin and the map's elements with it",
+  });
 }
 
 /** What makes a map a struct_ops map: the type of its value, as the kernel's BTF has it. */

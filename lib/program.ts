@@ -2,7 +2,7 @@
 import { type AttachTo, findPlace } from "./btf/load_target.ts";
 import { bytesOf, checkFd, checkFlag, checkInteger, checkKeys, checkPath, checkU32, keysOf } from "./check.ts";
 import { BpfError } from "./error.ts";
-import { OwnedFd } from "./handle/owned.ts";
+import { OwnedFd, type PinOptions } from "./handle/owned.ts";
 
 import { brand } from "./handle/brand.ts";
 import { toJson } from "./json.ts";
@@ -397,19 +397,22 @@ export class Program implements Disposable {
    * Gives the program a path on a bpf file system, which keeps it loaded without any process.
    *
    * @param path The new file. Its name may have no dot.
-   * @throws {TypeError} If `path` is no path.
+   * @param options Whether to make directories that are missing.
+   * @throws {TypeError} If `path` is no path, or an option is unknown.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `exists` if the path exists, `invalid` if it lies on no bpf file system or has a dot.
    */
-  pin(path: string | URL): void {
-    this.#owned.pin(path);
+  pin(path: string | URL, options?: PinOptions): void {
+    this.#owned.pin(path, options);
   }
 
   /**
-   * Removes the pin that {@linkcode pin} made or {@linkcode openPinned} opened, if it still holds this program.
+   * Removes the pin that {@linkcode pin} made or {@linkcode openPinned} opened, if it still holds this program, holding the
+   * lock of the directory meanwhile.
    *
    * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
-   * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is.
+   * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is, `busy` if the lock is held
+   * for more than 5 seconds.
    */
   unpin(): void {
     this.#owned.unpin();

@@ -1,20 +1,26 @@
 /** An fd with a scope: what links, programs and maps do alike. */
-import { checkPath } from "../check.ts";
+import { checkFlag, checkKeys, checkPath } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { close, directoryOf, isOnBpffs, unlink } from "../os/files.ts";
-import { objGet, objPin } from "../sys/object.ts";
-import { EEXIST, EPERM } from "../uapi/errno.ts";
+import { close } from "../os/files.ts";
+import { EEXIST, ENOENT } from "../uapi/errno.ts";
 import type { HandleKind } from "./brand.ts";
+import { pinAt, PinPlace } from "./pin_place.ts";
 import { closeForgotten, remembered, reportForgotten, track, untrack } from "./open_handles.ts";
 
 /** What happens to an fd whose handle is forgotten. */
 export type Forgotten = "closed" | "reported" | "left open";
 
+/** How to pin. */
+export interface PinOptions {
+  /** Whether directories of the path that are missing on the bpf file system are made, for this user alone (mode 700). */
+  makeDirectories?: boolean | undefined;
+}
+
 /** The fd of a handle, with the pins that the handle knows. */
 export class OwnedFd {
   #fd: number;
   #openedPath: string | undefined; // the pin that it was opened from
-  readonly #pins: string[] = []; // made by this handle
+  readonly #pins: string[] = []; // made by this handle, and not removed by it
   readonly #isRegistered: boolean; // with the garbage collector
   readonly #name: () => string;
   readonly #isSame: (fd: number) => boolean;
@@ -64,9 +70,10 @@ export class OwnedFd {
     this.#openedPath = path;
   }
 
-  pin(path: string | URL): void {
+  pin(path: string | URL, options: PinOptions = {}): void {
     const fd = this.fd, file = checkPath(path, "path");
-    pin(fd, file);
+    checkKeys(options, "options", ["makeDirectories"]);
+    pinAt(fd, file, checkFlag(options.makeDirectories, "options.makeDirectories"));
     this.#pins.push(file);
   }
 
@@ -77,36 +84,72 @@ export class OwnedFd {
     if (path === undefined) {
       throw new Deno.errors.BadResource(`Cannot unpin ${this.#name()}: this handle knows no pin of it`);
     }
-    this.#remove(path);
+    using place = PinPlace.enter(path);
+    this.#remove(place);
     if (this.#pins.pop() === undefined) this.#openedPath = undefined;
   }
 
-  /** Removes all pins that the handle made and that still hold the object. */
+  /**
+   * Removes all pins that the handle made and that still hold the object. It remembers those that it could not remove,
+   * and throws why.
+   */
   removePins(): void {
-    for (let path; (path = this.#pins.pop()) !== undefined;) {
+    if (this.#pins.length === 0) return;
+    const failures: unknown[] = [];
+    for (const path of this.#pins.splice(0)) {
       try {
-        this.#remove(path);
+        using place = PinPlace.enter(path);
+        this.#remove(place);
       } catch (error) {
-        if (!(error instanceof BpfError && (error.reason === "gone" || error.reason === "mismatch"))) throw error;
+        this.#notRemoved(path, error, failures);
       }
     }
+    throwAll(failures);
   }
 
-  #remove(path: string): void {
-    const fd = objGet(path);
+  /** The same without blocking the event loop. */
+  async removePinsAsync(): Promise<void> {
+    if (this.#pins.length === 0) return;
+    const failures: unknown[] = [];
+    for (const path of this.#pins.splice(0)) {
+      try {
+        using place = await PinPlace.enterAsync(path);
+        this.#remove(place);
+      } catch (error) {
+        this.#notRemoved(path, error, failures);
+      }
+    }
+    throwAll(failures);
+  }
+
+  /** A pin that is gone, or somebody else's by now, is none of ours. */
+  #notRemoved(path: string, error: unknown, failures: unknown[]): void {
+    if (error instanceof BpfError && (GONE.includes(error.reason) || error.code === "EISDIR")) return;
+    this.#pins.push(path);
+    failures.push(error);
+  }
+
+  #remove(place: PinPlace): void {
+    const found = place.find(), action = `Cannot unpin ${this.#name()}`;
+    if (found === undefined) {
+      const meaning = `nothing is pinned at "${place.path}" any more`;
+      throw new BpfError(ENOENT, { action, command: "OBJ_GET", reason: "gone", meaning });
+    }
+    let isRemoved = false;
     try {
-      if (!this.#isSame(fd)) {
+      if (!this.#isSame(found.object)) {
         throw new BpfError(EEXIST, {
-          action: `Cannot unpin ${this.#name()}`,
+          action,
           command: "unlinkat",
           reason: "mismatch",
-          meaning: `"${path}" holds another object now`,
+          meaning: `"${place.path}" holds another object now`,
           hint: "somebody replaced the pin; remove it by its path if that is meant",
         });
       }
-      unlink(path);
+      isRemoved = true; // or not, but the call closes both
+      place.remove(place.name, found);
     } finally {
-      close(fd);
+      if (!isRemoved) { for (const fd of [found.object, found.entry]) close(fd); }
     }
   }
 
@@ -124,38 +167,12 @@ export class OwnedFd {
   }
 }
 
-function pin(fd: number, file: string): void {
-  try {
-    objPin(fd, file);
-  } catch (error) {
-    if (!(error instanceof BpfError && error.code === "EPERM") || error.reason === "capability") throw error;
-    checkPinnable(file, error); // EPERM of OBJ_PIN means one of three things
-    throw new BpfError(error.errno, {
-      action: `Cannot pin to "${file}"`,
-      command: error.command,
-      reason: "policy",
-      meaning: "a security module or the mount refuses it",
-      cause: error,
-    });
-  }
-}
+const GONE: readonly string[] = ["gone", "mismatch"];
 
-/** Refuses a path where nothing can be pinned. */
-export function checkPinnable(path: string, cause?: BpfError): void {
-  const directory = directoryOf(path);
-  const init = { action: `Cannot pin to "${path}"`, command: "OBJ_PIN", reason: "invalid", cause } as const;
-  if (!isOnBpffs(directory)) {
-    throw new BpfError(EPERM, {
-      ...init,
-      meaning: `"${directory}" lies on no bpf file system`,
-      hint: "choose a path below a bpf mount, such as /sys/fs/bpf",
-    });
-  }
-  if (path.includes(".", path.lastIndexOf("/") + 1)) {
-    throw new BpfError(EPERM, {
-      ...init,
-      meaning: "the name of a pin may have no dot",
-      hint: "choose a name without a dot",
-    });
-  }
+function throwAll(failures: readonly unknown[]): void {
+  if (failures.length === 1) throw failures[0];
+  if (failures.length === 0) return;
+  const [first] = failures;
+  const why = first instanceof Error ? first.message : String(first);
+  throw new AggregateError(failures, `Cannot remove ${failures.length} pins: ${why}`);
 }

@@ -3,9 +3,26 @@ import { checkFd, checkString, checkU32 } from "../check.ts";
 import { Call } from "../ffi/symbols.ts";
 import { native } from "../ffi/library.ts";
 import { ARGS, duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
-import { plain, type Refusals, refused } from "../refusal.ts";
-import { EAGAIN, EINTR } from "../uapi/errno.ts";
-import { AT_FDCWD, BPF_FS_MAGIC, DT_DIR, DT_REG, KCMP_FILE, LOCK_EX, O_CLOEXEC, STAT_SIZE } from "../uapi/linux.ts";
+import { checked, plain, type Refusals, refused } from "../refusal.ts";
+import { EAGAIN, EEXIST } from "../uapi/errno.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  DT_DIR,
+  DT_REG,
+  KCMP_FILE,
+  LOCK_EX,
+  LOCK_NB,
+  O_CLOEXEC,
+  O_NOFOLLOW,
+  O_PATH,
+  PATH_MAX,
+  S_IFMT,
+  STAT_SIZE,
+  STATX,
+  STATX_BASIC_STATS,
+  STATX_SIZE,
+} from "../uapi/linux.ts";
 
 /** What errnos of {@linkcode open} mean. */
 export const OPENAT: Refusals = {
@@ -43,9 +60,23 @@ export const OPENAT: Refusals = {
  */
 export function open(path: string, flags = 0): number {
   checkString(path, "path");
-  const fd = system(Call.openat, [AT_FDCWD, 0, checkU32(flags, "flags") | O_CLOEXEC, 0], (r) => r.string(8, path));
-  if (fd < 0) throw refused(fd, OPENAT, `Cannot open "${path}"`);
-  return fd;
+  return checked(openAt(AT_FDCWD, path, checkU32(flags, "flags")), OPENAT, () => `Cannot open "${path}"`);
+}
+
+const opening = new Request(ARGS, ARGS + 8 + PATH_SIZE); // kept, for making it takes a microsecond
+const OPENED = opening.room(8, PATH_SIZE);
+
+/** The same of a path that begins at a directory; an fd or -errno. */
+export function openAt(directory: number, path: string, flags: number): number {
+  return opening.u32(0, directory).text(OPENED, PATH_SIZE, path).u32(16, flags | O_CLOEXEC).system(Call.openat);
+}
+
+/**
+ * Opens what a name in a directory stands for, be it a symbolic link, to look at it and to hold on to it: nothing can be
+ * read through it, and no right on it is needed. An fd or -errno.
+ */
+export function openEntry(directory: number, name: string): number {
+  return openAt(directory, name, O_PATH | O_NOFOLLOW);
 }
 
 const PIECE = 64 * 1024;
@@ -160,6 +191,60 @@ export function statPath(path: string): { device: bigint; inode: bigint } {
   }
 }
 
+/** What a file is, and whose. */
+export interface FileStatus {
+  /** `S_IFLNK`, `S_IFDIR`, ... */
+  readonly type: number;
+  /** The user who owns it. */
+  readonly uid: number;
+  /** How many names (hard links) it has. */
+  readonly links: number;
+  readonly inode: bigint;
+  /** Its file system, as /proc/locks has it. */
+  readonly device: { readonly major: number; readonly minor: number };
+  /** When its contents or attributes were changed last, in nanoseconds since 1970. */
+  readonly changedNs: bigint;
+  /** When its contents were changed last; of a pin: when it was made. */
+  readonly modifiedNs: bigint;
+}
+
+/** What an open file is; one that {@linkcode openEntry} opened, too. */
+export function fileStatus(fd: number): FileStatus {
+  const request = new Request(ARGS, ARGS + 8 + STATX_SIZE).u32(0, fd).u32(16, AT_EMPTY_PATH).u32(24, STATX_BASIC_STATS);
+  request.data(8, new Uint8Array(1));
+  const at = request.room(32, STATX_SIZE);
+  checked(request.system(Call.statx), plain("statx"), () => `Cannot look at fd ${fd}`);
+  const word = (offset: number) => request.getU32(at + offset);
+  const time = (offset: number) => request.getU64(at + offset) * 1_000_000_000n + BigInt(word(offset + 8));
+  return {
+    type: word(STATX.mode) & S_IFMT,
+    uid: word(STATX.uid),
+    links: word(STATX.nlink),
+    inode: request.getU64(at + STATX.ino),
+    device: { major: word(STATX.dev_major), minor: word(STATX.dev_minor) },
+    changedNs: time(STATX.ctime),
+    modifiedNs: time(STATX.mtime),
+  };
+}
+
+/** Where a symbolic link leads that {@linkcode openEntry} opened. */
+export function readLink(fd: number): string {
+  const request = new Request(ARGS, ARGS + 8 + PATH_MAX).u32(0, fd).u32(24, PATH_MAX);
+  request.data(8, new Uint8Array(1));
+  const at = request.room(16, PATH_MAX);
+  const size = checked(
+    request.system(Call.readlinkat),
+    plain("readlinkat"),
+    () => `Cannot read the symbolic link ${fd}`,
+  );
+  return request.getString(at, size);
+}
+
+/** The user as whom this thread makes and opens files. */
+export function userId(): number {
+  return new Request(ARGS).system(Call.geteuid) >>> 0;
+}
+
 /** The whole of a small file as text, as those of /proc and /sys are. */
 export function readTextFile(path: string): string {
   return readText(open(path));
@@ -187,7 +272,7 @@ export function duplicateFd(fd: number): number {
   return copy;
 }
 
-const removal = new Request(ARGS, ARGS + 8 + PATH_SIZE).u64(0, AT_FDCWD); // kept, for making it takes a microsecond
+const removal = new Request(ARGS, ARGS + 8 + PATH_SIZE);
 const REMOVED = removal.room(8, PATH_SIZE);
 
 /** What errnos of a removal mean. */
@@ -202,9 +287,32 @@ const UNLINKAT: Refusals = {
 
 /** Removes a file, such as a pin. */
 export function unlink(path: string): void {
-  const result = removal.text(REMOVED, PATH_SIZE, path).system(Call.unlinkat);
-  if (result < 0) throw refused(result, UNLINKAT, `Cannot remove "${path}"`);
+  unlinkAt(AT_FDCWD, path, path);
 }
+
+/** The same of a name in a directory; `path` is for an error's words. Closes the fds `closed` as well. */
+export function unlinkAt(directory: number, name: string, path: string, closed: readonly number[] = []): void {
+  removal.u32(0, directory).text(REMOVED, PATH_SIZE, name);
+  for (const fd of closed) removal.own(fd);
+  checked(removal.system(Call.unlinkat), UNLINKAT, () => `Cannot remove "${path}"`);
+}
+
+/** Makes a directory for this user alone; what is there already stays. */
+export function makeDirectoryAt(directory: number, name: string, path: string): void {
+  const result = system(Call.mkdirat, [directory, 0, 0o700], (r) => r.string(8, name));
+  if (result !== -EEXIST) checked(result, MKDIRAT, () => `Cannot make directory "${path}"`);
+}
+
+/** What errnos of a new directory mean. */
+const MKDIRAT: Refusals = {
+  command: "mkdirat",
+  rows: {
+    EACCES: ["policy", "the directory above it may not be written"],
+    EPERM: ["invalid", "its name has a dot, or the file system has no directories of users"],
+    EROFS: ["policy", "the file system is mounted read-only"],
+    ENOSPC: ["limit", "the file system has no room for it"],
+  },
+};
 
 /** What errnos of a new name mean. */
 const RENAMEAT2: Refusals = {
@@ -216,21 +324,29 @@ const RENAMEAT2: Refusals = {
   },
 };
 
-/** Gives a file another path, in place of what is there: whoever opens that path finds the one or the other. */
-export function rename(from: string, to: string): void {
-  const result = system(Call.renameat2, [AT_FDCWD, 0, AT_FDCWD, 0, 0], (r) => {
+/**
+ * Gives a file another name in its directory, in place of what is there: whoever opens that name finds the one or the
+ * other.
+ */
+export function renameAt(directory: number, from: string, to: string): void {
+  const result = system(Call.renameat2, [directory, 0, directory, 0, 0], (r) => {
     r.string(8, from);
     r.string(24, to);
   });
-  if (result < 0) throw refused(result, RENAMEAT2, `Cannot rename "${from}" to "${to}"`);
+  checked(result, RENAMEAT2, () => `Cannot rename "${from}" to "${to}"`);
 }
 
-/** Waits for the lock of an open file or directory. Closing the fd, or the end of the process, gives it back. */
-export function lock(fd: number): void {
-  const request = new Request(ARGS).u64(0, BigInt(fd)).u64(8, LOCK_EX);
-  let result;
-  do result = request.system(Call.flock); while (result === -EINTR);
-  if (result < 0) throw refused(result, plain("flock"), `Cannot lock fd ${fd}`);
+const locking = new Request(ARGS).u32(8, LOCK_EX | LOCK_NB);
+
+/**
+ * Takes the lock of an open file or directory; false if another open file holds it. Closing the fd, or the end of the
+ * process, gives it back.
+ */
+export function tryLock(fd: number): boolean {
+  const result = locking.u32(0, fd).system(Call.flock);
+  if (result === -EAGAIN) return false;
+  checked(result, plain("flock"), () => `Cannot lock fd ${fd}`);
+  return true;
 }
 
 /**
@@ -242,31 +358,44 @@ export function compareFiles(pid: number, fd: number, otherPid: number, otherFd:
 }
 
 /** The names in a directory, without `.` and `..`, and what they are of. */
-export function readDirectory(path: string): { name: string; isDirectory: boolean; isFile: boolean; inode: bigint }[] {
+export function readDirectory(path: string): DirectoryEntry[] {
   const fd = open(path);
   try {
-    const request = new Request(ARGS, ARGS + PIECE).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
-    const room = request.room(8, PIECE);
-    const entries = [];
-    for (let size; (size = request.system(Call.getdents64)) !== 0;) {
-      if (size < 0) throw refused(size, plain("getdents64"), `Cannot read directory "${path}"`);
-      // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
-      const view = new DataView(request.bytes(room, size).slice().buffer);
-      for (let at = 0; at < size;) {
-        const length = view.getUint16(at + 16, true);
-        const name = request.getString(room + at + 19, length - 19);
-        const type = view.getUint8(at + 18);
-        if (name !== "." && name !== "..") {
-          const inode = view.getBigUint64(at, true);
-          entries.push({ name, isDirectory: type === DT_DIR, isFile: type === DT_REG, inode });
-        }
-        at += length;
-      }
-    }
-    return entries;
+    return entriesOf(fd, path);
   } finally {
     close(fd);
   }
+}
+
+/** A name in a directory. */
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly isDirectory: boolean;
+  readonly isFile: boolean;
+  readonly inode: bigint;
+}
+
+/** The same of a directory that is open and was not read yet. */
+export function entriesOf(fd: number, path: string): DirectoryEntry[] {
+  const request = new Request(ARGS, ARGS + PIECE).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
+  const room = request.room(8, PIECE);
+  const entries = [];
+  for (let size; (size = request.system(Call.getdents64)) !== 0;) {
+    checked(size, plain("getdents64"), () => `Cannot read directory "${path}"`);
+    // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
+    const view = new DataView(request.bytes(room, size).slice().buffer);
+    for (let at = 0; at < size;) {
+      const length = view.getUint16(at + 16, true);
+      const name = request.getString(room + at + 19, length - 19);
+      const type = view.getUint8(at + 18);
+      if (name !== "." && name !== "..") {
+        const inode = view.getBigUint64(at, true);
+        entries.push({ name, isDirectory: type === DT_DIR, isFile: type === DT_REG, inode });
+      }
+      at += length;
+    }
+  }
+  return entries;
 }
 
 /** The directory that a path lies in. */
@@ -275,13 +404,12 @@ export function directoryOf(path: string): string {
   return slash < 0 ? "." : path.slice(0, slash) || "/";
 }
 
-/** Whether a directory lies on a bpf file system; false if it cannot be opened. */
-export function isOnBpffs(directory: string): boolean {
-  const fd = system(Call.openat, [AT_FDCWD, 0, O_CLOEXEC, 0], (r) => r.string(8, directory));
-  if (fd < 0) return false;
-  const request = new Request(ARGS, 256).u64(0, BigInt(fd)).own(fd);
+/** The magic number of the file system that an open file is on. */
+export function fileSystemOf(fd: number): number {
+  const request = new Request(ARGS, 256).u64(0, BigInt(fd));
   const at = request.room(8, 120);
-  return request.system(Call.fstatfs) === 0 && request.getU32(at) === BPF_FS_MAGIC;
+  checked(request.system(Call.fstatfs), plain("fstatfs"), () => `Cannot look at the file system of fd ${fd}`);
+  return request.getU32(at);
 }
 
 /** What errnos of {@linkcode close} mean. */

@@ -60,9 +60,14 @@ export const OBJ_PIN: Refusals = {
  * ```
  */
 export function objPin(fd: number, path: string): void {
-  pinning.u32(obj_pin.bpf_fd, checkFd(fd, "fd")).u32(obj_pin.file_flags, 0);
-  const result = pinning.text(PATH, PATH_SIZE, checkString(path, "path")).bpf(Command.OBJ_PIN);
-  if (result < 0) throw pinRefused(result, OBJ_PIN, `Cannot pin to "${path}"`);
+  pinAs(checkFd(fd, "fd"), checkString(path, "path"), path);
+}
+
+/** The same, where the path of an error's words is another: one that begins at an open directory. */
+export function pinAs(fd: number, path: string, shown: string): void {
+  pinning.u32(obj_pin.bpf_fd, fd).u32(obj_pin.file_flags, 0);
+  const result = pinning.text(PATH, PATH_SIZE, path).bpf(Command.OBJ_PIN);
+  if (result < 0) throw pinRefused(result, OBJ_PIN, `Cannot pin to "${shown}"`);
 }
 
 /** What errnos of {@linkcode objGet} mean. */
@@ -109,10 +114,15 @@ export const OBJ_GET: Refusals = {
  * ```
  */
 export function objGet(path: string, fileFlags = 0): number {
-  pinning.u32(obj_pin.bpf_fd, 0).u32(obj_pin.file_flags, checkU32(fileFlags, "fileFlags"));
-  const result = pinning.text(PATH, PATH_SIZE, checkString(path, "path")).bpf(Command.OBJ_GET);
+  return getAs(checkString(path, "path"), path, checkU32(fileFlags, "fileFlags"));
+}
+
+/** The same, where the path of an error's words is another. */
+export function getAs(path: string, shown: string, fileFlags = 0): number {
+  pinning.u32(obj_pin.bpf_fd, 0).u32(obj_pin.file_flags, fileFlags);
+  const result = pinning.text(PATH, PATH_SIZE, path).bpf(Command.OBJ_GET);
   if (result >= 0) return result;
-  throw pinRefused(result, OBJ_GET, `Cannot open pin "${path}"`);
+  throw pinRefused(result, OBJ_GET, `Cannot open pin "${shown}"`);
 }
 
 /** Pins need no capability; but before Linux 5.19 every command could need CAP_BPF. */

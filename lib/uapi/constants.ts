@@ -45,6 +45,8 @@ export const BPF_F_REPLACE = 4,
 
 /** A flag of MAP_CREATE, PROG_LOAD and BTF_LOAD: a BPF token's fd is among the arguments. */
 export const BPF_F_TOKEN_FD = 65536;
+/** Flag of map creation: programs may only read it. */
+export const BPF_F_RDONLY_PROG = 128;
 
 /** A flag of PROG_QUERY: what runs, with the programs of a cgroup's ancestors. */
 export const BPF_F_QUERY_EFFECTIVE = 1;

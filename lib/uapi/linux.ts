@@ -1,14 +1,24 @@
 /** Numbers of Linux beside `linux/bpf.h`: what `fcntl.h`, `socket.h` and others of the kernel's headers name. */
 
-/** Files: the own directory as the kernel reads -100, flags of openat(2), bytes of a path, types in a directory. */
-export const AT_FDCWD = 0xffffff9cn,
+/** Files: the own directory, flags of openat(2), bytes of a path, types in a directory. */
+export const AT_FDCWD = -100,
   O_NONBLOCK = 0o4000,
   O_CLOEXEC = 0o2000000,
+  O_NOFOLLOW: number = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000,
+  O_PATH = 0o10000000,
   PATH_MAX = 4096,
   DT_DIR = 4,
   DT_REG = 8;
-/** `struct stat`, in bytes, and the magic number of a bpf file system. */
-export const STAT_SIZE = 144, BPF_FS_MAGIC = 0xcafe4a11;
+/** `struct stat`, in bytes, and the magic numbers of file systems. */
+export const STAT_SIZE = 144, BPF_FS_MAGIC = 0xcafe4a11, PROC_SUPER_MAGIC = 0x9fa0;
+/** statx(2): a flag, what it is asked for, its answer in bytes and where what is in it; bits of a mode. */
+export const AT_EMPTY_PATH = 0x1000,
+  STATX_BASIC_STATS = 0x7ff,
+  STATX_SIZE = 256,
+  STATX = { nlink: 16, uid: 20, mode: 28, ino: 32, ctime: 96, mtime: 112, dev_major: 136, dev_minor: 140 },
+  S_IFMT = 0o170000,
+  S_IFLNK = 0o120000,
+  S_IFDIR = 0o040000;
 /** Commands of fcntl(2), with the seals of a memory file; of flock(2) and kcmp(2). */
 export const F_DUPFD_CLOEXEC = 1030,
   F_ADD_SEALS = 1033,
@@ -16,7 +26,8 @@ export const F_DUPFD_CLOEXEC = 1030,
   F_SEAL_SHRINK = 2,
   F_SEAL_GROW = 4,
   F_SEAL_WRITE = 8,
-  LOCK_EX = 2n,
+  LOCK_EX = 2,
+  LOCK_NB = 4,
   KCMP_FILE = 0;
 /** Flags of memfd_create(2). */
 export const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2;

@@ -280,21 +280,6 @@ kernelTest("what is no link, or no pin, is left alone", NEEDS, () => {
   program.unpin();
 });
 
-kernelTest("what a killed run left under the temporary name is ended", NEEDS, async () => {
-  using pins = new PinDirectory();
-  using program = skLookup();
-  let abandoned;
-  {
-    using link = Link.attach(program, { type: "netns" });
-    link.pin(pins.pin("link~"));
-    abandoned = link.id;
-  }
-  using _ensured = Link.ensurePinned(pins.pin("link"), program, { type: "netns" });
-  assertEquals(pins.pins, ["link"]);
-  await assertGone(abandoned);
-  discard(pins.pin("link"));
-});
-
 /** The program `return value`, for an ensurer. */
 function instructions(value: number): number[] {
   return [...assemble(set(0, value), exit)];
