@@ -57,6 +57,7 @@ export class NativeLibrary<F extends object> {
   /** The embedded library of this architecture; see {@linkcode libraryBytes}. */
   bytes(): Uint8Array<ArrayBuffer> {
     const { embedded, owner, api } = this.#options;
+    checkRuntime(owner);
     const { os, arch } = Deno.build;
     if (os !== "linux") {
       throw new Deno.errors.NotSupported(`Cannot load native library: eBPF links exist on Linux only, this is ${os}`);
@@ -70,6 +71,7 @@ export class NativeLibrary<F extends object> {
   }
 
   #open(): unknown {
+    checkRuntime(this.#options.owner);
     const path = this.#path ?? this.#pathFromEnvironment();
     return path === undefined ? this.#openEmbedded() : this.#openFile(path);
   }
@@ -112,19 +114,13 @@ export class NativeLibrary<F extends object> {
     const { api, symbols } = this.#options;
     const asFile = `write ${api.bytes} to a file`, byPath = `name it with ${api.setPath}`;
     const bytes = this.bytes();
-    let libc;
+    let libc: ReturnType<typeof openLibc>;
     try {
-      // A struct as result keeps Deno from compiling a fast path for functions that are called once (0.2 ms each).
-      libc = Deno.dlopen("libc.so.6", {
-        memfd_create: { parameters: ["buffer", "u32"], result: { struct: ["i32"] } },
-        write: { parameters: ["i32", "buffer", "usize"], result: { struct: ["i32"] } },
-        fcntl: { parameters: ["i32", "i32", "i32"], result: { struct: ["i32"] } },
-        close: { parameters: ["i32"], result: { struct: ["i32"] } },
-      });
+      libc = openLibc();
     } catch (cause) {
       const hint = cause instanceof Deno.errors.NotCapable
         ? `run with --allow-ffi, or ${asFile}, ${byPath} and run with --allow-ffi=FILE`
-        : `the C library cannot be opened as libc.so.6; ${asFile} and ${byPath}`;
+        : `the C library, libc.so.6, cannot be opened; ${asFile} and ${byPath}`;
       const message = `Cannot load native library: ${hint}`;
       throw cause instanceof Deno.errors.NotCapable
         ? new Deno.errors.NotCapable(message, { cause })
@@ -148,6 +144,40 @@ export class NativeLibrary<F extends object> {
     }
   }
 }
+
+/** Other runtimes may import the package, for a part of their program that runs elsewhere; they cannot call it. */
+function checkRuntime(owner: string): void {
+  if (typeof Deno !== "undefined") return;
+  throw new Error(
+    `Cannot load native library: ${owner} works under Deno only; this is another runtime; see https://deno.com`,
+  );
+}
+
+/**
+ * The C library. Deno looks for a bare name in the current directory, where anybody may have put something, unless all
+ * of ffi is granted: so all of it is asked for, which is one prompt instead of one for each file, and what grants
+ * single calls without that (a permission broker) is asked for the file where it is known to be.
+ */
+function openLibc(): Deno.DynamicLibrary<typeof LIBC> {
+  if (Deno.permissions.requestSync({ name: "ffi" }).state === "granted") return Deno.dlopen("libc.so.6", LIBC);
+  if (Deno.stdin.isTerminal() && Deno.stderr.isTerminal()) throw new Deno.errors.NotCapable("ffi was not granted");
+  for (const path of [`/lib/${Deno.build.arch}-linux-gnu/libc.so.6`, "/lib64/libc.so.6"]) {
+    try {
+      return Deno.dlopen(path, LIBC);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
+    }
+  }
+  return Deno.dlopen("/usr/lib/libc.so.6", LIBC);
+}
+
+/** A struct as result keeps Deno from compiling a fast path for functions that are called once (0.2 ms each). */
+const LIBC = {
+  memfd_create: { parameters: ["buffer", "u32"], result: { struct: ["i32"] } },
+  write: { parameters: ["i32", "buffer", "usize"], result: { struct: ["i32"] } },
+  fcntl: { parameters: ["i32", "i32", "i32"], result: { struct: ["i32"] } },
+  close: { parameters: ["i32"], result: { struct: ["i32"] } },
+} as const;
 
 type OnAnotherThread = (command: number, request: Uint8Array<ArrayBuffer>, length: number) => Promise<number>;
 

@@ -8,7 +8,7 @@ import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { AttachType, AttachTypeName } from "../uapi/constants.ts";
-import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
+import type { Ability, Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 
 /**
  * The program runs when a function is entered or left (`trace_fentry`, `trace_fexit`, `trace_fsession`), may change
@@ -148,11 +148,14 @@ export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracin
       { program: { type: "tracing", expectedAttachType: "trace_fentry", attachTo: "vfs_read" } },
       { program: { type: "tracing", expectedAttachType: "trace_fexit", attachTo: "vfs_read" } },
     ],
-    attach: {
-      since: Deno.build.arch === "aarch64" ? "6.4" : TYPES.tracing.since,
-      config: "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
-      // x86_64 patches functions wherever it loads such programs; arm64 loads them before it can
-      proofs: Deno.build.arch === "aarch64" ? [{ kernelFunction: "register_ftrace_direct" }] : [],
+    get attach(): Ability { // not before it is asked for: other runtimes may import the package
+      const isArm64 = Deno.build.arch === "aarch64";
+      return {
+        since: isArm64 ? "6.4" : TYPES.tracing.since,
+        config: "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+        // x86_64 patches functions wherever it loads such programs; arm64 loads them before it can
+        proofs: isArm64 ? [{ kernelFunction: "register_ftrace_direct" }] : [],
+      };
     },
     cookie: "5.19",
   },

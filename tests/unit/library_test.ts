@@ -12,14 +12,16 @@ const CALL = `import { close } from "${SYS}";
 try { close(1000000); } catch (error) { console.log(error.name + ": " + error.message); }`;
 const WORKS = "BpfError: Cannot close fd 1000000: the fd is not open (EBADF)\n";
 
-/** A file that is gone at the end of the scope. */
+/** A file that is gone at the end of the scope, beside a file that calls itself the C library and is none. */
 class File implements Disposable {
-  readonly path: string = Deno.makeTempFileSync({ prefix: "bpf-link-library-" });
+  readonly folder: string = Deno.makeTempDirSync({ prefix: "bpf-link-library-" });
+  readonly path: string = `${this.folder}/file`;
   constructor(content: Uint8Array) {
     Deno.writeFileSync(this.path, content);
+    Deno.writeTextFileSync(`${this.folder}/libc.so.6`, "no library");
   }
   [Symbol.dispose](): void {
-    Deno.removeSync(this.path);
+    Deno.removeSync(this.folder, { recursive: true });
   }
 }
 
@@ -97,3 +99,80 @@ function returnNine(elf: Uint8Array<ArrayBuffer>): void {
   assertEquals([...elf.subarray(at, at + own.length)], own);
   elf.set(result(9), at);
 }
+
+const OTHER_RUNTIME = "works under Deno only; this is another runtime";
+
+Deno.test("another runtime may import the package, and the first call says that it works under Deno only", async () => {
+  const script = `delete globalThis.Deno;
+    const { Link, libraryBytes, probe } = await import("${MOD}");
+    const { linkGetNextId } = await import("${SYS}");
+    const calls = [() => Link.open(1), () => Link.infos(), () => libraryBytes(), () => probe(), () => linkGetNextId(0)];
+    for (const call of calls) try { call(); } catch (error) { console.log(error.message.includes("${OTHER_RUNTIME}")); }`;
+  const { output, errors } = await runScript(script, ["--allow-ffi"]);
+  assertEquals([output, errors], ["true\n".repeat(5), ""]);
+});
+
+/** What a script says that is run at a terminal, where each prompt gets this answer. */
+async function atTerminal(source: string, answer: string): Promise<{ output: string; prompts: number }> {
+  using script = new File(new TextEncoder().encode(source));
+  const command = `${Deno.execPath()} run --no-config --no-lock --no-check --ext=ts ${script.path}`;
+  await using child = new Deno.Command("script", {
+    args: ["-qec", command, "/dev/null"],
+    cwd: script.folder, // with a library of that name, which must not be taken
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  let output = "", prompts = 0;
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    output += text;
+    for (const asked = output.split("Allow?").length - 1; prompts < asked; prompts++) {
+      await new Promise((resolve) => setTimeout(resolve, 300)); // Deno drops what was typed before it asks
+      await writer.write(new TextEncoder().encode(`${answer}\n`));
+    }
+  }
+  await writer.close().catch(() => {}); // it has ended
+  await child.stderr.cancel();
+  return { output, prompts };
+}
+
+const hasScript = new Deno.Command("sh", { args: ["-c", "command -v script"] }).outputSync().success;
+
+for (const [answer, says] of [["y", WORKS.trim()], ["A", WORKS.trim()], ["n", "NotCapable: "]] as const) {
+  Deno.test({
+    name: `the first use asks once, and takes "${answer}" for an answer${hasScript ? "" : " (skipped: needs script)"}`,
+    ignore: !hasScript,
+    async fn(): Promise<void> {
+      const { output, prompts } = await atTerminal(CALL, answer);
+      assertStringIncludes(output, says);
+      assertEquals(prompts, 1, output);
+    },
+  });
+}
+
+Deno.test("a permission broker is asked for two files, and none is looked for in the current directory", async () => {
+  using file = new File(new Uint8Array());
+  const path = `${file.folder}/broker`, asked: string[] = [];
+  using listener = Deno.listen({ transport: "unix", path });
+  const serving = (async () => {
+    using connection = await listener.accept();
+    const encoder = new TextEncoder();
+    let rest = "";
+    for await (const text of connection.readable.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) {
+        const { id, permission, value } = JSON.parse(line);
+        if (permission === "ffi") asked.push(value);
+        await connection.write(encoder.encode(`${JSON.stringify({ id, result: "allow" })}\n`));
+      }
+    }
+  })();
+  const env = { DENO_PERMISSION_BROKER_PATH: path };
+  const { output } = await runScript(CALL, [], { env, cwd: file.folder });
+  await serving;
+  assertEquals(output, WORKS);
+  assertEquals(asked.every((path) => path.startsWith("/") && !path.startsWith(file.folder)), true, asked.join());
+});
