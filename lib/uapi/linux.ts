@@ -4,7 +4,7 @@
 export const AT_FDCWD = -100,
   O_NONBLOCK = 0o4000,
   O_CLOEXEC = 0o2000000,
-  O_NOFOLLOW: number = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000,
+  O_NOFOLLOW: number = globalThis.Deno?.build.arch === "aarch64" ? 0o100000 : 0o400000, // others import this too
   O_PATH = 0o10000000,
   PATH_MAX = 4096,
   DT_DIR = 4,

@@ -121,8 +121,9 @@ Deno.test("every file of lib/sys is exported by lib/sys/mod.ts", () => {
 });
 
 Deno.test("lib asks Deno for nothing that needs a permission but --allow-ffi, and that in lib/ffi alone", () => {
-  // permissions and env: only where the answer needs no prompt; customInspect is the name of a symbol
-  const allowed = ["errors", "inspect", "build", "permissions", "env", "pid", "customInspect"];
+  // permissions and env: only where the answer needs no prompt; customInspect is the name of a symbol;
+  // stdin and stderr: whether there is somebody to ask
+  const allowed = ["errors", "inspect", "build", "permissions", "env", "pid", "customInspect", "stdin", "stderr"];
   const native = ["dlopen", "DynamicLibrary", "ForeignLibraryInterface"];
   const found = files.flatMap((file) =>
     [...code(file).matchAll(/Deno\.(\w+)/g)].filter(([, name]) =>
