@@ -14,13 +14,13 @@ import type { SockmapTarget } from "./kind/sockmap.ts";
 import type { TcxTarget } from "./kind/tcx.ts";
 import type { XdpTarget } from "./kind/xdp.ts";
 import { type AnyLink, Link } from "./link.ts";
-import { allLinks } from "./listing/walk.ts";
+import { linksOf } from "./links.ts";
 import { programName } from "./names.ts";
 import { close } from "./os/files.ts";
 import type { Program } from "./program.ts";
 import { linkGetFdById, linkGetNextId } from "./sys/link.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
-import { EOPNOTSUPP } from "./uapi/errno.ts";
+import { EAGAIN, EOPNOTSUPP } from "./uapi/errno.ts";
 
 /** A place that can be asked what is attached to it: the target of a link, without a position. */
 export type HookTarget =
@@ -39,8 +39,9 @@ export interface HookEntry {
   programName?: string;
   /**
    * The id of the link; absent if the program was attached without one. The kernel reports it of tcx and netkit. For the
-   * others it is found among the links of the machine, which takes CAP_SYS_ADMIN, and absent if several could be meant:
-   * a program twice in a cgroup, or one xdp program on interfaces of the same number in several network namespaces.
+   * others it is found among the links of the machine, which takes CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON, and absent
+   * if several could be meant: a program twice in a cgroup, or one xdp program on interfaces of the same number in
+   * several network namespaces.
    */
   linkId?: number;
   /**
@@ -110,7 +111,7 @@ export class Hook {
    * @throws {TypeError} If a field is unknown, missing or of the wrong type, or if places of this type cannot be asked.
    * @throws {RangeError} If a number is out of range.
    * @throws {BpfError} `gone` if there is no such place, `capability` without CAP_NET_ADMIN, `unsupported` or `invalid`
-   * if this kernel has no such places.
+   * if this kernel has no such places, `unsettled` if others change it again and again for half a second.
    */
   static query(target: HookTarget): Hook {
     kindFor(target); // throws if it is no target at all
@@ -144,7 +145,8 @@ export class Hook {
   /**
    * Attaches a program at a position that depends on what is there, such as "after X if X is there, else first": if the
    * hook has changed since it was looked at, it is looked at again and `place` is asked again. Every retry means
-   * that another writer changed the hook in between; only `options.signal`, aborted in `place`, ends them early.
+   * that another writer changed the hook in between: after half a second of that, and four rounds, it is an error. No
+   * timer runs meanwhile, so `options.signal` ends it early only if it is aborted in `place`.
    *
    * A fixed position needs none of that: {@linkcode Link.attach} inserts atomically. The revision of a tcx hook begins
    * anew when its last program leaves, so it may be the same after other programs came: look shortly before, or keep
@@ -155,7 +157,8 @@ export class Hook {
    * @param options As {@linkcode Link.attach}.
    * @returns The link, to be held with `using`.
    * @throws {TypeError} If the programs of this hook have no order (netns, sockmap, xdp), or the position is none.
-   * @throws {BpfError} `unsupported` if the kernel keeps no revision of the hook; and as {@linkcode Link.attach}.
+   * @throws {BpfError} `unsupported` if the kernel keeps no revision of the hook; `unsettled` if others change it again
+   * and again; and as {@linkcode Link.attach}.
    * @throws Whatever `place` throws, and the reason of `options.signal` if it is aborted; nothing is attached then.
    *
    * @example Directly after a program that may be there or not
@@ -182,7 +185,8 @@ export class Hook {
       throw new TypeError(`programs of ${type} hooks have no position: use Link.attach`);
     }
     let { revision, entries }: View = this;
-    for (;;) {
+    const since = performance.now();
+    for (let round = 1;; round++) {
       if (revision === undefined) throw withoutRevision(type);
       const position = place(entries);
       try {
@@ -192,6 +196,8 @@ export class Hook {
       } catch (error) {
         if (!(error instanceof BpfError && error.reason === "stale")) throw error;
       }
+      options?.signal?.throwIfAborted();
+      if (isEnough(round, since)) throw unsettled(`Cannot attach to ${type} hook by its entries`);
       ({ revision, entries } = this.refresh());
     }
   }
@@ -207,22 +213,39 @@ function withoutRevision(type: string): BpfError {
   });
 }
 
-/** How often a place that keeps changing is looked at, before links that the kernel does not report are left out. */
-const PATIENCE = 16;
+/** Whether to give up on what keeps changing: after half a second, but not before the fourth round. */
+function isEnough(rounds: number, since: number): boolean {
+  return rounds >= 4 && performance.now() - since > 500;
+}
+
+function unsettled(action: string): BpfError {
+  return new BpfError(EAGAIN, {
+    action,
+    command: "PROG_QUERY",
+    reason: "unsettled",
+    meaning: "others change it again and again",
+    hint: "try again in a moment, or find out who attaches and detaches there: Link.watch() shows it",
+  });
+}
 
 /** Looks at a place until its programs and their links belong together. */
 function view(target: HookTarget): View {
-  const kind = HOOK_KINDS.get(target.type)!;
-  let before: View | undefined;
-  for (let attempt = 1;; attempt++) {
-    const found: Look = kind.look(target as never), isLast = attempt === PATIENCE;
-    const isThere = found.entries.length + found.effective.length > 0;
-    const now = found.isLink === undefined || !isThere ? found : withLinks(found, isLast ? [] : linksOfMachine());
+  const kind = HOOK_KINDS.get(target.type)!, since = performance.now();
+  let found: Look = kind.look(target as never), before: View | undefined;
+  for (let round = 1;; round++) {
+    const { isLink } = found, isThere = found.entries.length + found.effective.length > 0;
+    const now = isLink === undefined || !isThere ? found : withLinks(found, linksOf(KINDS[target.type].linkType));
     const isLinked = [...now.entries, ...now.effective].every(({ linkId }) => linkId !== undefined);
-    const isTold = !isThere || found.isLink === undefined && isLinked; // by the kernel, in one answer
-    if (isTold || isLast || (before !== undefined && print(before) === print(now))) return named(now);
+    if (!isThere || isLink === undefined && isLinked) return named(now); // by the kernel, in one answer
+    const after = kind.look(target as never), isSame = print(found) === print(after);
+    if (isSame && (isLinked || before !== undefined && print(before) === print(now))) return named(now);
+    if (isEnough(round, since)) {
+      if (isSame) return named(now);
+      throw unsettled(`Cannot look at ${target.type} hook`);
+    }
     // a program is there a moment before its link has the id
-    before = isLinked || !isAnyUnsettled() ? now : undefined;
+    before = isSame && !isAnyUnsettled() ? now : undefined;
+    found = after;
   }
 }
 
@@ -230,16 +253,6 @@ function view(target: HookTarget): View {
 function print({ revision, entries, effective }: View): string {
   const line = ({ programId, linkId }: HookEntry) => `${programId} ${linkId}`;
   return [revision, ...entries.map(line), "effective", ...effective.map(line)].join();
-}
-
-/** The links of the machine; none for callers that may not see them. */
-function linksOfMachine(): BpfLinkInfo[] {
-  try {
-    return [...allLinks()];
-  } catch (error) {
-    if (error instanceof BpfError && error.reason === "capability") return [];
-    throw error;
-  }
 }
 
 /** Whether some link of the machine is just being made. */
@@ -269,10 +282,11 @@ function withLinks({ revision, entries, effective, isLink }: Look, links: readon
 
 /** Entries with the id of the one link that can be meant: one entry and one link for the program. */
 function joined(entries: readonly HookEntry[], links: readonly BpfLinkInfo[]): HookEntry[] {
+  const candidates = Map.groupBy(links, ({ progId }) => progId), alike = Map.groupBy(entries, (it) => it.programId);
   return entries.map((entry) => {
-    const [link, another] = links.filter(({ progId }) => progId === entry.programId);
-    const alike = entries.filter(({ programId }) => programId === entry.programId);
-    return link === undefined || another !== undefined || alike.length > 1 ? entry : { ...entry, linkId: link.id };
+    const [link, another] = candidates.get(entry.programId) ?? [];
+    const isOne = link !== undefined && another === undefined && alike.get(entry.programId)!.length === 1;
+    return isOne ? { ...entry, linkId: link.id } : entry;
   });
 }
 

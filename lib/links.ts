@@ -7,7 +7,7 @@ import { parseFdinfo } from "./listing/fdinfo.ts";
 import { visitPins, withPinnedLink } from "./listing/pins.ts";
 import type { LinkRecords } from "./listing/records.ts";
 import { loadedIterator, useIterator } from "./listing/iterator.ts";
-import { linkWalk } from "./listing/walk.ts";
+import { allLinks, linkWalk } from "./listing/walk.ts";
 import { readTextFile } from "./os/files.ts";
 import { isNoAnswer, unlessGone, visibly } from "./refusal.ts";
 import { linkGetNextId } from "./sys/link.ts";
@@ -137,6 +137,24 @@ const PIECES: { readonly [S in Source]: (types: readonly LinkType[] | undefined)
 };
 
 const PIECE = 256;
+
+/** The links of a type that there are now; none for callers that may not see all. */
+export function linksOf(type: LinkType): BpfLinkInfo[] {
+  switch (chooseSource(undefined, false)) {
+    case "syscall":
+      return [...allLinks()];
+    case "iterator": {
+      const records = useIterator().run([type]), infos: BpfLinkInfo[] = [];
+      for (let at = records.first; at < records.end; at = records.next(at)) {
+        const info = records.info(at);
+        if (info !== undefined) infos.push(info);
+      }
+      return infos;
+    }
+    default:
+      return [];
+  }
+}
 
 function read(infos: readonly BpfLinkInfo[], types: readonly LinkType[] | undefined): LinkInfo[] {
   const ownId = loadedIterator()?.linkId;

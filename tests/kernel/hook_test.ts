@@ -1,11 +1,12 @@
 /** `Hook`: what is attached at one place, in which order, by which link. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { closeIterator } from "../../lib/listing/iterator.ts";
 import { close, open } from "../../lib/sys/mod.ts";
 import { BpfError, BpfMap, Hook, type HookTarget, Link, type Program } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { NetkitPair } from "../fixture/place/netkit.ts";
 import { OtherNetns, VethPair } from "../fixture/place/netns.ts";
-import { answering, flowDissector, skLookup, xdp } from "../fixture/program/programs.ts";
+import { answering, flowDissector, skLookup, taskIterator, xdp } from "../fixture/program/programs.ts";
 import { firstWith } from "../fixture/run/expectations.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 
@@ -302,4 +303,39 @@ kernelTest("places that cannot be asked, or are not there", { needs: ["cgroup2",
   } finally {
     close(fd);
   }
+});
+
+kernelTest("attach() gives up on a hook that others change without end", POSITIONS, () => {
+  using cgroup = new Cgroup();
+  using program = egress("ours");
+  using other = egress("other");
+  const target = { type: "cgroup", cgroup: cgroup.path, attachType: ATTACH_TYPE } as const;
+  using _first = Link.attach(other, target);
+  using busy = egress("busy");
+  let rounds = 0;
+  const place = () => {
+    rounds++;
+    using _link = Link.attach(busy, target); // the revision is another one now
+    return "first" as const;
+  };
+  const error = assertThrows(() => Hook.query(target).attach(program, place), BpfError, "others change it");
+  assertEquals(error.reason, "unsettled");
+  assert(rounds >= 4, `${rounds} rounds`);
+  assertEquals(Hook.query(target).entries.map(({ programName }) => programName), ["other"]);
+});
+
+kernelTest("among many links those of a cgroup are found", { needs: ["cgroup2"] }, () => {
+  using cgroup = new Cgroup();
+  using program = egress("a");
+  using iterator = taskIterator("t");
+  using stack = new DisposableStack();
+  for (let i = 0; i < 1000; i++) stack.use(Link.attach(iterator, { type: "iter" }));
+  const target = { type: "cgroup", cgroup: cgroup.path, attachType: ATTACH_TYPE } as const;
+  using link = Link.attach(program, target);
+  for (let i = 0; i < 3; i++) {
+    const { entries, effective } = Hook.query(target);
+    assertEquals(entries.map(({ linkId }) => linkId), [link.id]);
+    assertEquals(effective.filter(({ linkId }) => linkId === link.id).length, 1);
+  }
+  closeIterator();
 });
