@@ -70,6 +70,8 @@ interface Places {
   readonly addresses?: readonly bigint[] | undefined;
 }
 
+const utf8 = new TextEncoder();
+
 const KEYS = keysOf<KprobeMultiTarget>({
   type: true,
   symbols: true,
@@ -111,11 +113,14 @@ function checkSymbols(value: unknown): readonly string[] {
 /** The functions that fit, by address where the kernel reports it (6.5): several may have one name. */
 function findFunctions(pattern: string): { syms: readonly string[] } | { addrs: readonly bigint[] } {
   const withAddresses = readTracefs("available_filter_functions_addrs");
+  const glob = utf8.encode(pattern);
   const list = withAddresses ?? readTracefs("available_filter_functions") ?? "";
   const found = new Set<string>();
   // ffffffff81000000 do_unlinkat [module]
   for (const [, address, name] of list.matchAll(/^(?:([0-9a-f]{16}) )?([^\s]+)/gm)) {
-    if (globMatches(pattern, name!) && !name!.startsWith("__ftrace_invalid_address__")) found.add(address ?? name!);
+    if (globMatches(glob, utf8.encode(name!)) && !name!.startsWith("__ftrace_invalid_address__")) {
+      found.add(address ?? name!);
+    }
   }
   if (found.size > 0) {
     return withAddresses === undefined

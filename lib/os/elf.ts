@@ -2,40 +2,122 @@
 import { BpfError } from "../error.ts";
 import { EINVAL, ENOENT } from "../uapi/errno.ts";
 import { O_NONBLOCK } from "../uapi/linux.ts";
-import { close, open, readAt } from "./files.ts";
+import { close, directoryOf, open, readAt } from "./files.ts";
 
 /** Reads `length` bytes of a file from `offset`; fewer only where the file ends. */
 export type ReadAt = (offset: number, length: number) => Uint8Array;
 
-/** Functions by their exact names, or all whose name fits a pattern with `*` and `?`. */
+/**
+ * Functions by their exact names, or all whose name fits a pattern with `*` and `?`. A name may say which version is
+ * meant, as `memcpy@GLIBC_2.2.5`, or `@@` for one that must be the default; without, the default version wins.
+ */
 export type WantedFunctions = { readonly names: readonly string[] } | { readonly pattern: string };
 
 /**
  * Where in the file at `path` functions begin: offsets in bytes, one for each name in their order, or for a pattern all
- * that fit, ascending.
+ * that fit, ascending. Where its symbols were stripped, a debug file of it that is installed has them.
  */
 export function elfFunctionOffsets(path: string, wanted: WantedFunctions): number[] {
-  const fd = open(path, O_NONBLOCK);
+  const fds: number[] = [];
+  const openElf = (path: string) => {
+    const fd = open(path, O_NONBLOCK);
+    fds.push(fd);
+    return new ElfFile(path, (offset, length) => readAt(fd, path, offset, length));
+  };
   try {
-    return new ElfFile(path, (offset, length) => readAt(fd, path, offset, length)).functionOffsets(wanted);
+    return openElf(path).functionOffsets(wanted, (file) => debugFileOf(file, path, openElf));
   } finally {
-    close(fd);
+    fds.forEach(close);
   }
 }
 
-// Files come from anybody, so every size is bounded; real ones stay far below.
+const DEBUG = "/usr/lib/debug";
+
+/** The file with the symbols that were stripped from another, proven to be of the same build. */
+function debugFileOf(file: ElfFile, path: string, openElf: (path: string) => ElfFile): ElfFile | undefined {
+  const [, root = "", inside = path] = /^(\/proc\/[^/]+\/root)(\/.*)$/.exec(path) ?? [];
+  const places: string[] = [];
+  const buildId = file.buildId(), link = file.debugLink();
+  if (buildId !== undefined) places.push(`${DEBUG}/.build-id/${buildId.slice(0, 2)}/${buildId.slice(2)}.debug`);
+  if (link !== undefined) {
+    const directory = directoryOf(inside);
+    places.push(`${directory}/${link.name}`, `${directory}/.debug/${link.name}`, `${DEBUG}${directory}/${link.name}`);
+  }
+  // what a container lacks the machine may have
+  for (const place of root === "" ? places : [...places.map((place) => root + place), ...places]) {
+    try {
+      const debug = openElf(place), isSame = buildId !== undefined && debug.buildId() === buildId;
+      if (isSame || (buildId === undefined && debug.checksum() === link?.checksum)) return debug;
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error; // it is not there, or no ELF file
+    }
+  }
+  return undefined;
+}
+
+// Files come from anybody, so all sizes are bounded, and with them time and memory; real files stay far below.
 const MAX_SEGMENTS = 1170, // the kernel's own limit: 64 KiB of program headers
+  MAX_LOADED = 64,
+  MAX_SECTIONS = 1 << 18,
   MAX_SYMBOLS = 4 << 20,
   MAX_STRINGS = 256 << 20,
   MAX_NAME = 4096,
+  MAX_SHARED = 16 << 20, // bytes by which names may be longer than the table that they share
+  MAX_FOR_HINT = 32 << 20, // bytes of names in which a hint is looked for
+  MAX_SMALL = 1 << 20, // bytes of sections that are small
+  MAX_VERSION = 256, // bytes of a version's name
+  MAX_CHECKED = 1 << 30, // bytes of which a checksum is taken
   MAX_MATCHES = 1 << 20; // what one link takes
 
-const HEADER_SIZE = 64, SEGMENT_SIZE = 56, SECTION_SIZE = 64, SYMBOL_SIZE = 24;
-const PT_LOAD = 1, SHT_SYMTAB = 2, SHT_DYNSYM = 11, STT_FUNC = 2, SHN_UNDEF = 0;
+/** Where a header has what; that of 32 bits and that of 64. */
+interface Layout {
+  readonly header: number;
+  readonly segments: number;
+  readonly sections: number;
+  /** Size of a segment's header, how many; size of a section's, how many, which one has their names: 2 bytes each. */
+  readonly counts: number;
+  readonly segment: { readonly sizeof: number; offset: number; address: number; size: number };
+  readonly section: { readonly sizeof: number; offset: number; size: number; link: number };
+  readonly symbol: { readonly sizeof: number; info: number; section: number; value: number };
+  word(view: DataView, at: number): number;
+}
+const ELF64: Layout = {
+  header: 64,
+  segments: 32,
+  sections: 40,
+  counts: 54,
+  segment: { sizeof: 56, offset: 8, address: 16, size: 32 },
+  section: { sizeof: 64, offset: 24, size: 32, link: 40 },
+  symbol: { sizeof: 24, info: 4, section: 6, value: 8 },
+  // inexact above 2 ** 53, where no file reaches
+  word: (view, at) => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32,
+};
+const ELF32: Layout = {
+  header: 52,
+  segments: 28,
+  sections: 32,
+  counts: 42,
+  segment: { sizeof: 32, offset: 4, address: 8, size: 16 },
+  section: { sizeof: 40, offset: 16, size: 20, link: 24 },
+  symbol: { sizeof: 16, info: 12, section: 14, value: 4 },
+  word: (view, at) => view.getUint32(at, true),
+};
+
+const PT_LOAD = 1,
+  SHT_SYMTAB = 2,
+  SHT_NOTE = 7,
+  SHT_DYNSYM = 11,
+  SHT_GNU_VERDEF = 0x6ffffffd,
+  SHT_GNU_VERSYM = 0x6fffffff,
+  NT_GNU_BUILD_ID = 3,
+  STT_FUNC = 2,
+  STT_GNU_IFUNC = 10,
+  SHN_UNDEF = 0,
+  VERSYM_HIDDEN = 0x8000;
 const PIECE = 1 << 20; // bytes read at once
 
-const utf8 = new TextEncoder();
-const latin1 = new TextDecoder("latin1"); // a character a byte, so indices are offsets
+const utf8 = new TextEncoder(), fromUtf8 = new TextDecoder();
+const EMPTY = new Uint8Array();
 
 /** A part of the file. */
 interface Part {
@@ -48,111 +130,370 @@ interface Segment extends Part {
   readonly address: number;
 }
 
-/** The symbols of one table, and the string that holds their names. */
-interface SymbolTable {
-  readonly symbols: DataView;
-  readonly strings: string;
+interface Section extends Part {
+  readonly index: number;
+  readonly type: number;
+  readonly name: number;
+  readonly link: number;
 }
 
-/** A 64-bit little-endian ELF file, of which only headers and symbol tables are read. Versions are ignored. */
+/** The symbols of one table: their names, and where there are any their versions. */
+interface SymbolTable {
+  readonly file: ElfFile;
+  readonly symbols: Section;
+  readonly strings: Uint8Array;
+  readonly versions?: { readonly ofSymbols: DataView; readonly names: ReadonlyMap<number, string> } | undefined;
+}
+
+/** A function that a table defines, not one that it imports. */
+interface Symbol {
+  readonly nameAt: number;
+  readonly address: number;
+  /** Its address is not its own, but that of code that chooses one of several when a process starts. */
+  readonly isIndirect: boolean;
+  /** A version that programs are no longer linked to. */
+  readonly isOld: boolean;
+  readonly version: string | undefined;
+}
+
+/** A name that is looked for, and what is found. */
+class Sought {
+  readonly places = new Set<number>();
+  readonly oldPlaces = new Map<number, string>();
+  isIndirect = false;
+
+  constructor(readonly name: string) {}
+
+  get isFound(): boolean {
+    return this.places.size > 0 || this.isIndirect;
+  }
+}
+
+/** What a name in the string table would be: `version` says which one it must have, and `isDefault` that it must not be old. */
+interface Hit {
+  readonly sought: Sought;
+  readonly version?: string;
+  readonly isDefault?: boolean;
+}
+
+/** Names, read from their ends: each string is compared with all of them in one pass. */
+interface Suffixes {
+  readonly before: Map<number, Suffixes>;
+  hits?: Hit[];
+}
+
+/** A little-endian ELF file, of which only headers and symbol tables are read. */
 export class ElfFile {
   readonly #path: string;
   readonly #read: ReadAt;
+  readonly #layout: Layout;
   readonly #segments: readonly Segment[];
-  readonly #tables: readonly (Part & { readonly type: number; readonly strings: Part })[];
+  readonly #sections: DataView;
+  readonly #namesOfSections: number;
+  readonly #tables: readonly Section[];
 
   /** @param path For messages. */
   constructor(path: string, read: ReadAt) {
     this.#path = path;
     this.#read = read;
-    const header = new DataView(read(0, HEADER_SIZE).slice().buffer);
-    if (header.byteLength < HEADER_SIZE || header.getUint32(0) !== 0x7f454c46) this.#fail(EINVAL, "it is no ELF file");
-    if (header.getUint8(4) !== 2 || header.getUint8(5) !== 1) {
-      this.#fail(EINVAL, "it is no 64-bit little-endian ELF file");
+    const header = new DataView(read(0, ELF64.header).slice().buffer);
+    if (header.byteLength < ELF32.header || header.getUint32(0) !== 0x7f454c46) this.#fail(EINVAL, "it is no ELF file");
+    const layout = this.#layout = header.getUint8(4) === 1 ? ELF32 : ELF64;
+    if (![1, 2].includes(header.getUint8(4)) || header.getUint8(5) !== 1 || header.byteLength < layout.header) {
+      this.#fail(EINVAL, "it is no little-endian ELF file of 32 or 64 bits");
     }
-    const segmentCount = header.getUint16(56, true);
-    if (segmentCount > MAX_SEGMENTS || header.getUint16(54, true) !== SEGMENT_SIZE) {
+    const count = (i: number) => header.getUint16(layout.counts + 2 * i, true);
+    if (count(1) > MAX_SEGMENTS || count(0) !== layout.segment.sizeof) {
       this.#fail(EINVAL, "its program headers are malformed");
     }
-    const segments = this.#bytes(u64(header, 32), segmentCount * SEGMENT_SIZE, "program headers");
-    this.#segments = starts(segments, SEGMENT_SIZE).filter((at) => segments.getUint32(at, true) === PT_LOAD)
-      .map((at) => ({ offset: u64(segments, at + 8), address: u64(segments, at + 16), size: u64(segments, at + 32) }));
+    const segments = this.#bytes(layout.word(header, layout.segments), count(1) * count(0), "table of segments");
+    const segment = layout.segment;
+    this.#segments = starts(segments, segment.sizeof).filter((at) => segments.getUint32(at, true) === PT_LOAD)
+      .map((at) => ({
+        offset: layout.word(segments, at + segment.offset),
+        address: layout.word(segments, at + segment.address),
+        size: layout.word(segments, at + segment.size),
+      }));
+    if (this.#segments.length > MAX_LOADED) this.#fail(EINVAL, "it has too many segments");
 
-    const sectionCount = u64(header, 40) === 0 ? 0 : header.getUint16(60, true);
-    if (sectionCount > 0 && header.getUint16(58, true) !== SECTION_SIZE) {
-      this.#fail(EINVAL, "its section headers are malformed");
+    const sectionsAt = layout.word(header, layout.sections);
+    if (sectionsAt !== 0 && count(2) !== layout.section.sizeof) this.#fail(EINVAL, "its section headers are malformed");
+    let sectionCount = sectionsAt === 0 ? 0 : count(3);
+    if (sectionsAt !== 0 && sectionCount === 0) { // it is too large for the header
+      sectionCount = layout.word(this.#bytes(sectionsAt, count(2), "table of sections"), layout.section.size);
     }
-    const sections = this.#bytes(u64(header, 40), sectionCount * SECTION_SIZE, "section headers");
-    const place = (at: number) => ({ offset: u64(sections, at + 24), size: u64(sections, at + 32) });
-    const types = starts(sections, SECTION_SIZE).map((at) => sections.getUint32(at + 4, true));
+    if (sectionCount > MAX_SECTIONS) this.#fail(EINVAL, "it has too many sections");
+    this.#sections = this.#bytes(sectionsAt, sectionCount * layout.section.sizeof, "table of sections");
+    this.#namesOfSections = count(4);
     // at most one of each, what is exported first
-    this.#tables = [SHT_DYNSYM, SHT_SYMTAB].filter((type) => types.includes(type)).map((type) => {
-      const at = types.indexOf(type) * SECTION_SIZE, link = sections.getUint32(at + 40, true);
-      if (link >= sectionCount) this.#fail(EINVAL, "its symbols have no names");
-      return { type, ...place(at), strings: place(link * SECTION_SIZE) };
-    });
+    this.#tables = [SHT_DYNSYM, SHT_SYMTAB].flatMap((type) => this.#sectionsOf(type).slice(0, 1));
+    if (this.#tables.some(({ link }) => this.#section(link) === undefined)) {
+      this.#fail(EINVAL, "its symbols have no names");
+    }
   }
 
-  /** Where functions begin; see {@linkcode elfFunctionOffsets}. */
-  functionOffsets(wanted: WantedFunctions): number[] {
-    return "names" in wanted ? this.#byName(wanted.names) : this.#byPattern(wanted.pattern);
+  /**
+   * Where functions begin; see {@linkcode elfFunctionOffsets}.
+   *
+   * @param openDebug Opens the debug file; called only if it is needed.
+   */
+  functionOffsets(wanted: WantedFunctions, openDebug?: (file: ElfFile) => ElfFile | undefined): number[] {
+    const tables = () => this.#symbolTables(openDebug);
+    return "names" in wanted ? this.#byName(wanted.names, tables) : this.#byPattern(wanted.pattern, tables);
   }
 
-  #byName(names: readonly string[]): number[] {
-    const found = new Map<string, Set<number>>();
-    for (const table of this.#symbolTables()) {
-      // what an earlier table has is not looked for in a later one
-      const missing = new Map(
-        names.filter((name) => !found.has(name)).map((name) => [latin1.decode(utf8.encode(name)), name]),
-      );
-      if (missing.size === 0) break;
-      const lengths = [...new Set([...missing.keys()].map((name) => name.length))];
-      for (const { nameAt, address } of functionsOf(table)) {
-        for (const length of lengths) {
-          if (table.strings.charCodeAt(nameAt + length) !== 0) continue;
-          const name = missing.get(table.strings.slice(nameAt, nameAt + length));
-          if (name === undefined) continue;
-          const offset = this.#offsetOf(address);
-          if (offset === undefined) this.#fail(EINVAL, `${name} lies outside of what is loaded`);
-          else if (!found.get(name)?.add(offset)) found.set(name, new Set([offset]));
+  /** What tells its build from all others, in hexadecimal digits, if its linker wrote that. */
+  buildId(): string | undefined {
+    for (const note of this.#sectionsOf(SHT_NOTE).slice(0, 64)) {
+      if (note.size > MAX_SMALL) continue;
+      const bytes = this.#bytes(note.offset, note.size, "section of notes");
+      for (let at = 0; at + 12 <= note.size;) {
+        const nameSize = bytes.getUint32(at, true), size = bytes.getUint32(at + 4, true);
+        const valueAt = at + 12 + padded(nameSize), end = valueAt + padded(size);
+        const isBuildId = bytes.getUint32(at + 8, true) === NT_GNU_BUILD_ID && nameSize === 4 &&
+          bytes.getUint32(at + 12) === 0x474e5500; // "GNU"
+        if (isBuildId && size > 1 && size <= 64 && valueAt + size <= note.size) {
+          return new Uint8Array(bytes.buffer, valueAt, size).toHex();
         }
+        at = end;
       }
     }
-    return names.map((name) => {
-      const [offset, ...others] = found.get(name) ?? [];
-      if (offset === undefined) return this.#fail(ENOENT, `it has no function ${name}${this.#lacking()}`, BY_OFFSET);
-      if (others.length === 0) return offset;
-      const places = [offset, ...others].slice(0, 8).map((place) => `0x${place.toString(16)}`).join(", ");
-      return this.#fail(EINVAL, `it has ${others.length + 1} functions ${name}, at ${places}`, BY_OFFSET);
+    return undefined;
+  }
+
+  /** The name of its debug file, and the checksum of that, if it names one. */
+  debugLink(): { name: string; checksum: number } | undefined {
+    const names = this.#section(this.#namesOfSections);
+    if (names === undefined || names.size > MAX_SMALL) return undefined;
+    const strings = asBytes(this.#bytes(names.offset, names.size, "table of sections' names"));
+    const link = this.#sectionsOf(undefined).find(({ name, size }) =>
+      size > 4 && size <= MAX_NAME && textAt(strings, name, 15) === ".gnu_debuglink"
+    );
+    if (link === undefined) return undefined;
+    const bytes = this.#bytes(link.offset, link.size, "debug link"), name = textAt(asBytes(bytes), 0, link.size);
+    const checksumAt = padded(name === undefined ? 0 : utf8.encode(name).length + 1);
+    if (!name || name.includes("/") || checksumAt + 4 > link.size) return undefined;
+    return { name, checksum: bytes.getUint32(checksumAt, true) };
+  }
+
+  /** The checksum of the whole file that a debug link has: CRC-32. `undefined` if it is too large. */
+  checksum(): number | undefined {
+    const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+      for (let bit = 0; bit < 8; bit++) byte = (byte & 1) === 0 ? byte >>> 1 : byte >>> 1 ^ 0xedb88320;
+      return byte;
+    });
+    let crc = -1;
+    for (let at = 0, piece; (piece = this.#read(at, PIECE)).length > 0; at += piece.length) {
+      if (at > MAX_CHECKED) return undefined;
+      for (let i = 0; i < piece.length; i++) crc = crc >>> 8 ^ table[(crc ^ piece[i]!) & 0xff]!;
+    }
+    return ~crc >>> 0;
+  }
+
+  #byName(names: readonly string[], tables: () => Iterable<SymbolTable>): number[] {
+    const all = names.map((name) => new Sought(name));
+    let missing = all;
+    for (const table of tables()) {
+      this.#find(missing, table);
+      missing = missing.filter((sought) => !sought.isFound); // what a table has is not looked for in the next
+      if (missing.length === 0) break;
+    }
+    return all.map((sought) => this.#placeOf(sought, tables));
+  }
+
+  #find(missing: readonly Sought[], table: SymbolTable): void {
+    const hits = hitsIn(
+      table.strings,
+      suffixesOf(missing),
+      () => this.#fail(EINVAL, "the names of its symbols repeat"),
+    );
+    if (hits.size === 0) return;
+    table.file.#eachFunction(table, (symbol) => {
+      for (const { sought, version, isDefault } of hits.get(symbol.nameAt) ?? []) {
+        if (version !== undefined && (symbol.version !== version || (isDefault && symbol.isOld))) continue;
+        const offset = this.#offsetOf(symbol.address);
+        if (offset === undefined) this.#fail(EINVAL, `${sought.name} lies outside of what is loaded`);
+        // a version that is asked for is as good as the default one
+        if (symbol.isOld && version === undefined) sought.oldPlaces.set(offset, symbol.version ?? "");
+        else if (symbol.isIndirect) sought.isIndirect = true;
+        else sought.places.add(offset);
+      }
     });
   }
 
-  #byPattern(pattern: string): number[] {
-    const found = new Set<number>();
-    for (const table of this.#symbolTables()) {
-      let work = 16 * table.strings.length; // names may share characters, but not without end
-      for (const { nameAt, address } of functionsOf(table)) {
-        const length = table.strings.slice(nameAt, nameAt + MAX_NAME).indexOf("\0");
-        if (length < 0) continue;
-        if ((work -= length) < 0) this.#fail(EINVAL, "the names of its symbols overlap");
-        if (!globMatches(pattern, table.strings.slice(nameAt, nameAt + length))) continue;
-        const offset = this.#offsetOf(address);
-        if (offset !== undefined) found.add(offset);
-        if (found.size > MAX_MATCHES) this.#fail(EINVAL, `more than ${MAX_MATCHES} functions match "${pattern}"`);
-      }
+  #placeOf({ name, places, oldPlaces, isIndirect }: Sought, tables: () => Iterable<SymbolTable>): number {
+    const found = places.size === 0 && !isIndirect ? [...oldPlaces.keys()] : [...places];
+    const [offset, ...others] = found;
+    if (offset !== undefined && others.length === 0) return offset;
+    if (offset === undefined && isIndirect) {
+      const plain = name.split("@", 1)[0], others = this.#namesLike(`__${plain}_*`, tables);
+      return this.#fail(
+        ENOENT,
+        `${name} is an indirect function (IFUNC): which code runs is chosen when a process starts`,
+        others.length === 0
+          ? `name the code that is chosen, which debug symbols of the file know by names such as __${plain}_avx2, or ${BY_OFFSET}`
+          : `name the code that is chosen, one of ${others.join(", ")}`,
+      );
     }
-    if (found.size === 0) this.#fail(ENOENT, `it has no function that matches "${pattern}"${this.#lacking()}`);
-    return [...found].sort((a, b) => a - b);
+    if (offset === undefined) {
+      const [plus] = name.split("+", 1);
+      const others = this.#namesLike(`${name}.*`, tables);
+      const hint = others.length > 0
+        ? `the compiler made ${others.join(", ")} of it`
+        : plus !== name
+        ? `give bytes behind ${plus} as offset`
+        : BY_OFFSET;
+      return this.#fail(ENOENT, `it has no function ${name}${this.#lacking()}`, hint);
+    }
+    const shown = found.slice(0, 8).map((place) => `0x${place.toString(16)}`).join(", ");
+    const versions = places.size === 0
+      ? [...oldPlaces.values()].slice(0, 8).map((version) => `${name}@${version}`)
+      : [];
+    return this.#fail(
+      EINVAL,
+      `it has ${found.length} functions ${name}, at ${shown}`,
+      versions.length > 0 ? `name one of its versions: ${versions.join(", ")}` : BY_OFFSET,
+    );
   }
 
-  *#symbolTables(): Generator<SymbolTable> {
-    for (const { offset, size, strings } of this.#tables) {
-      if (size > MAX_SYMBOLS * SYMBOL_SIZE || strings.size > MAX_STRINGS) {
-        this.#fail(EINVAL, "its symbol table is too large");
-      }
-      const symbols = this.#bytes(offset, size, "symbol table");
-      yield { symbols, strings: latin1.decode(this.#bytes(strings.offset, strings.size, "string table")) };
+  #byPattern(pattern: string, tables: () => Iterable<SymbolTable>): number[] {
+    const found = new Set<number>();
+    let indirect: string | undefined;
+    for (const table of tables()) {
+      const defaults = new Set<number>(); // names
+      const old: { nameAt: number; offset: number }[] = [];
+      this.#eachFit(pattern, table, ({ nameAt, address, isIndirect, isOld }, name) => {
+        const offset = this.#offsetOf(address);
+        if (isIndirect && !isOld) indirect ??= name();
+        if (!isOld) defaults.add(nameAt);
+        if (offset === undefined || isIndirect) return;
+        if (isOld && !pattern.includes("@")) old.push({ nameAt, offset });
+        else found.add(offset);
+        if (found.size + old.length > MAX_MATCHES) {
+          this.#fail(EINVAL, `more than ${MAX_MATCHES} functions match "${pattern}"`);
+        }
+      });
+      for (const { nameAt, offset } of old) if (!defaults.has(nameAt)) found.add(offset);
     }
+    if (found.size > 0) return [...found].sort((a, b) => a - b);
+    return indirect === undefined
+      ? this.#fail(ENOENT, `it has no function that matches "${pattern}"${this.#lacking()}`)
+      : this.#fail(
+        ENOENT,
+        `only indirect functions (IFUNC) match "${pattern}", such as ${indirect}: which code runs is chosen when a process starts`,
+        `name the code that is chosen, which debug symbols of the file know, or ${BY_OFFSET}`,
+      );
+  }
+
+  /** The first names of functions that fit, for a hint. */
+  #namesLike(pattern: string, tables: () => Iterable<SymbolTable>): string[] {
+    const found = new Set<string>();
+    for (const table of tables()) {
+      if (table.strings.length > MAX_FOR_HINT) continue;
+      this.#eachFit(pattern, table, ({ isIndirect }, name) => {
+        if (!isIndirect && found.size < 5) found.add(name());
+      });
+    }
+    return [...found];
+  }
+
+  /** The functions whose names fit; those with a version also as `name@version`, if the pattern has an `@`. */
+  #eachFit(pattern: string, table: SymbolTable, visit: (symbol: Symbol, name: () => string) => void): void {
+    const { strings } = table, glob = utf8.encode(pattern), isVersioned = pattern.includes("@");
+    let left = strings.length + MAX_SHARED; // names may share characters, but not without end
+    table.file.#eachFunction(table, (symbol) => {
+      const { nameAt } = symbol, limit = Math.min(nameAt + MAX_NAME, strings.length);
+      let end = nameAt;
+      while (end < limit && strings[end] !== 0) end++;
+      if (end === limit) return;
+      if ((left -= end - nameAt) < 0) this.#fail(EINVAL, "the names of its symbols are too long");
+      const name = () => fromUtf8.decode(strings.subarray(nameAt, end));
+      if (isVersioned && symbol.version !== undefined) {
+        const full = `${name()}${symbol.isOld ? "@" : "@@"}${symbol.version}`, bytes = utf8.encode(full);
+        if ((left -= bytes.length) < 0) this.#fail(EINVAL, "the names of its symbols are too long");
+        if (globMatches(glob, bytes)) visit(symbol, () => full);
+      } else if (globMatches(glob, strings, nameAt, end)) {
+        // a name with a version in a table of all symbols is exported too, and was looked at there
+        if (isVersioned || !strings.subarray(nameAt, end).includes(AT)) visit(symbol, name);
+      }
+    });
+  }
+
+  *#symbolTables(openDebug?: (file: ElfFile) => ElfFile | undefined): Generator<SymbolTable> {
+    for (const table of this.#tables) yield this.#symbolTable(table);
+    if (this.#tables.some(({ type }) => type === SHT_SYMTAB)) return;
+    const debug = openDebug?.(this);
+    if (debug === undefined) return;
+    for (const table of debug.#tables) if (table.type === SHT_SYMTAB) yield debug.#symbolTable(table);
+  }
+
+  #symbolTable(symbols: Section): SymbolTable {
+    const names = this.#section(symbols.link)!;
+    if (symbols.size > MAX_SYMBOLS * this.#layout.symbol.sizeof || names.size > MAX_STRINGS) {
+      this.#fail(EINVAL, "its symbol table is too large");
+    }
+    const strings = asBytes(this.#bytes(names.offset, names.size, "string table"));
+    return { file: this, symbols, strings, versions: this.#versions(symbols, strings) };
+  }
+
+  #versions(symbols: Section, strings: Uint8Array): SymbolTable["versions"] {
+    const ofSymbols = this.#sectionsOf(SHT_GNU_VERSYM).find(({ link }) => link === symbols.index);
+    const [definitions] = this.#sectionsOf(SHT_GNU_VERDEF);
+    if (ofSymbols === undefined || definitions === undefined) return undefined;
+    if (ofSymbols.size > 2 * MAX_SYMBOLS || definitions.size > MAX_SMALL) {
+      this.#fail(EINVAL, "its versions are malformed");
+    }
+    const names = new Map<number, string>(),
+      view = this.#bytes(definitions.offset, definitions.size, "table of versions");
+    for (let at = 0, next = 1; next > 0 && at + 20 <= view.byteLength; at += next) {
+      const nameAt = at + view.getUint32(at + 12, true);
+      if (nameAt + 4 > view.byteLength) break;
+      const name = textAt(strings, view.getUint32(nameAt, true), MAX_VERSION);
+      if (name !== undefined) names.set(view.getUint16(at + 4, true), name);
+      next = view.getUint32(at + 16, true);
+    }
+    return { ofSymbols: this.#bytes(ofSymbols.offset, ofSymbols.size, "table of versions"), names };
+  }
+
+  #eachFunction({ symbols, strings, versions }: SymbolTable, visit: (symbol: Symbol) => void): void {
+    const { symbol, word } = this.#layout, piece = Math.floor(PIECE / symbol.sizeof) * symbol.sizeof;
+    for (let done = 0; done < symbols.size; done += piece) {
+      const size = Math.min(piece, symbols.size - done);
+      const bytes = this.#bytes(symbols.offset + done, size, "symbol table");
+      for (let at = 0; at + symbol.sizeof <= size; at += symbol.sizeof) {
+        const type = bytes.getUint8(at + symbol.info) & 15;
+        if (type !== STT_FUNC && type !== STT_GNU_IFUNC) continue;
+        if (bytes.getUint16(at + symbol.section, true) === SHN_UNDEF) continue;
+        const nameAt = bytes.getUint32(at, true);
+        if (nameAt >= strings.length) continue;
+        const versionAt = (done + at) / symbol.sizeof * 2;
+        const number = versions !== undefined && versionAt + 2 <= versions.ofSymbols.byteLength
+          ? versions.ofSymbols.getUint16(versionAt, true)
+          : 0;
+        visit({
+          nameAt,
+          address: word(bytes, at + symbol.value),
+          isIndirect: type === STT_GNU_IFUNC,
+          isOld: (number & VERSYM_HIDDEN) !== 0,
+          version: versions?.names.get(number & ~VERSYM_HIDDEN),
+        });
+      }
+    }
+  }
+
+  #section(index: number): Section | undefined {
+    const { section, word } = this.#layout, view = this.#sections, at = index * section.sizeof;
+    if (at >= view.byteLength) return undefined;
+    const name = view.getUint32(at, true), type = view.getUint32(at + 4, true);
+    const offset = word(view, at + section.offset), size = word(view, at + section.size);
+    return { index, name, type, offset, size, link: view.getUint32(at + section.link, true) };
+  }
+
+  /** Its sections of a type, or all. */
+  #sectionsOf(type: number | undefined): Section[] {
+    return starts(this.#sections, this.#layout.section.sizeof).flatMap((at, i) =>
+      type === undefined || this.#sections.getUint32(at + 4, true) === type ? [this.#section(i)!] : []
+    );
   }
 
   /** The offset in the file of what is loaded at `address`: that of its segment counts, not that of its section. */
@@ -170,21 +511,16 @@ export class ElfFile {
       : " among those that it exports; its others are stripped";
   }
 
-  #bytes(offset: number, size: number, what: string): DataView {
-    const pieces: Uint8Array[] = [];
+  #bytes(offset: number, size: number, what: string): DataView<ArrayBuffer> {
+    if (size > MAX_STRINGS) this.#fail(EINVAL, `its ${what} is too large`);
+    const bytes = new Uint8Array(size);
     for (let done = 0; done < size;) {
       const piece = Number.isSafeInteger(offset + size)
         ? this.#read(offset + done, Math.min(PIECE, size - done))
         : EMPTY;
       if (piece.length === 0) this.#fail(EINVAL, `its ${what} lies outside of the file`);
-      pieces.push(piece);
+      bytes.set(piece, done);
       done += piece.length;
-    }
-    const bytes = new Uint8Array(size);
-    let at = 0;
-    for (const piece of pieces) {
-      bytes.set(piece, at);
-      at += piece.length;
     }
     return new DataView(bytes.buffer);
   }
@@ -196,15 +532,43 @@ export class ElfFile {
 }
 
 const BY_OFFSET = "name the place by its offset in the file";
-const EMPTY = new Uint8Array();
+const AT = "@".charCodeAt(0);
 
-/** The functions that a table defines, not those that it imports. */
-function* functionsOf({ symbols, strings }: SymbolTable): Generator<{ nameAt: number; address: number }> {
-  for (let at = 0; at + SYMBOL_SIZE <= symbols.byteLength; at += SYMBOL_SIZE) {
-    if ((symbols.getUint8(at + 4) & 15) !== STT_FUNC || symbols.getUint16(at + 6, true) === SHN_UNDEF) continue;
-    const nameAt = symbols.getUint32(at, true);
-    if (nameAt < strings.length) yield { nameAt, address: u64(symbols, at + 8) };
+/** What each of `all` may be called in a string table. */
+function suffixesOf(all: readonly Sought[]): Suffixes {
+  const root: Suffixes = { before: new Map() };
+  const add = (name: string, hit: Hit) => {
+    let node = root;
+    for (const byte of utf8.encode(name).reverse()) {
+      let before = node.before.get(byte);
+      if (before === undefined) node.before.set(byte, before = { before: new Map() });
+      node = before;
+    }
+    (node.hits ??= []).push(hit);
+  };
+  for (const sought of all) {
+    add(sought.name, { sought });
+    const [, name, at, version] = /^(.+?)(@@?)(.+)$/.exec(sought.name) ?? [];
+    if (name === undefined) continue;
+    add(name, { sought, version: version!, isDefault: at === "@@" });
+    if (at === "@") add(`${name}@@${version}`, { sought }); // so the table that linkers read says it of the default
   }
+  return root;
+}
+
+/** Where in a string table the names are: in one pass, however many there are, and however they overlap. */
+function hitsIn(strings: Uint8Array, suffixes: Suffixes, tooMany: () => never): Map<number, Hit[]> {
+  const found = new Map<number, Hit[]>();
+  for (let end = 0; end < strings.length; end++) {
+    if (strings[end] !== 0) continue;
+    let node: Suffixes | undefined = suffixes;
+    for (let at = end - 1; at >= 0 && (node = node.before.get(strings[at]!)) !== undefined; at--) {
+      if (node.hits === undefined) continue;
+      found.set(at, node.hits);
+      if (found.size > MAX_MATCHES) tooMany();
+    }
+  }
+  return found;
 }
 
 /** Where the entries of a table begin. */
@@ -212,19 +576,35 @@ function starts(table: DataView, size: number): number[] {
   return Array.from({ length: table.byteLength / size }, (_, i) => i * size);
 }
 
-/** Inexact above 2 ** 53, where no file reaches. */
-function u64(view: DataView, at: number): number {
-  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+/** Rounded up to a multiple of four. */
+function padded(size: number): number {
+  return Math.ceil(size / 4) * 4;
 }
 
-/** Whether `name` as a whole fits `pattern`, in which `*` stands for any characters and `?` for one. */
-export function globMatches(pattern: string, name: string): boolean {
-  let p = 0, n = 0, star = -1, resume = 0;
-  while (n < name.length) {
-    if (pattern[p] === "*") {
+function asBytes(view: DataView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(view.buffer);
+}
+
+/** The text at `at` up to its NUL; `undefined` if there is none within `length` bytes. */
+function textAt(strings: Uint8Array, at: number, length: number): string | undefined {
+  const end = strings.subarray(at, at + length).indexOf(0);
+  return end < 0 ? undefined : fromUtf8.decode(strings.subarray(at, at + end));
+}
+
+/**
+ * Whether the name between `from` and `to` as a whole fits `pattern`, in which `*` stands for any characters and `?` for
+ * one; both in UTF-8.
+ */
+export function globMatches(pattern: Uint8Array, name: Uint8Array, from = 0, to: number = name.length): boolean {
+  let p = 0, n = from, star = -1, resume = 0;
+  while (n < to) {
+    if (pattern[p] === STAR) {
       star = p++;
       resume = n;
-    } else if (pattern[p] === "?" || pattern[p] === name[n]) {
+    } else if (pattern[p] === QUESTION_MARK) {
+      p++;
+      do n++; while (n < to && (name[n]! & 0xc0) === 0x80); // the rest of the character
+    } else if (pattern[p] === name[n]) {
       p++;
       n++;
     } else if (star >= 0) { // the last star takes one more: an earlier one never needs to
@@ -234,6 +614,8 @@ export function globMatches(pattern: string, name: string): boolean {
       return false;
     }
   }
-  while (pattern[p] === "*") p++;
+  while (pattern[p] === STAR) p++;
   return p === pattern.length;
 }
+
+const STAR = "*".charCodeAt(0), QUESTION_MARK = "?".charCodeAt(0);

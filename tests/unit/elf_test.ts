@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { ElfFile, globMatches, type ReadAt, type WantedFunctions } from "../../lib/os/elf.ts";
 import { BpfError } from "../../mod.ts";
-import { CODE_OF, executable, type ExecutableOptions } from "../fixture/place/elf.ts";
+import { CODE_OF, executable, type ExecutableOptions, INDIRECT } from "../fixture/place/elf.ts";
 
 const { start, work } = CODE_OF;
 const functions = [{ name: "_start", code: start }, { name: "work", code: work }, { name: "worker", code: work }];
@@ -70,20 +70,123 @@ for (const [what, options, wanted, told] of NOT_FOUND) {
   });
 }
 
+const versioned = [
+  { name: "_start", code: start },
+  { name: "copy", code: work, version: "@V1" },
+  { name: "copy", code: work, version: "@@V2" },
+  { name: "wait", code: work, version: "@V1" },
+  { name: "move", code: work, version: "@V1" },
+  { name: "move", code: work, version: "@V2" },
+];
+
+Deno.test("of several versions the default one is meant, others by their names", () => {
+  const { bytes, offsets } = executable({ functions: versioned, table: "dynsym" });
+  assertEquals(
+    lookUp(bytes, { names: ["copy", "copy@@V2", "copy@V2", "copy@V1"] }),
+    [2, 2, 2, 1].map((i) => offsets[i]),
+  );
+  assertEquals(lookUp(bytes, { names: ["wait"] }), [offsets[3]]); // old programs alone can call it, but nothing else is meant
+  for (const name of ["copy@@V1", "copy@V3", "copy@", "copy@@", "@V1", "@@"]) {
+    assertEquals(refused(bytes, { names: [name] }).code, "ENOENT");
+  }
+  const error = refused(bytes, { names: ["move"] });
+  assertEquals(error.code, "EINVAL");
+  assertStringIncludes(error.hint!, "move@V1, move@V2");
+});
+
+Deno.test("a pattern means default versions too, unless it speaks of versions", () => {
+  const { bytes, offsets } = executable({ functions: versioned, table: "dynsym" });
+  const at = (...places: number[]) => places.map((i) => offsets[i]);
+  assertEquals(lookUp(bytes, { pattern: "cop*" }), at(2));
+  assertEquals(lookUp(bytes, { pattern: "*" }), at(0, 2, 3, 4, 5));
+  assertEquals(lookUp(bytes, { pattern: "*@V1" }), at(1, 3, 4));
+  assertEquals(lookUp(bytes, { pattern: "*@@*" }), at(2));
+});
+
+Deno.test("in a table without versions of its own, names have them", () => {
+  const named = versioned.map(({ name, version = "", code }) => ({ name: name + version, code }));
+  const { bytes, offsets } = executable({ functions: named });
+  assertEquals(lookUp(bytes, { names: ["copy@@V2", "copy@V2", "copy@V1"] }), [2, 2, 1].map((i) => offsets[i]));
+  assertEquals(lookUp(bytes, { pattern: "*" }), [offsets[0]]);
+  assertEquals(lookUp(bytes, { pattern: "copy@*" }), [offsets[1], offsets[2]]);
+});
+
+Deno.test("an indirect function is said to be one, with the code that it may choose", () => {
+  const indirect = [
+    { name: "_start", code: start },
+    { name: "length", code: work, version: "@V1" },
+    { name: "length", code: work, version: "@@V2", info: INDIRECT },
+    { name: "__length_fast", code: work },
+  ];
+  const { bytes, offsets } = executable({ functions: indirect, table: "dynsym" });
+  for (const name of ["length", "length@@V2", "length@V2"]) {
+    const error = refused(bytes, { names: [name] });
+    assertEquals(error.code, "ENOENT");
+    assertStringIncludes(error.message, "IFUNC");
+    assertStringIncludes(error.hint!, "__length_fast");
+  }
+  assertEquals(lookUp(bytes, { names: ["length@V1", "__length_fast"] }), [offsets[1], offsets[3]]);
+  assertEquals(lookUp(bytes, { pattern: "*leng*" }), [offsets[3]]);
+  assertStringIncludes(refused(bytes, { pattern: "len*" }).message, "IFUNC");
+});
+
+Deno.test("names that the compiler made of one are suggested", () => {
+  const { bytes } = executable({ functions: [...functions, { name: "shrunk.isra.0", code: work }] });
+  assertStringIncludes(refused(bytes, { names: ["shrunk"] }).hint!, "shrunk.isra.0");
+  assertStringIncludes(refused(bytes, { names: ["work+4"] }).hint!, "offset");
+});
+
+for (const table of ["symtab", "dynsym"] as const) {
+  Deno.test(`functions of a ${table} of a file of 32 bits are found`, () => {
+    const { bytes, offsets } = executable({ functions: table === "symtab" ? functions : versioned, table, bits: 32 });
+    if (table === "symtab") assertEquals(lookUp(bytes, { names: ["worker", "work"] }), [offsets[2], offsets[1]]);
+    else assertEquals(lookUp(bytes, { names: ["copy", "copy@V1"] }), [offsets[2], offsets[1]]);
+  });
+}
+
+Deno.test("what was stripped is looked up in the debug file, what is exported is not", () => {
+  const exported = executable({ functions: functions.slice(0, 2), table: "dynsym", buildId: "c0ffee" });
+  const debug = new ElfFile("debug", reader(executable({ functions }).bytes));
+  let opened = 0;
+  const find = (wanted: WantedFunctions) =>
+    new ElfFile("file", reader(exported.bytes)).functionOffsets(wanted, () => (opened++, debug));
+  assertEquals([find({ names: ["work"] }), opened], [[exported.offsets[1]], 0]);
+  const whole = executable({ functions: [...functions.slice(0, 2), { name: "hidden", code: work }], table: "dynsym" });
+  const { offsets } = whole;
+  const stripped = new ElfFile("file", reader(whole.bytes));
+  assertEquals(stripped.functionOffsets({ names: ["worker"] }, () => debug), [offsets[2]]);
+  assertEquals(stripped.functionOffsets({ pattern: "work*" }, () => debug), [offsets[1], offsets[2]]);
+  assertThrows(() => stripped.functionOffsets({ names: ["worker"] }, () => undefined), BpfError, "stripped");
+});
+
+Deno.test("a build id and a debug link are read", () => {
+  for (const bits of [32, 64] as const) {
+    const debugLink = { name: "größe.debug", checksum: 0xdeadbeef }, buildId = "00112233445566778899aabb";
+    const file = new ElfFile("file", reader(executable({ functions, bits, buildId, debugLink }).bytes));
+    assertEquals([file.buildId(), file.debugLink()], [buildId, debugLink]);
+    const none = new ElfFile("file", reader(executable({ functions, bits }).bytes));
+    assertEquals([none.buildId(), none.debugLink()], [undefined, undefined]);
+  }
+  const outside = executable({ functions, debugLink: { name: "../passwd", checksum: 1 } });
+  assertEquals(new ElfFile("file", reader(outside.bytes)).debugLink(), undefined);
+  const { bytes } = executable({ functions });
+  assertEquals(new ElfFile("file", reader(bytes)).checksum(), crc32(bytes));
+});
+
 Deno.test("a function outside of what is loaded is refused by name and left out of a pattern", () => {
   const { bytes, offsets } = executable({ functions: [...functions, { name: "far", code: work, address: 0x999000 }] });
   assertStringIncludes(refused(bytes, { names: ["far"] }).message, "far");
   assertEquals(lookUp(bytes, { pattern: "*" }), offsets.slice(0, 3));
 });
 
-Deno.test("what is no 64-bit little-endian ELF file is refused", () => {
+Deno.test("what is no little-endian ELF file is refused", () => {
   const { bytes } = executable({ functions });
   const changed = (at: number, value: number) => bytes.with(at, value) as Uint8Array;
   for (const file of [new Uint8Array(), new Uint8Array(63), new TextEncoder().encode("#!/bin/sh\n".repeat(9))]) {
     assertStringIncludes(refused(file, { names: ["work"] }).message, "no ELF file");
   }
-  for (const file of [changed(4, 1), changed(5, 2)]) {
-    assertStringIncludes(refused(file, { names: ["work"] }).message, "64-bit little-endian");
+  for (const file of [changed(4, 3), changed(4, 0), changed(5, 2)]) {
+    assertStringIncludes(refused(file, { names: ["work"] }).message, "little-endian");
   }
 });
 
@@ -139,6 +242,7 @@ Deno.test("tables larger than any real one are refused without being read", () =
 });
 
 Deno.test("patterns", () => {
+  const utf8 = new TextEncoder(), matches = (p: string, n: string) => globMatches(utf8.encode(p), utf8.encode(n));
   for (
     const [pattern, yes, no] of [
       ["abc", ["abc"], ["", "ab", "abcd", "xabc"]],
@@ -147,13 +251,52 @@ Deno.test("patterns", () => {
       ["?b*?d", ["abcd", "bbbdd", "xbad"], ["b", "abd", "xbd"]],
       ["a.c", ["a.c"], ["abc"]],
       ["**a**", ["a", "bab"], ["", "b"]],
+      ["gr??e", ["größe", "grace"], ["grße", "größee"]],
+      ["*ß?", ["größe"], ["größ"]],
     ] as const
   ) {
-    for (const name of yes) assert(globMatches(pattern, name), `${pattern} ${name}`);
-    for (const name of no) assert(!globMatches(pattern, name), `${pattern} ${name}`);
+    for (const name of yes) assert(matches(pattern, name), `${pattern} ${name}`);
+    for (const name of no) assert(!matches(pattern, name), `${pattern} ${name}`);
   }
-  assert(!globMatches("*a".repeat(20) + "b", "a".repeat(20_000))); // would not end if it tried every way
+  assert(!matches("*a".repeat(20) + "b", "a".repeat(20_000))); // would not end if it tried every way
 });
+
+Deno.test("a table of millions of long names that overlap ends in a BpfError", () => {
+  const { bytes } = executable({ functions });
+  const view = new DataView(bytes.buffer), sections = Number(view.getBigUint64(40, true));
+  const COUNT = 4 << 20, STRINGS = 64 << 20, symbolsAt = 1 << 30, stringsAt = 1 << 31, PART = 4000;
+  view.setBigUint64(sections + 64 + 24, BigInt(symbolsAt), true);
+  view.setBigUint64(sections + 64 + 32, BigInt(COUNT * SYMBOL), true);
+  view.setBigUint64(sections + 128 + 24, BigInt(stringsAt), true);
+  view.setBigUint64(sections + 128 + 32, BigInt(STRINGS), true);
+  let read = 0;
+  const hostile: ReadAt = (offset, length) => {
+    read += length;
+    if (offset >= stringsAt) return new Uint8Array(length).fill(97).with(length - 1, 0);
+    if (offset < symbolsAt) return reader(bytes)(offset, length);
+    const symbols = new DataView(new ArrayBuffer(length));
+    for (let at = 0; at < length; at += SYMBOL) {
+      symbols.setUint32(at, (offset + at) * 61 % (STRINGS - PART), true);
+      symbols.setUint32(at + 4, 0x0001_0012, true);
+    }
+    return new Uint8Array(symbols.buffer);
+  };
+  const names = Array.from({ length: 300 }, (_, i) => "a".repeat(i + 1));
+  for (const wanted of [{ names: ["main"] }, { names }, { pattern: "*x*" }]) {
+    read = 0;
+    assertThrows(() => new ElfFile("file", hostile).functionOffsets(wanted), BpfError);
+    assert(read <= 2 * STRINGS + COUNT * SYMBOL + bytes.length, `${read} bytes`);
+  }
+});
+
+function crc32(bytes: Uint8Array): number {
+  let crc = -1;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 1) === 0 ? crc >>> 1 : crc >>> 1 ^ 0xedb88320;
+  }
+  return ~crc >>> 0;
+}
 
 /** Numbers below a bound, the same in every run (xorshift). */
 function generator(seed: number): (bound: number) => number {
