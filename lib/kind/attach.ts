@@ -1,13 +1,14 @@
 /** The creation of a link, from a target to an fd. */
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle, isHandle } from "../handle/brand.ts";
 import { close } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { createLink, createLinkAsync } from "../sys/link_create.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
+import { unlessRefused } from "../refusal.ts";
 import { openRawTracepoint, openRawTracepointAsync } from "../sys/raw_tracepoint.ts";
 import { EINVAL } from "../uapi/errno.ts";
-import type { AttachTypeName, LinkType } from "../uapi/constants.ts";
+import type { AttachTypeName, LinkType, ProgramType } from "../uapi/constants.ts";
 import type { Attachment } from "./kind.ts";
 import {
   type AttachTargets,
@@ -74,6 +75,8 @@ export function attachNow<K extends TargetType>(
   const planned = plan<K>(source, target, signal);
   try {
     return made(planned, submit(NOW, planned));
+  } catch (error) {
+    throw explained(error, planned);
   } finally {
     closeTemporary(planned.attachment);
   }
@@ -88,18 +91,45 @@ export async function attachLater<K extends TargetType>(
   const planned = plan<K>(source, target, signal);
   try {
     return made(planned, await submit(LATER, planned));
+  } catch (error) {
+    throw explained(error, planned);
   } finally {
     closeTemporary(planned.attachment);
   }
 }
 
 function submit<K extends TargetType, R>(calls: Calls<R>, planned: Plan<K>): R {
-  const { attachment: a, sourceFd, source, kind, target } = planned;
-  const action = () =>
-    `Cannot attach ${isHandle(source, "map") ? "map" : "program"} ${source.id} to ${kind.describe(target)}`;
+  const { attachment: a, sourceFd } = planned, action = () => actionOf(planned);
   return "rawTracepoint" in a
     ? calls.openRawTracepoint(a.rawTracepoint, sourceFd, a.cookie, action)
     : calls.createLink(sourceFd, a.targetFd, a.attachType, a.options, action);
+}
+
+function actionOf<K extends TargetType>({ source, kind, target }: Plan<K>): string {
+  return `Cannot attach ${isHandle(source, "map") ? "map" : "program"} ${source.id} to ${kind.describe(target)}`;
+}
+
+/** The same refusal, with what further questions tell about it. */
+function explained<K extends TargetType>(error: unknown, planned: Plan<K>): unknown {
+  if (!(error instanceof BpfError)) return error;
+  const { kind, target, attachment, source } = planned;
+  const why = wrongType(error, planned) ??
+    unlessRefused(() => kind.whyRefused?.(error, target, attachment, source));
+  if (why === undefined) return error;
+  return new BpfError(error.errno, { action: actionOf(planned), command: error.command, log: error.log, ...why });
+}
+
+/** The kernel says EINVAL of a program of another type, and of much else. */
+function wrongType<K extends TargetType>(
+  { code }: BpfError,
+  { kind, target, source }: Plan<K>,
+): Explanation | undefined {
+  if (code !== "EINVAL" || kind.programs === undefined || kind.programs.includes(source.type as ProgramType)) return;
+  return {
+    reason: "invalid",
+    meaning: `the program is of type ${source.type}`,
+    hint: `targets of type ${target.type} take programs of type ${kind.programs.join(" or ")}`,
+  };
 }
 
 function made<K extends TargetType>(planned: Plan<K>, fd: number): MadeLink<K> {

@@ -30,7 +30,7 @@ import {
 } from "./kind.ts";
 import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
 import { create, NO_TARGET } from "./probe.ts";
-import { attachTypeOf, openTarget } from "./target.ts";
+import { attachTypeOf, CGROUPS, openTarget } from "./target.ts";
 
 /**
  * The programs of a cgroup run for its processes and sockets, and those of its descendants.
@@ -89,7 +89,7 @@ function prepare(program: Program, target: CgroupTarget): Attachment {
   const options = flags === 0 && relative === undefined && !preorder
     ? undefined
     : { flags: flags | (preorder ? BPF_F_PREORDER : 0), cgroup: relative };
-  const { fd, temporary } = openTarget(cgroup, "target.cgroup");
+  const { fd, temporary } = openTarget(cgroup, "target.cgroup", CGROUPS);
   if (expectedRevision !== undefined) {
     try {
       requireRevision(fd, attachType);
@@ -193,7 +193,7 @@ function look(target: Omit<CgroupTarget, "position" | "expectedRevision">): Look
   if (!isCgroupAttachType(attachType)) {
     throw new TypeError(`target.attachType must begin with cgroup_, or be lsm_cgroup, not "${attachType}"`);
   }
-  return within(openTarget(target.cgroup, "target.cgroup"), (fd) => {
+  return within(openTarget(target.cgroup, "target.cgroup", CGROUPS), (fd) => {
     const here = progQuery(fd, attachType);
     const { progs } = progQuery(fd, attachType, { queryFlags: BPF_F_QUERY_EFFECTIVE });
     const id = inode(fd);

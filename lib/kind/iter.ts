@@ -6,7 +6,7 @@ import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { CGROUP_ITER_ORDERS } from "../uapi/constants.ts";
 import { always, type Attachment, type Example, type Kind, type LinkInfoBase, type LinkKind } from "./kind.ts";
 import { create } from "./probe.ts";
-import { mapFd, openTarget } from "./target.ts";
+import { CGROUPS, mapFd, openTarget } from "./target.ts";
 
 /** In which order a cgroup iterator walks: the cgroup alone, it and its descendants (parents first or last), it and its ancestors. */
 export type CgroupOrder = "self_only" | "descendants_pre" | "descendants_post" | "ancestors_up";
@@ -99,7 +99,7 @@ function prepareCgroupWalk(walk: NonNullable<IterTarget["cgroup"]>): Attachment 
     return made({ cgroupId }, []);
   }
   if (walk.cgroup === 0) throw zero("target.cgroup.cgroup");
-  const { fd, temporary } = openTarget(walk.cgroup, "target.cgroup.cgroup");
+  const { fd, temporary } = openTarget(walk.cgroup, "target.cgroup.cgroup", CGROUPS);
   return made({ cgroupFd: fd }, temporary);
 }
 
@@ -139,6 +139,7 @@ function read(
 /** The kind of target that is an iterator, and its links. */
 export const iter: Kind<IterTarget, "iter", Program> & LinkKind<"iter", IterInfo> = {
   linkType: "iter",
+  programs: ["tracing"],
   prepare,
   describe,
   read,

@@ -1,9 +1,10 @@
 /** What the file of a kind exports: what is special about its targets, its links, its hooks. */
+import type { BpfError, Explanation } from "../error.ts";
 import type { HandleKind } from "../handle/brand.ts";
 import type { ProgramLoadOptions } from "../program.ts";
 import type { ProgQuery } from "../sys/prog_query.ts";
 import type { BpfLinkInfo, BpfLinkInfos, LinkCreateOptions } from "../sys/type/mod.ts";
-import type { AttachTypeName, LinkType } from "../uapi/constants.ts";
+import type { AttachTypeName, LinkType, ProgramType } from "../uapi/constants.ts";
 
 /** What every link's info has. */
 export interface LinkInfoBase {
@@ -44,6 +45,10 @@ export interface Kind<T, L extends LinkType, S> {
   describe(target: T): string;
   /** What proves that this kernel and this process can do it. */
   readonly probe: ProbeRule;
+  /** The types of the programs, where attach types do not choose them. */
+  readonly programs?: readonly ProgramType[];
+  /** What a refusal means here, where a further question says more than the errno. */
+  whyRefused?(refusal: BpfError, target: T, attachment: Attachment, source: S): Explanation | undefined;
   /** Whether a live link is attached to what an attachment names; without it only a second link can say. */
   isAt?(info: BpfLinkInfos[L], attachment: LinkCreation): boolean;
   /** Its places, where the kernel can be asked what is attached there. */

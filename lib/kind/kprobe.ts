@@ -1,7 +1,7 @@
 /** Links to a place in the kernel's code. */
 import { checkFlag, checkInteger, checkKeys, checkOnlyOne, checkString, checkU64, keysOf } from "../check.ts";
 import type { Program } from "../program.ts";
-import { KPROBE_OPEN, openEvent, probeType } from "../sys/perf_event.ts";
+import { KPROBE_OPEN, openEventAnywhere, probeType } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
 import { eventProbe, NO_NAME, openNothing } from "./probe.ts";
@@ -77,7 +77,7 @@ function prepare(_program: Program, target: KprobeTarget): Attachment {
     : { config1: checkString(symbol, "target.symbol"), config2: BigInt(offset) };
   const probe = probeType("kprobe");
   const event = { type: probe.type, config: retprobe ? probe.retprobe : 0n, ...place };
-  return toEvent(openEvent(event, -1, 0, `Cannot attach to ${describe(target)}`, KPROBE_OPEN), cookie);
+  return toEvent(openEventAnywhere(event, `Cannot attach to ${describe(target)}`, KPROBE_OPEN), cookie);
 }
 
 function describe({ symbol, address, offset = 0, retprobe }: KprobeTarget): string {
@@ -104,6 +104,7 @@ export const kprobe: Kind<KprobeTarget, "perf_event", Program> & {
   read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "kprobe" | "kretprobe" }>): KprobeInfo;
 } = {
   linkType: "perf_event",
+  programs: ["kprobe"],
   prepare,
   describe,
   read,

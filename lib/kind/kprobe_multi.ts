@@ -166,6 +166,7 @@ export const kprobe_multi:
   & Kind<KprobeMultiTarget, "kprobe_multi", Program>
   & LinkKind<"kprobe_multi", KprobeMultiInfo> = {
     linkType: "kprobe_multi",
+    programs: ["kprobe"],
     prepare,
     describe,
     read,

@@ -62,6 +62,7 @@ function read({ id, progId, netnsIno, attachType }: Extract<BpfLinkInfo, { type:
 /** The kind of target that is a network namespace, and its links. */
 export const netns: Kind<NetnsTarget, "netns", Program> & LinkKind<"netns", NetnsInfo> = {
   linkType: "netns",
+  programs: ["sk_lookup", "flow_dissector"],
   prepare,
   describe,
   read,

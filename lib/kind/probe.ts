@@ -2,7 +2,7 @@
 import { close } from "../os/files.ts";
 import type { Refusals } from "../refusal.ts";
 import { linkCreate } from "../sys/link_create.ts";
-import { openEvent, probeType } from "../sys/perf_event.ts";
+import { openEventAnywhere, probeType } from "../sys/perf_event.ts";
 import { type LinkCreateOptions, TYPES } from "../sys/type/mod.ts";
 import type { AttachTypeName, ProgramTypeName } from "../uapi/constants.ts";
 import type { ProbeRule, Proof } from "./kind.ts";
@@ -24,7 +24,7 @@ export function create(
 /** Opens a probe at a place that does not exist. */
 export function openNothing(probe: "kprobe" | "uprobe", place: string, refusals: Refusals): void {
   const event = { type: probeType(probe).type, config: 0n, config1: place };
-  close(openEvent(event, -1, 0, `Cannot open ${probe}`, refusals));
+  close(openEventAnywhere(event, `Cannot open ${probe}`, refusals));
 }
 
 /** What proves that links to a kind of perf event can be made. */

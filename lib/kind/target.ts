@@ -1,9 +1,14 @@
 /** What a kind makes of a target: the arguments of one call that creates the link. */
 import { checkFd, checkFlag, checkPath, kindOf } from "../check.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle } from "../handle/brand.ts";
 import type { BpfMap } from "../map.ts";
+import { elfFunctionOffsets, type WantedFunctions } from "../os/elf.ts";
 import { close, open } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
+import { exists, findLibrary, isLibraryName, placesOf } from "../os/libraries.ts";
+import { mounts } from "../os/proc.ts";
+import { unlessRefused } from "../refusal.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { type AttachType, type AttachTypeName, attachTypeNumber, type MapType } from "../uapi/constants.ts";
 import type { Attachment, PlaceNames } from "./kind.ts";
@@ -17,20 +22,81 @@ export function closeTemporary({ temporary }: Attachment): void {
 export type Netns = string | URL | number;
 
 /** An fd of a namespace or directory that the user gives as path or fd, and what to close after the call. */
-export function openTarget(value: unknown, name: string): { fd: number; temporary: number[] } {
+export function openTarget(value: unknown, name: string, of: Usually): { fd: number; temporary: number[] } {
   if (typeof value === "number") return { fd: checkFd(value, name), temporary: [] };
   if (typeof value !== "string" && !(value instanceof URL)) {
     throw new TypeError(`${name} must be a path, a file: URL or an fd, not ${kindOf(value)}`);
   }
-  const fd = open(checkPath(value, name));
+  const path = checkPath(value, name), fd = naming(name, path, of, () => open(path));
   return { fd, temporary: [fd] };
+}
+
+/** Where files of a kind usually are: those that a path which does not exist may mean, and an example. */
+export interface Usually {
+  places(path: string): string[];
+  readonly example: string;
+}
+
+/** Cgroups, which /proc and tools name without the mount. */
+export const CGROUPS: Usually = {
+  places: (path) =>
+    mounts("self", "cgroup2").map((mount) => `${mount.path}/${path.replace(/^\/+/, "")}`).filter(exists),
+  example: 'a cgroup is a directory of a cgroup2 file system, such as "/sys/fs/cgroup/NAME"',
+};
+const NETWORK_NAMESPACES: Usually = {
+  places: (path) => path.includes("/") ? [] : [`/run/netns/${path}`, `/proc/${path}/ns/net`].filter(exists),
+  example: 'a network namespace is a file, such as "/run/netns/NAME" or "/proc/PID/ns/net"',
+};
+const CODE: Usually = {
+  places: (path) => path.includes("/") ? [] : placesOf(path),
+  example: 'name an executable by its path, a library also as programs load it, such as "libc.so.6"',
+};
+
+/** What `look` sees at a path; an error names the field that has the path, and where one would look instead. */
+export function naming<T>(field: string, path: string, of: Usually, look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    if (!(error instanceof BpfError && error.command === "openat")) throw error;
+    const { errno, code, command, reason, meaning, hint } = error;
+    const action = `Cannot open ${field} "${path}"`;
+    throw new BpfError(errno, {
+      action,
+      command,
+      reason,
+      meaning,
+      hint: code === "ENOENT" ? elsewhere(path, of) : hint,
+    });
+  }
+}
+
+function elsewhere(path: string, { places, example }: Usually): string {
+  const found = unlessRefused(() => places(path)) ?? [];
+  return found.length === 0 ? example : `did you mean ${found.slice(0, 3).map((it) => `"${it}"`).join(" or ")}?`;
+}
+
+/** Where functions begin in the file of a target. */
+export function functionOffsets(path: string, wanted: WantedFunctions): number[] {
+  return naming("target.path", path, CODE, () => elfFunctionOffsets(path, wanted));
+}
+
+/** What the kernel means by ENOENT, if it is that the file of a target is missing. */
+export function whyNoFile({ code }: BpfError, path: string): Explanation | undefined {
+  if (code !== "ENOENT") return undefined;
+  return { reason: "gone", meaning: `there is no file target.path "${path}"`, hint: elsewhere(path, CODE) };
+}
+
+/** The file of a target that is an executable or a library; a library's bare name is looked up as loaders do. */
+export function fileOf(value: unknown, pid: number | undefined): string {
+  const path = checkPath(value, "target.path");
+  return isLibraryName(path) ? findLibrary(path, pid) : path;
 }
 
 /** The same for a network namespace, which is checked to be one. */
 export function openNetns(value: unknown, name: string): { fd: number; temporary: number[] } {
-  const target = openTarget(value, name);
+  const target = openTarget(value, name, NETWORK_NAMESPACES);
   try {
-    checkNetns(target.fd, typeof value === "number" ? `fd ${value}` : `"${value}"`);
+    checkNetns(target.fd, `${name} ${typeof value === "number" ? `(fd ${value})` : `"${value}"`}`);
     return target;
   } catch (error) {
     target.temporary.forEach(close);

@@ -76,6 +76,7 @@ function read(
 /** The kind of target that is an interface's traffic control hook, and its links. */
 export const tcx: Kind<TcxTarget, "tcx", Program> & LinkKind<"tcx", TcxInfo> = {
   linkType: "tcx",
+  programs: ["sched_cls"],
   prepare,
   describe: describeInterface,
   read,

@@ -4,7 +4,7 @@ import { BpfError } from "../error.ts";
 import { close } from "../os/files.ts";
 import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
-import { openEvent, perfEventOpen } from "../sys/perf_event.ts";
+import { openEventAnywhere } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { PERF_TYPES } from "../uapi/linux.ts";
@@ -60,7 +60,7 @@ function prepare(_program: Program, target: TracepointTarget): Attachment {
       hint: "available_events in tracefs lists them; that of a module is there while the module is loaded",
     });
   }
-  return toEvent(openEvent({ type: PERF_TYPES.tracepoint, config: BigInt(id) }, -1, 0, action), target.cookie);
+  return toEvent(openEventAnywhere({ type: PERF_TYPES.tracepoint, config: BigInt(id) }, action), target.cookie);
 }
 
 /** The name of a directory. */
@@ -87,6 +87,7 @@ export const tracepoint: Kind<TracepointTarget, "perf_event", Program> & {
   read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "tracepoint" }>): TracepointInfo;
 } = {
   linkType: "perf_event",
+  programs: ["tracepoint"],
   prepare,
   describe,
   read,
@@ -94,6 +95,9 @@ export const tracepoint: Kind<TracepointTarget, "perf_event", Program> & {
     "tracepoint",
     "CONFIG_BPF_EVENTS",
     { call: () => readTracefs(`events/${NO_NAME}/id`) },
-    { call: () => close(perfEventOpen({ type: PERF_TYPES.tracepoint, config: 0n }, -1, 0)), errno: "EINVAL" },
+    {
+      call: () => close(openEventAnywhere({ type: PERF_TYPES.tracepoint, config: 0n }, "Cannot open tracepoint")),
+      errno: "EINVAL",
+    },
   ),
 };

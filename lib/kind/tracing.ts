@@ -139,6 +139,7 @@ function read(
 /** The kind of target that is a function, and its links. */
 export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracing", TracingInfo> = {
   linkType: "tracing",
+  programs: ["tracing", "lsm", "ext"],
   prepare,
   describe,
   read,

@@ -1,12 +1,13 @@
 /** Links to a place in an executable or a library. */
-import { checkFlag, checkInteger, checkKeys, checkPath, checkString, checkU32, checkU64, keysOf } from "../check.ts";
-import { elfFunctionOffsets } from "../os/elf.ts";
+import { checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64, keysOf } from "../check.ts";
+import { BpfError } from "../error.ts";
 import type { Program } from "../program.ts";
-import { openEvent, probeType, UPROBE_OPEN } from "../sys/perf_event.ts";
+import { openEvent, openEventAnywhere, probeType, UPROBE_OPEN } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { ENOENT } from "../uapi/errno.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
 import { eventProbe, NO_FILE, openNothing } from "./probe.ts";
-import { offsetWords, toEvent } from "./target.ts";
+import { fileOf, functionOffsets, offsetWords, toEvent, whyNoFile } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to an instruction of a file, or returns from a function.
@@ -23,7 +24,10 @@ export type UprobeTarget =
   & {
     /** The kind of target. */
     type: "uprobe";
-    /** The executable or library. Names are not searched for in library paths. */
+    /**
+     * The executable or library. A name without a slash that has `.so` in it, as `libc.so.6`, is looked up as loaders do:
+     * with `pid` among what that process has loaded, else in /etc/ld.so.cache and the standard directories.
+     */
     path: string | URL;
     /** The process; every process, also those yet to come, if absent. */
     pid?: number | undefined;
@@ -35,7 +39,11 @@ export type UprobeTarget =
     cookie?: bigint | undefined;
   }
   & ({
-    /** The function's name in the file's symbol tables; versions of symbols are ignored. */
+    /**
+     * The function's name in the file's symbol tables, or in those of its debug file if that is installed. Of several
+     * versions the default one is meant, others by name and version: `memcpy@GLIBC_2.2.5`. A function that the C library
+     * chooses when a process starts (IFUNC, such as its `strlen`) is refused: name the code that is chosen.
+     */
     symbol: string;
     /** Bytes from the function to the instruction. */
     offset?: number | undefined;
@@ -78,7 +86,6 @@ const KEYS = keysOf<UprobeTarget>({
 function prepare(_program: Program, target: UprobeTarget): Attachment {
   checkKeys(target, "target", KEYS);
   const { pid, symbol, referenceCounterOffset = 0, cookie } = target;
-  const path = checkPath(target.path, "target.path");
   if (pid !== undefined) checkInteger(pid, "target.pid", 1, 0x7fffffff);
   if (symbol !== undefined) checkString(symbol, "target.symbol");
   const offset = checkInteger(
@@ -91,7 +98,8 @@ function prepare(_program: Program, target: UprobeTarget): Attachment {
   const counter = BigInt(checkU32(referenceCounterOffset, "target.referenceCounterOffset"));
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
 
-  const [start] = symbol === undefined ? [0] : elfFunctionOffsets(path, { names: [symbol] });
+  const path = fileOf(target.path, pid);
+  const [start] = symbol === undefined ? [0] : functionOffsets(path, { names: [symbol] });
   const probe = probeType("uprobe");
   const event = {
     type: probe.type,
@@ -99,8 +107,16 @@ function prepare(_program: Program, target: UprobeTarget): Attachment {
     config1: path,
     config2: BigInt(start! + offset),
   };
-  const [process, cpu] = pid === undefined ? [-1, 0] : [pid, -1];
-  return toEvent(openEvent(event, process, cpu, `Cannot attach to ${describe(target)}`, UPROBE_OPEN), cookie);
+  const action = `Cannot attach to ${describe(target)}`;
+  try {
+    const fd = pid === undefined
+      ? openEventAnywhere(event, action, UPROBE_OPEN)
+      : openEvent(event, pid, -1, action, UPROBE_OPEN);
+    return toEvent(fd, cookie);
+  } catch (error) {
+    const why = error instanceof BpfError ? whyNoFile(error, path) : undefined;
+    throw why === undefined ? error : new BpfError(ENOENT, { action, command: UPROBE_OPEN.command, ...why });
+  }
 }
 
 function describe({ path, symbol, offset = 0, pid, retprobe }: UprobeTarget): string {
@@ -126,6 +142,7 @@ export const uprobe: Kind<UprobeTarget, "perf_event", Program> & {
   read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "uprobe" | "uretprobe" }>): UprobeInfo;
 } = {
   linkType: "perf_event",
+  programs: ["kprobe"],
   prepare,
   describe,
   read,

@@ -1,12 +1,11 @@
 /** Links to many places in an executable or a library. */
-import { checkInteger, checkKeys, checkOnlyOne, checkPath, checkString, checkU64, keysOf } from "../check.ts";
-import { elfFunctionOffsets } from "../os/elf.ts";
+import { checkInteger, checkKeys, checkOnlyOne, checkString, checkU64, keysOf } from "../check.ts";
 import type { Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { BPF_F_UPROBE_MULTI_RETURN } from "../uapi/constants.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { create, NO_FILE } from "./probe.ts";
-import { checkArray, checkPerPlace, checkRun } from "./target.ts";
+import { checkArray, checkPerPlace, checkRun, fileOf, functionOffsets, whyNoFile } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to one of many instructions of a file, or returns from one of
@@ -24,7 +23,10 @@ export type UprobeMultiTarget =
   & {
     /** The kind of target. */
     type: "uprobe_multi";
-    /** The executable or library. Names are not searched for in library paths. */
+    /**
+     * The executable or library. A name without a slash that has `.so` in it, as `libc.so.6`, is looked up as loaders do:
+     * with `pid` among what that process has loaded, else in /etc/ld.so.cache and the standard directories.
+     */
     path: string | URL;
     /** The process; every process, also those yet to come, if absent. */
     pid?: number | undefined;
@@ -38,10 +40,17 @@ export type UprobeMultiTarget =
     session?: boolean | undefined;
   }
   & ({
-    /** The functions' names in the file's symbol tables; versions of symbols are ignored. */
+    /**
+     * The functions' names in the file's symbol tables, or in those of its debug file if that is installed. Of several
+     * versions the default one is meant, others by name and version: `memcpy@GLIBC_2.2.5`. A function that the C library
+     * chooses when a process starts (IFUNC, such as its `strlen`) is refused: name the code that is chosen.
+     */
     symbols: readonly string[];
   } | {
-    /** All functions of the file's symbol tables whose name fits: `*` is any characters, `?` one. */
+    /**
+     * All functions of those tables whose name fits: `*` is any characters, `?` one. Default versions are meant, all if
+     * the pattern has an `@`.
+     */
     pattern: string;
   } | {
     /** Where in the file the instructions are, in bytes (not their addresses in memory). */
@@ -95,7 +104,6 @@ function prepare(_program: Program, target: UprobeMultiTarget): Attachment {
   checkKeys(target, "target", KEYS);
   checkOnlyOne(target, "target", ["symbols", "pattern", "offsets"]);
   const { symbols, pattern, offsets }: Places = target;
-  const path = checkPath(target.path, "target.path");
   const pid = target.pid === undefined ? 0 : checkInteger(target.pid, "target.pid", 1, 0x7fffffff);
   const { retprobe, session } = checkRun(target);
   const names = symbols === undefined ? undefined : checkArray(symbols, "target.symbols", checkString);
@@ -103,8 +111,9 @@ function prepare(_program: Program, target: UprobeMultiTarget): Attachment {
   const count = (names ?? places)?.length;
   const cookies = checkPerPlace(target, "cookies", checkU64, count);
   const counters = checkPerPlace(target, "referenceCounterOffsets", checkOffset, count);
-  const find = () =>
-    elfFunctionOffsets(path, names === undefined ? { pattern: checkString(pattern, "target.pattern") } : { names });
+  const wanted = names === undefined ? places ?? { pattern: checkString(pattern, "target.pattern") } : { names };
+  const path = fileOf(target.path, target.pid);
+  const found = "length" in wanted ? wanted : functionOffsets(path, wanted);
   return {
     attachType: session ? "trace_uprobe_session" : "trace_uprobe_multi",
     targetFd: 0,
@@ -112,7 +121,7 @@ function prepare(_program: Program, target: UprobeMultiTarget): Attachment {
       uprobeMulti: {
         path,
         pid,
-        offsets: (places ?? find()).map(BigInt),
+        offsets: found.map(BigInt),
         refCtrOffsets: counters?.map(BigInt),
         cookies,
         flags: retprobe ? BPF_F_UPROBE_MULTI_RETURN : 0,
@@ -158,8 +167,10 @@ export const uprobe_multi:
   & Kind<UprobeMultiTarget, "uprobe_multi", Program>
   & LinkKind<"uprobe_multi", UprobeMultiInfo> = {
     linkType: "uprobe_multi",
+    programs: ["kprobe"],
     prepare,
     describe,
+    whyRefused: (refusal, { path }) => whyNoFile(refusal, `${path}`),
     read,
     where: ({ path, count, retprobe }) => `${path} ${count} places${retprobe ? " on return" : ""}`,
     probe: {

@@ -4,7 +4,7 @@ import { Call } from "../ffi/symbols.ts";
 import { ARGS, Request, system } from "../ffi/request.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
-import { EINVAL } from "../uapi/errno.ts";
+import { EINVAL, ENOTTY } from "../uapi/errno.ts";
 import { ifinfomsg, nlattr, nlmsgerr, nlmsghdr } from "../uapi/layout.ts";
 import {
   AF_NETLINK,
@@ -92,6 +92,7 @@ function attributes(view: DataView, at: number, end: number): Map<number, DataVi
 const SETNS: Refusals = {
   command: "setns",
   rows: {
+    EBADF: ["invalid", "the fd is not open"],
     EINVAL: ["invalid", "the file is no network namespace", "name a file such as /proc/PID/ns/net or /run/netns/NAME"],
     EPERM: [
       "capability",
@@ -103,8 +104,10 @@ const SETNS: Refusals = {
 
 /** Refuses an fd that is no network namespace; calls that go there could not say what was wrong. */
 export function checkNetns(fd: number, name: string): void {
-  if (system(Call.ioctl, [fd, NS_GET_NSTYPE]) === CLONE_NEWNET) return;
-  throw refused(-EINVAL, SETNS, `Cannot enter ${name}`);
+  const type = system(Call.ioctl, [fd, NS_GET_NSTYPE]);
+  if (type === CLONE_NEWNET) return;
+  // ENOTTY: it is no namespace; another type: it is one, of another kind
+  throw refused(type < 0 && type !== -ENOTTY ? type : -EINVAL, SETNS, `Cannot enter ${name}`);
 }
 
 const encoder = new TextEncoder();

@@ -159,6 +159,22 @@ export function openEvent(
   return checked(encode(attr, pid, cpu).system(Call.perf_event_open), refusals, () => action);
 }
 
+let anyCpu = 0;
+
+/**
+ * {@linkcode openEvent} for an event that sees every process on every CPU: the kernel wants one named all the same, which
+ * must be online. CPU 0 nearly always is, so others are looked for after a refusal only.
+ */
+export function openEventAnywhere(attr: PerfEventAttr, action: string, refusals?: Refusals): number {
+  try {
+    return openEvent(attr, -1, anyCpu, action, refusals);
+  } catch (error) {
+    if (!(error instanceof BpfError && error.code === "ENODEV")) throw error;
+    anyCpu = parseInt(readTextFile("/sys/devices/system/cpu/online")); // 1-3,5
+    return openEvent(attr, -1, anyCpu, action, refusals);
+  }
+}
+
 function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
   checkKeys(attr, "attr", FIELDS);
   const { type, config, config1 = 0n, config2 = 0n, samplePeriod, sampleFreq, bpType = 0 } = attr;

@@ -6,6 +6,7 @@ import { Cgroup } from "../../fixture/place/cgroup.ts";
 import { Resident } from "../../fixture/place/resident.ts";
 import { progAttach } from "../../fixture/program/prog_attach.ts";
 import { answering, cgroupEgress, VERDICT } from "../../fixture/program/programs.ts";
+import { mountPoints } from "../../fixture/run/own.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { until } from "../../fixture/run/wait.ts";
 import { assertDetached } from "../detached.ts";
@@ -171,6 +172,25 @@ kernelTest("G update: a cgroup refuses what its kernel would take", { needs: ["c
   assertThrows(() => link.update(connect6), BpfError);
   assertEquals(link.info().programId, connect4.id);
 });
+
+rows(
+  CGROUP,
+  [
+    "a cgroup as /proc names it",
+    (own) => {
+      const { cgroup } = cgroupTarget(own), [mount] = mountPoints("cgroup2");
+      return Link.attach(own.use(cgroupEgress()), { type: "cgroup", cgroup: cgroup.slice(mount!.length) });
+    },
+    "openat ENOENT gone",
+    /target\.cgroup "\/.*did you mean "\/.*\/bpf-link-test-/,
+  ],
+  [
+    "a name that no cgroup has",
+    () => Hook.query({ type: "cgroup", cgroup: "none", attachType: "cgroup_inet_egress" }),
+    "openat ENOENT gone",
+    /target\.cgroup "none".*\/sys\/fs\/cgroup\/NAME/,
+  ],
+);
 
 kernelTest("cgroup: 64 links a hook, and one more", { needs: ["cgroup2"] }, () => {
   using cgroup = new Cgroup();

@@ -9,7 +9,7 @@ import { answering, flowDissector, skLookup, tcx, xdp } from "../../fixture/prog
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { until } from "../../fixture/run/wait.ts";
 import { assertDetached } from "../detached.ts";
-import { DEV_NULL, file, rows } from "../refusal/rows.ts";
+import { DEV_NULL, file, NO_FD, rows } from "../refusal/rows.ts";
 
 /** A kind of link that a namespace can be named for. */
 interface Kind {
@@ -123,7 +123,7 @@ for (const kind of KINDS) {
       ["/proc/self/ns/mnt", "EINVAL", "setns"],
       ["/tmp", "EINVAL", "setns"],
       ["/proc/self/ns/none", "ENOENT", "openat"],
-      [mount, "EINVAL", "setns"], // closed
+      [mount, "EBADF", "setns"], // closed
     ];
     for (const [netns, code, command] of rows) {
       for (
@@ -228,6 +228,30 @@ rows(
     },
     "LINK_CREATE E2BIG limit",
     /64/,
+  ],
+  [
+    "a name of a namespace, not its file",
+    (own) => Link.attach(own.use(skLookup()), { type: "netns", netns: "none" }),
+    "openat ENOENT gone",
+    /target\.netns "none".*\/run\/netns\/NAME/,
+  ],
+  [
+    "a process, not its namespace",
+    (own) => Link.attach(own.use(xdp()), { ...XDP, netns: `${Deno.pid}` }),
+    "openat ENOENT gone",
+    new RegExp(`target\\.netns "${Deno.pid}".*did you mean "/proc/${Deno.pid}/ns/net"`),
+  ],
+  [
+    "an fd that is not open",
+    (own) => Link.attach(own.use(xdp()), { ...XDP, netns: NO_FD }),
+    "setns EBADF invalid",
+    new RegExp(`target\\.netns \\(fd ${NO_FD}\\).*not open`),
+  ],
+  [
+    "a namespace of another kind",
+    (own) => Link.attach(own.use(skLookup()), { type: "netns", netns: "/proc/self/ns/mnt" }),
+    "setns EINVAL invalid",
+    /target\.netns "\/proc\/self\/ns\/mnt".*no network namespace/,
   ],
 );
 

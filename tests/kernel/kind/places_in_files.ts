@@ -1,8 +1,9 @@
 /** What holds for a place in a file, whether a link has one of them or many: tests of uprobe_test.ts and uprobe_multi_test.ts. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { crc32 } from "node:zlib";
 import { close, enableStats } from "../../../lib/sys/mod.ts";
-import { type AttachTarget, Link, type Program } from "../../../mod.ts";
-import { CODE_OF } from "../../fixture/place/elf.ts";
+import { type AttachTarget, BpfError, Link, type Program } from "../../../mod.ts";
+import { CODE_OF, executable } from "../../fixture/place/elf.ts";
 import { Victim } from "../../fixture/place/victim.ts";
 import { deadPid } from "../../fixture/process/pids.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
@@ -95,5 +96,99 @@ export function testPlacesInFiles(type: "uprobe" | "uprobe_multi", since: string
     assertEquals(attachRefusal(program, named("work", `${victim.path}_not`)), ["ENOENT", "gone"]);
     assertEquals(attachRefusal(program, named("work", "/")), ["EISDIR", "invalid"]);
     assertEquals(attachRefusal(program, named("work", "/proc/version"))[1], "invalid");
+  });
+
+  const named = (path: string, symbol: string, pid?: number): AttachTarget =>
+    type === "uprobe" ? { type, path, symbol, pid } : { type, path, symbols: [symbol], pid };
+
+  kernelTest(`${type}: of two versions the default one runs, the old one if it is named`, { since }, () => {
+    using victim = new Victim([
+      { name: "_start", code: CODE_OF.start },
+      { name: "copy", code: CODE_OF.work, version: "@@V2" },
+      { name: "copy", code: CODE_OF.work, version: "@V1" },
+    ], { table: "dynsym" });
+    using program = load();
+    for (const [symbol, runs] of [["copy", 1], ["copy@V2", 1], ["copy@@V2", 1], ["copy@V1", 0]] as const) {
+      using _link = Link.attach(program, named(victim.path, symbol));
+      assertEquals(runsOf(program, victim), runs, symbol);
+    }
+  });
+
+  kernelTest(`${type}: what was stripped is found in the debug file of the same build`, { since }, () => {
+    const functions = [{ name: "_start", code: CODE_OF.start }, { name: "work", code: CODE_OF.work }];
+    const buildId = "0123456789abcdef", { bytes } = executable({ functions });
+    const checksum = crc32(bytes), name = "victim.debug", table = "none";
+    using program = load();
+    for (
+      const [options, directory, debug, isSame] of [
+        [{ debugLink: { name, checksum } }, ".debug", bytes, true],
+        [{ debugLink: { name, checksum } }, ".", bytes, true],
+        [{ debugLink: { name, checksum: checksum ^ 1 } }, ".debug", bytes, false],
+        [{ buildId, debugLink: { name, checksum: 0 } }, ".debug", executable({ functions, buildId }).bytes, true],
+        [{ buildId, debugLink: { name, checksum } }, ".debug", bytes, false],
+      ] as const
+    ) {
+      using victim = new Victim(functions, { table, ...options });
+      Deno.mkdirSync(`${victim.directory}/${directory}`, { recursive: true });
+      Deno.writeFileSync(`${victim.directory}/${directory}/${name}`, debug);
+      if (isSame) {
+        using _link = Link.attach(program, named(victim.path, "work"));
+        assertEquals(runsOf(program, victim), 1);
+      } else {
+        assertEquals(attachRefusal(program, named(victim.path, "work")), ["ENOENT", "invalid"]);
+      }
+    }
+  });
+
+  kernelTest(`${type}: a library by the name that programs load it by`, { since }, async () => {
+    using program = load();
+    const [, libc] = /(\/\S+\/libc\.so\.6)$/m.exec(Deno.readTextFileSync("/proc/self/maps"))!;
+    for (const pid of [undefined, Deno.pid]) {
+      using link = Link.attach(program, named("libc.so.6", "gethostid", pid)) as Link;
+      const info = link.info();
+      const path = "path" in info ? info.path : libc!; // older kernels report none
+      assertEquals(Deno.statSync(path).ino, Deno.statSync(libc!).ino);
+    }
+    assertEquals(attachRefusal(program, named("libnothing.so.1", "work")), ["ENOENT", "gone"]);
+    assertEquals(attachRefusal(program, named("libnothing.so.1", "work", Deno.pid)), ["ENOENT", "gone"]);
+    assertEquals(attachRefusal(program, named("libc.so.6", "work", await deadPid())), ["ESRCH", "gone"]);
+    // chosen when a process starts, by every build of the GNU C library for these processors
+    const error = assertThrows(() => Link.attach(program, named("libc.so.6", "strlen")), BpfError);
+    assertStringIncludes(error.message, "IFUNC");
+  });
+
+  kernelTest(`${type}: a replaced library as a process still has it`, { since }, async () => {
+    using victim = new Victim([{ name: "_start", code: CODE_OF.wait }, { name: "work", code: CODE_OF.work }]);
+    using program = load();
+    const library = `${victim.directory}/libvictim.so.1`, link = `${victim.directory}/libvictim.so`;
+    Deno.renameSync(victim.path, library);
+    Deno.symlinkSync("libvictim.so.1", link);
+    const child = new Deno.Command(library).spawn();
+    const maps = () => Deno.readTextFileSync(`/proc/${child.pid}/maps`);
+    try {
+      while (!maps().includes(library)) await new Promise((resolve) => setTimeout(resolve, 1));
+      for (const name of ["libvictim.so.1", "libvictim.so"]) {
+        Link.attach(program, named(name, "work", child.pid)).close();
+        assertEquals(attachRefusal(program, named(name, "work", Deno.pid)), ["ENOENT", "gone"]);
+      }
+      Deno.removeSync(library);
+      Link.attach(program, named("libvictim.so.1", "work", child.pid)).close();
+    } finally {
+      child.kill("SIGKILL");
+      await child.status;
+    }
+  });
+
+  kernelTest(`${type}: a file that is missing is named with its field, and what may have been meant`, { since }, () => {
+    using program = load();
+    const error = (target: AttachTarget) => assertThrows(() => Link.attach(program, target), BpfError);
+    for (const target of [named("libc", "work"), at("libc", 0)]) {
+      const { message, hint, reason } = error(target);
+      assertEquals(reason, "gone");
+      assertStringIncludes(message, '"libc"');
+      assertStringIncludes(message, "target.path");
+      assertStringIncludes(hint!, '"libc.so.6"');
+    }
+    assertStringIncludes(error(named("sh", "work")).hint!, '/sh"');
   });
 }
