@@ -1,12 +1,21 @@
 /** Links to a network interface, before the kernel's network stack. */
+import type { BpfError, Explanation } from "../error.ts";
 import { checkKeys, checkOneOf, keysOf } from "../check.ts";
-import { xdpQuery } from "../os/interfaces.ts";
-import type { Program } from "../program.ts";
+import { type Interface, interfaces, type QueriedXdp, xdpQuery } from "../os/interfaces.ts";
+import { expectedAttachTypeOf, type Program } from "../program.ts";
 import type { ProgQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { type AttachTypeName, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { lookAtInterface, ordered } from "./hook.ts";
-import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
+import {
+  always,
+  type Attachment,
+  type Kind,
+  type LinkCreation,
+  type LinkInfoBase,
+  type LinkKind,
+  type Look,
+} from "./kind.ts";
 import { create, NO_TARGET } from "./probe.ts";
 import { describeInterface, type Device, deviceFrom, interfaceTarget, type Netns, whereInterface } from "./target.ts";
 
@@ -50,6 +59,104 @@ function prepare(_program: Program, target: XdpTarget): Attachment {
   return { attachType: "xdp", ...interfaceTarget(target, { flags }) };
 }
 
+/** What is in the way, which the kernel says in one errno for many things. */
+function whyRefused(
+  { code }: BpfError,
+  { mode }: XdpTarget,
+  attachment: Attachment,
+  program: Program,
+): Explanation | undefined {
+  const { targetFd, options } = attachment as LinkCreation;
+  const all = interfaces(options?.netns), own = all.find(({ ifindex }) => ifindex === targetFd);
+  if (own === undefined) return { reason: "gone", meaning: NO_INTERFACE, hint: "check the device and the netns" };
+  const [first] = own.xdp, generic = 'use mode "generic"';
+  switch (code) {
+    case "EBUSY": {
+      const there = own.xdp.find((xdp) => mode === undefined || xdp.mode === MODES[mode]);
+      return there && {
+        reason: "busy",
+        meaning: `program ${there.progId}, of another link or without one, holds the interface in ${
+          modeName(there)
+        } mode`,
+        hint: 'find it with Link.infos({ types: ["xdp"] }) or `ip link`, and detach it',
+      };
+    }
+    case "EEXIST": {
+      if (first !== undefined) {
+        return {
+          reason: "busy",
+          meaning: `program ${first.progId} is attached in ${modeName(first)} mode`,
+          hint: "detach it, or use the same mode: generic and native exclude each other",
+        };
+      }
+      const other = all.find((it) => it.xdp.length > 0 && (isAbove(it, own) || isAbove(own, it)));
+      return other && {
+        reason: "busy",
+        meaning: `"${other.name}" ${isAbove(other, own) ? "above" : "below"} the interface has an XDP program`,
+        hint: `detach program ${other.xdp[0]!.progId} from it, or attach there instead`,
+      };
+    }
+    case "ERANGE":
+      return {
+        reason: "limit",
+        meaning: `the driver has one page for a packet, too little for an MTU such as ${own.mtu}`,
+        hint: `load the program with fragments: true, lower the MTU (of a veth, that of its peer), or ${generic}`,
+      };
+    case "ENOSPC": {
+      const peer = all.find(({ ifindex }) => ifindex === own.link);
+      return {
+        reason: "limit",
+        meaning: `the interface receives on ${queues(own.rxQueues)}, fewer than ${
+          peer === undefined ? "its peer sends on" : `the ${queues(peer.txQueues)} that its peer sends on`
+        }`,
+        hint: `make more with ethtool -L, or where the interface is made (numrxqueues), or ${generic}`,
+      };
+    }
+    case "EINVAL": {
+      const loadedFor = expectedAttachTypeOf(program);
+      if (loadedFor !== undefined && loadedFor !== "xdp") {
+        const hint = 'load it with expectedAttachType "xdp"';
+        return { reason: "invalid", meaning: `the program was loaded for ${loadedFor}`, hint };
+      }
+      if (mode === "offload") {
+        return {
+          reason: "invalid",
+          meaning: "the program was not loaded for the device, or the device runs no programs itself",
+          hint: 'load it with progIfindex of progLoad in "@bpf/link/sys", or use another mode',
+        };
+      }
+      if (mode === undefined && own.xdp.length > 1) {
+        return {
+          reason: "invalid",
+          meaning: "programs are attached in several modes",
+          hint: "say which mode is meant",
+        };
+      }
+      const hint =
+        `the kernel's log may say why (dmesg): often the MTU, the queues, or a device that it is bound to; ${generic}`;
+      return { reason: "invalid", meaning: "the driver refuses the program, which fits the interface otherwise", hint };
+    }
+    default:
+      return undefined;
+  }
+}
+
+const NO_INTERFACE = "the interface does not exist in this network namespace";
+
+/** Whether an interface is made of another: a bridge of its ports, a VLAN of the one below. The ends of pairs are beside each other. */
+function isAbove(upper: Interface, lower: Interface): boolean {
+  return lower.master === upper.ifindex ||
+    (upper.link === lower.ifindex && upper.kind !== "veth" && upper.kind !== "netkit" && upper.kind !== "vxcan");
+}
+
+function modeName({ mode }: QueriedXdp): string {
+  return Object.entries(MODES).find(([, flag]) => flag === mode)?.[0] ?? "another";
+}
+
+function queues(count: number): string {
+  return count === 1 ? "1 queue" : `${count} queues`;
+}
+
 function read({ id, progId, ifindex, netnsIno }: Extract<BpfLinkInfo, { type: "xdp" }>): XdpInfo {
   const info: XdpInfo = { type: "xdp", id, programId: progId, attached: ifindex !== 0, ifindex };
   if (netnsIno !== undefined) info.netnsIno = netnsIno;
@@ -62,6 +169,7 @@ export const xdp: Kind<XdpTarget, "xdp", Program> & LinkKind<"xdp", XdpInfo> = {
   programs: ["xdp"],
   prepare,
   describe: describeInterface,
+  whyRefused,
   read,
   where: whereInterface,
   // every namespace has the same numbers

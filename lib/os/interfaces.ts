@@ -9,12 +9,25 @@ import { ifinfomsg, nlattr, nlmsgerr, nlmsghdr } from "../uapi/layout.ts";
 import {
   AF_NETLINK,
   AF_UNIX,
+  ALTIFNAMSIZ,
   CLONE_NEWNET,
+  IFLA_ALT_IFNAME,
+  IFLA_IFNAME,
+  IFLA_INFO_KIND,
+  IFLA_LINK,
+  IFLA_LINK_NETNSID,
+  IFLA_LINKINFO,
+  IFLA_MASTER,
+  IFLA_MTU,
+  IFLA_NUM_RX_QUEUES,
+  IFLA_NUM_TX_QUEUES,
   IFLA_XDP,
   IFNAMSIZ,
   IFREQ_SIZE,
   NLA_TYPE_MASK,
+  NLM_F_DUMP,
   NLM_F_REQUEST,
+  NLMSG_DONE,
   NLMSG_ERROR,
   NS_GET_NSTYPE,
   O_CLOEXEC,
@@ -51,32 +64,102 @@ const QUERY: Refusals = {
 
 /** The XDP programs of an interface in a network namespace (an fd; the caller's own if absent), one a mode at most. */
 export function xdpQuery(ifindex: number, netns?: number): QueriedXdp[] {
-  const question = new DataView(new ArrayBuffer(HEADERS));
-  question.setUint32(nlmsghdr.nlmsg_len, HEADERS, true);
+  const [answer] = getLink({ ifindex }, netns, `Cannot query interface ${ifindex}`);
+  return xdpIn(answer!.attributes);
+}
+
+function xdpIn(attributes: Attributes): QueriedXdp[] {
+  const xdp = attributes.get(IFLA_XDP);
+  const inside = xdp && attributesIn(xdp, 0, xdp.byteLength);
+  return MODES.flatMap(([attribute, mode]) => {
+    const progId = inside?.get(attribute)?.getUint32(0, true);
+    return progId === undefined ? [] : [{ progId, mode }];
+  });
+}
+
+/** An interface, and what explains a refusal there. */
+export interface Interface {
+  readonly ifindex: number;
+  readonly name: string;
+  readonly kind: string | undefined;
+  /** The one that it is a part of: a bridge, a bond. */
+  readonly master: number | undefined;
+  /** The one that it is made of, or its other end, if that is in the same network namespace. */
+  readonly link: number | undefined;
+  readonly mtu: number;
+  readonly rxQueues: number;
+  readonly txQueues: number;
+  readonly xdp: readonly QueriedXdp[];
+}
+
+/** The interfaces of a network namespace (an fd; the caller's own if absent). */
+export function interfaces(netns?: number): Interface[] {
+  return getLink(undefined, netns, "Cannot list interfaces").map(({ ifindex, attributes }) => {
+    const number = (type: number) => attributes.get(type)?.getUint32(0, true);
+    const info = attributes.get(IFLA_LINKINFO);
+    return {
+      ifindex,
+      name: text(attributes.get(IFLA_IFNAME)) ?? "",
+      kind: text(info && attributesIn(info, 0, info.byteLength).get(IFLA_INFO_KIND)),
+      master: number(IFLA_MASTER),
+      link: attributes.has(IFLA_LINK_NETNSID) ? undefined : number(IFLA_LINK),
+      mtu: number(IFLA_MTU) ?? 0,
+      rxQueues: number(IFLA_NUM_RX_QUEUES) ?? 0,
+      txQueues: number(IFLA_NUM_TX_QUEUES) ?? 0,
+      xdp: xdpIn(attributes),
+    };
+  });
+}
+
+function text(value: DataView | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  return decoder.decode(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)).replace(/\0.*$/s, "");
+}
+
+/** Values of a message by their type. */
+type Attributes = ReadonlyMap<number, DataView>;
+
+/** Asks rtnetlink about one interface, or without a question about all. */
+function getLink(
+  one: { readonly ifindex: number } | { readonly name: string } | undefined,
+  netns: number | undefined,
+  action: string,
+): { ifindex: number; attributes: Attributes }[] {
+  const name = one !== undefined && "name" in one ? encoder.encode(`${one.name}\0`) : undefined;
+  const size = HEADERS + (name === undefined ? 0 : nlattr.sizeof + name.length);
+  const question = new DataView(new ArrayBuffer((size + 3) & ~3));
+  question.setUint32(nlmsghdr.nlmsg_len, size, true);
   question.setUint16(nlmsghdr.nlmsg_type, RTM_GETLINK, true);
-  question.setUint16(nlmsghdr.nlmsg_flags, NLM_F_REQUEST, true);
-  question.setInt32(BODY + ifinfomsg.ifi_index, ifindex, true);
-  const socket = openSocket(AF_NETLINK, SOCK_RAW, netns);
+  question.setUint16(nlmsghdr.nlmsg_flags, NLM_F_REQUEST | (one === undefined ? NLM_F_DUMP : 0), true);
+  if (one !== undefined && "ifindex" in one) question.setInt32(BODY + ifinfomsg.ifi_index, one.ifindex, true);
+  if (name !== undefined) {
+    question.setUint16(HEADERS + nlattr.nla_len, nlattr.sizeof + name.length, true);
+    question.setUint16(HEADERS + nlattr.nla_type, IFLA_ALT_IFNAME, true);
+    new Uint8Array(question.buffer).set(name, HEADERS + nlattr.sizeof);
+  }
+  const links = [], socket = openSocket(AF_NETLINK, SOCK_RAW, netns);
   try {
     write(socket, new Uint8Array(question.buffer));
-    const bytes = read(socket);
-    const answer = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (answer.getUint16(nlmsghdr.nlmsg_type, true) === NLMSG_ERROR) {
-      throw refused(answer.getInt32(BODY + nlmsgerr.error, true), QUERY, `Cannot query interface ${ifindex}`);
+    for (;;) {
+      const bytes = read(socket), answer = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      for (let at = 0; at + BODY <= bytes.length;) {
+        const length = answer.getUint32(at + nlmsghdr.nlmsg_len, true);
+        const type = answer.getUint16(at + nlmsghdr.nlmsg_type, true);
+        if (type === NLMSG_DONE) return links;
+        if (type === NLMSG_ERROR) throw refused(answer.getInt32(at + BODY + nlmsgerr.error, true), QUERY, action);
+        const ifindex = answer.getInt32(at + BODY + ifinfomsg.ifi_index, true);
+        links.push({ ifindex, attributes: attributesIn(answer, at + HEADERS, at + length) });
+        at += (length + 3) & ~3;
+      }
+      if (one !== undefined) return links;
     }
-    const xdp = attributes(answer, HEADERS, answer.getUint32(nlmsghdr.nlmsg_len, true)).get(IFLA_XDP);
-    const inside = xdp === undefined ? undefined : attributes(xdp, 0, xdp.byteLength);
-    return MODES.flatMap(([attribute, mode]) => {
-      const progId = inside?.get(attribute)?.getUint32(0, true);
-      return progId === undefined ? [] : [{ progId, mode }];
-    });
   } finally {
     close(socket);
   }
 }
 
 /** The attributes from `at` to `end`, by type: length and type, then the value, each padded to four bytes. */
-function attributes(view: DataView, at: number, end: number): Map<number, DataView> {
+function attributesIn(view: DataView, at: number, end: number): Map<number, DataView> {
   const found = new Map<number, DataView>();
   while (at + nlattr.sizeof <= end) {
     const length = view.getUint16(at + nlattr.nla_len, true);
@@ -110,7 +193,7 @@ export function checkNetns(fd: number, name: string): void {
   throw refused(type < 0 && type !== -ENOTTY ? type : -EINVAL, SETNS, `Cannot enter ${name}`);
 }
 
-const encoder = new TextEncoder();
+const encoder = new TextEncoder(), decoder = new TextDecoder();
 
 /** What errnos of looking up an interface mean. */
 const LOOK_UP: Refusals = {
@@ -121,6 +204,10 @@ const LOOK_UP: Refusals = {
 /** The number of the interface called `name` in a network namespace (an fd; the caller's own if absent). */
 function interfaceIndex(name: string, netns?: number): number {
   const bytes = encoder.encode(name);
+  // ioctl(2) would cut a longer name, and take "eth0:1" for "eth0"
+  if (bytes.length >= IFNAMSIZ || name.includes(":")) {
+    return getLink({ name }, netns, `Cannot find interface "${name}"`)[0]!.ifindex;
+  }
   const request = interfaceRequest(SIOCGIFINDEX, netns);
   request.bytes(ARGS, bytes.length).set(bytes);
   const result = request.system(Call.ioctl);
@@ -134,8 +221,8 @@ export function checkDevice(device: unknown): string | number {
   if (typeof device !== "string") {
     throw new TypeError(`device must be the name or number of an interface, not ${kindOf(device)}`);
   }
-  if (encoder.encode(checkString(device, "device")).length < IFNAMSIZ) return device;
-  throw new RangeError(`device must be a name of at most ${IFNAMSIZ - 1} bytes, not "${printable(device)}"`);
+  if (encoder.encode(checkString(device, "device")).length < ALTIFNAMSIZ) return device;
+  throw new RangeError(`device must be a name of at most ${ALTIFNAMSIZ - 1} bytes, not "${printable(device)}"`);
 }
 
 /** The number of a device, which is looked up if it is a name. */

@@ -69,7 +69,7 @@ const LINK_CREATE: Refusals = {
  *   or the other kind of verdict; fentry, fexit, fmod_ret, lsm, tracing_multi: the program is attached already; a
  *   function of a program: another program replaces it; freplace: one is attached to it
  * - `EEXIST`: tcx, netkit: the program is in the hook already; perf_event: the event has a program; xdp: a program in
- *   the other mode; netns: a flow dissector attached without a link; struct_ops: the name is taken
+ *   the other mode, or at an interface above or below; netns: a flow dissector attached without a link; struct_ops: the name is taken
  * - `ENODEV`: tcx, netkit: no such interface
  * - `ENOENT`: the cgroup was removed; the anchor is not in the hook; iter: no such cgroup; kprobe_multi: an address that
  *   is no function's (EINVAL before Linux 6.14); uprobe_multi: no such file
@@ -77,7 +77,9 @@ const LINK_CREATE: Refusals = {
  * - `E2BIG`: a cgroup's hook has 64 programs, or a network namespace 64 of sk_lookup; a second flow dissector;
  *   fentry, fexit, fmod_ret, lsm: the function has 38 programs; uprobe_multi: more than 2 ** 20 offsets; tracing_multi:
  *   as many functions
- * - `ERANGE`: a tcx hook has 63 programs, or before and after at once; a netfilter priority that cannot be used
+ * - `ERANGE`: a tcx hook has 63 programs, or before and after at once; a netfilter priority that cannot be used; xdp: a
+ *   driver that has one page for a packet, and an MTU above that
+ * - `ENOSPC`: xdp: an interface with fewer queues to receive than its peer has to send
  * - `EPROTO`: netfilter: no such hook
  * - `EAFNOSUPPORT`: netfilter: another protocol family
  * - `EOPNOTSUPP`: the driver has no XDP; the kernel has no fprobe; netfilter: unknown flags

@@ -71,4 +71,5 @@ export const EPERM = 1,
   ENOSPC = 28,
   ELOOP = 40,
   EOPNOTSUPP = 95,
+  EADDRNOTAVAIL = 99,
   ENOTSUPP = 524;

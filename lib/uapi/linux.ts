@@ -45,9 +45,27 @@ export const AF_UNIX = 1,
   SIOCGIFNAME = 0x8910,
   SIOCGIFINDEX = 0x8933,
   IFNAMSIZ = 16,
+  ALTIFNAMSIZ = 128,
   IFREQ_SIZE = 40;
 /** Messages of rtnetlink(7). */
-export const NLMSG_ERROR = 2, RTM_GETLINK = 18, NLM_F_REQUEST = 1, IFLA_XDP = 43, NLA_TYPE_MASK = 0x3fff;
+export const NLMSG_ERROR = 2,
+  NLMSG_DONE = 3,
+  RTM_GETLINK = 18,
+  NLM_F_REQUEST = 1,
+  NLM_F_DUMP = 0x300,
+  NLA_TYPE_MASK = 0x3fff;
+/** Attributes of an interface in those. */
+export const IFLA_IFNAME = 3,
+  IFLA_MTU = 4,
+  IFLA_LINK = 5,
+  IFLA_MASTER = 10,
+  IFLA_LINKINFO = 18,
+  IFLA_INFO_KIND = 1,
+  IFLA_NUM_TX_QUEUES = 31,
+  IFLA_NUM_RX_QUEUES = 32,
+  IFLA_LINK_NETNSID = 37,
+  IFLA_XDP = 43,
+  IFLA_ALT_IFNAME = 53;
 /** perf_event_open(2): bits from `disabled` on, a flag, an ioctl(2). */
 export const EXCLUDE_USER = 0x10,
   EXCLUDE_KERNEL = 0x20,

@@ -95,7 +95,7 @@ refuses("attach", attach, [
   [RangeError, "device", { type: "xdp", device: 0 }],
   [RangeError, "device", { type: "xdp", device: -1 }],
   [RangeError, "device", { type: "xdp", device: 2 ** 32 }],
-  [RangeError, "device", { type: "xdp", device: "a-name-of-16-byte" }],
+  [RangeError, "device", { type: "xdp", device: "x".repeat(128) }],
   [RangeError, "device", { type: "xdp", device: 0, netns: "/proc/self/ns/net" }],
   [TypeError, "mode", { type: "xdp", device: 1, mode: "fast" }],
   [TypeError, "netns", { type: "xdp", device: 1, netns: true }],

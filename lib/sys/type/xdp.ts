@@ -29,9 +29,15 @@ export const xdp: LinkTypeRow<XdpLinkInfo, object> = {
     ],
     EEXIST: [
       "busy",
-      "a program is attached in another mode",
-      "detach it, or use the same mode: generic and native exclude each other",
+      "a program is attached in the other mode, or to an interface above or below this one",
+      "detach it: generic and native exclude each other, as do a bridge or VLAN and what it is made of",
     ],
+    ERANGE: [
+      "limit",
+      "the driver has one page for a packet, too little for the MTU",
+      "lower it, or load for fragments",
+    ],
+    ENOSPC: ["limit", "the interface has fewer queues to receive than its peer has to send", "give it more"],
     EOPNOTSUPP: ["unsupported", "the driver cannot run XDP in this mode", 'use mode "generic"'],
     ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
   },

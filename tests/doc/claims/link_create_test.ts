@@ -21,6 +21,7 @@ import { PinDirectory } from "../../fixture/place/bpffs.ts";
 import { Cgroup } from "../../fixture/place/cgroup.ts";
 import { NetkitPair } from "../../fixture/place/netkit.ts";
 import { OtherNetns, VethPair } from "../../fixture/place/netns.ts";
+import { setMtu } from "../../fixture/place/rtnetlink.ts";
 import { assemble, exit, load as read, set } from "../../fixture/program/assembler.ts";
 import { extension, JUDGE, JUDGE_ID, replaceable, sendGuard, tracer } from "../../fixture/program/functions.ts";
 import { progAttach } from "../../fixture/program/prog_attach.ts";
@@ -435,6 +436,16 @@ refusal("linkCreate: also: EEXIST, xdp: native and generic mode exclude each oth
   own.fd(linkCreate(load.xdp(own), ifindex, "xdp", { flags: 4 }));
   return linkCreate(load.xdp(own), ifindex, "xdp", { flags: 2 });
 });
+refusal("linkCreate: also: ERANGE, xdp: the MTU exceeds the page that the driver has", { needs: ["netns"] }, (own) => {
+  const { name, peer, ifindex } = own.use(new VethPair());
+  for (const each of [name, peer]) setMtu(each, 8901);
+  return linkCreate(load.xdp(own), ifindex, "xdp", { flags: 4 });
+});
+refusal(
+  "linkCreate: ENOSPC, xdp: fewer queues to receive than the peer has to send",
+  { needs: ["netns"] },
+  (own) => linkCreate(load.xdp(own), own.use(new VethPair({ queues: 4 })).ifindex, "xdp", { flags: 4 }),
+);
 refusal("linkCreate: EEXIST, netns: a flow dissector is attached without a link", { needs: ["netns"] }, (own) => {
   progAttach(own, 0, load.dissector(own), 17);
   return linkCreate(load.dissector(own), netns(own), "flow_dissector");
