@@ -46,7 +46,7 @@ export interface ProgramLoadOptions {
   /**
    * What a program of type tracing, lsm, ext or struct_ops is for:
    *
-   * - a name in the kernel or one of its modules: of a function (`trace_fentry`, `trace_fexit`, `trace_fsession`,
+   * - a name in the kernel or one of its modules, `module:name` for that module alone: of a function (`trace_fentry`, `trace_fexit`, `trace_fsession`,
    *   `modify_return`), of a tracepoint (`trace_raw_tp`), of an iterator such as `task` (`trace_iter`), of a hook such as
    *   `file_open` (`lsm_mac`, `lsm_cgroup`);
    * - or the id of its type in the BTF of the kernel, or of a module by name;

@@ -4,6 +4,7 @@ import { BpfError } from "../error.ts";
 import { btfFind, btfFindMember, type BtfKind } from "../ffi/btf.ts";
 import { checkHandle } from "../handle/brand.ts";
 import { close } from "../os/files.ts";
+import { splitName, variantsOf } from "../os/kallsyms.ts";
 import type { ProgLoadOptions } from "../sys/program.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import type { AttachTypeName, ProgramTypeName } from "../uapi/constants.ts";
@@ -49,7 +50,10 @@ const FORMS = "a name, { btfId, module }, { program, symbol } or { struct, membe
 export function findPlace(attachTo: AttachTo, type: ProgramTypeName, attachType: AttachTypeName | undefined): Place {
   if (typeof attachTo === "string") {
     const [kind, prefix] = BTF_NAMES[attachType ?? ""] ?? ["function", type === "lsm" ? "bpf_lsm_" : ""];
-    return findType(kind, prefix + checkString(attachTo, NAME), `${type} program for "${attachTo}"`).place;
+    const { name, module } = splitName(checkString(attachTo, NAME)), what = `${type} program for "${attachTo}"`;
+    return module === undefined
+      ? findType(kind, prefix + name, what).place
+      : placeInModule(kind, prefix + name, module, what);
   }
   if (typeof attachTo !== "object" || attachTo === null) {
     throw new TypeError(`${NAME} must be ${FORMS}, not ${kindOf(attachTo)}`);
@@ -64,6 +68,15 @@ export function findPlace(attachTo: AttachTo, type: ProgramTypeName, attachType:
     throw new TypeError("options.expectedAttachType cannot be given with a member, which takes its place");
   }
   return placeInStruct(struct, member);
+}
+
+function placeInModule(kind: BtfKind, name: string, module: string, what: string): Place {
+  const attachBtfObjFd = openModuleBtf(module);
+  if (attachBtfObjFd === undefined) throw nothing(what, `no module ${module} is loaded, or it has no BTF`);
+  const attachBtfId = btfFind(kind, name, module);
+  if (attachBtfId !== undefined) return { attachBtfId, attachBtfObjFd };
+  close(attachBtfObjFd);
+  throw nothing(what, `module ${module} has no ${kind} ${name}`, kind === "function" ? variantsOf([name]) : []);
 }
 
 function placeById(attachTo: { btfId: number; module?: string | undefined }): Place {
@@ -101,7 +114,7 @@ function findType(kind: BtfKind, name: string, what: string): { place: Place; mo
   if (found !== undefined) {
     return { place: { attachBtfId: found.id, attachBtfObjFd: found.btfFd }, module: found.module };
   }
-  throw nothing(what, `this kernel has no ${kind} ${name}`);
+  throw nothing(what, `this kernel has no ${kind} ${name}`, kind === "function" ? variantsOf([name]) : []);
 }
 
 function findInModules(kind: BtfKind, name: string): ReturnType<typeof btfFindInModules> {
@@ -113,13 +126,14 @@ function findInModules(kind: BtfKind, name: string): ReturnType<typeof btfFindIn
   }
 }
 
-function nothing(what: string, meaning: string): BpfError {
+function nothing(what: string, meaning: string, variants: readonly string[] = []): BpfError {
   return new BpfError(ENOENT, {
     action: `Cannot load ${what}`,
     command: "btf",
     reason: "unsupported",
     meaning,
-    hint:
-      "check the name, and that the kernel was built with what it belongs to; modules are searched with CAP_SYS_ADMIN",
+    hint: variants.length > 0
+      ? `the compiler made ${variants.join(", ")} of it, which kprobe targets can name`
+      : "check the name, and that the kernel was built with what it belongs to; modules are searched with CAP_SYS_ADMIN",
   });
 }

@@ -30,7 +30,7 @@ import {
 } from "./kind.ts";
 import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
 import { create, NO_TARGET } from "./probe.ts";
-import { attachTypeOf, CGROUPS, openTarget } from "./target.ts";
+import { attachTypeOf, CGROUPS, openTarget, whyMisfit } from "./target.ts";
 
 /**
  * The programs of a cgroup run for its processes and sockets, and those of its descendants.
@@ -158,6 +158,7 @@ export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", 
   linkType: "cgroup",
   prepare,
   describe,
+  whyRefused: (refusal, _target, attachment, program) => whyMisfit(refusal, attachment, program),
   read,
   where: ({ cgroupId, attachType }, { cgroup }) => `${cgroup ?? `cgroup ${cgroupId}`} ${attachType}`,
   update: (link, source, expected, action) => update(link, source as Program, expected, action),

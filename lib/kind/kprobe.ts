@@ -1,11 +1,14 @@
 /** Links to a place in the kernel's code. */
+import { BpfError, type Explanation } from "../error.ts";
+import { lockedDown } from "../os/capabilities.ts";
+import { functionsNamed, splitName, variantsOf } from "../os/kallsyms.ts";
 import { checkFlag, checkInteger, checkKeys, checkOnlyOne, checkString, checkU64, keysOf } from "../check.ts";
 import type { Program } from "../program.ts";
 import { KPROBE_OPEN, openEventAnywhere, probeType } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
-import { eventProbe, NO_NAME, openNothing } from "./probe.ts";
-import { offsetWords, toEvent } from "./target.ts";
+import { eventProbe, NO_NAME, openNothing, unlessLockedDown } from "./probe.ts";
+import { offsetWords, severalFunctions, toEvent } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel comes to an instruction, or returns from a function; on every CPU
@@ -27,7 +30,7 @@ export type KprobeTarget =
     cookie?: bigint | undefined;
   }
   & ({
-    /** The function's name, as `do_unlinkat`. */
+    /** The function's name, as `do_unlinkat`; `module:function` for one of a module. One that several have is refused. */
     symbol: string;
     /** Only without `symbol`. */
     address?: undefined;
@@ -74,10 +77,41 @@ function prepare(_program: Program, target: KprobeTarget): Attachment {
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
   const place = symbol === undefined
     ? { config2: checkU64(checkU64(address, "target.address") + BigInt(offset), "target.address plus offset") }
-    : { config1: checkString(symbol, "target.symbol"), config2: BigInt(offset) };
+    : { config1: checkSymbol(symbol), config2: BigInt(offset) };
   const probe = probeType("kprobe");
   const event = { type: probe.type, config: retprobe ? probe.retprobe : 0n, ...place };
-  return toEvent(openEventAnywhere(event, `Cannot attach to ${describe(target)}`, KPROBE_OPEN), cookie);
+  const action = `Cannot attach to ${describe(target)}`;
+  try {
+    return toEvent(openEventAnywhere(event, action, KPROBE_OPEN), cookie);
+  } catch (error) {
+    const why = error instanceof BpfError ? whyNoEvent(error, symbol) : undefined;
+    throw why === undefined
+      ? error
+      : new BpfError((error as BpfError).errno, { action, command: KPROBE_OPEN.command, ...why });
+  }
+}
+
+/** A function's name; the kernel would take what users write behind it for a part of it. */
+function checkSymbol(value: unknown): string {
+  const symbol = checkString(value, "target.symbol");
+  if (!symbol.includes("+")) return symbol;
+  throw new TypeError(`target.symbol must be a function's name, without the bytes behind it, which are target.offset`);
+}
+
+/** What a refusal means, where the kernel's functions say more about it than the errno. */
+function whyNoEvent({ code }: BpfError, symbol: string | undefined): Explanation | undefined {
+  if (code === "EPERM") return lockedDown("kprobes");
+  if (symbol === undefined) return undefined;
+  const { name } = splitName(symbol);
+  if (code === "EADDRNOTAVAIL") {
+    return severalFunctions(symbol, functionsNamed(new Set([name]))?.get(name) ?? [], "its address");
+  }
+  const variants = code === "ENOENT" ? variantsOf([name]) : [];
+  return variants.length === 0 ? undefined : {
+    reason: "invalid",
+    meaning: `the kernel has no function ${symbol}`,
+    hint: `the compiler made ${variants.join(", ")} of it`,
+  };
 }
 
 function describe({ symbol, address, offset = 0, retprobe }: KprobeTarget): string {
@@ -111,6 +145,7 @@ export const kprobe: Kind<KprobeTarget, "perf_event", Program> & {
   probe: eventProbe(
     "kprobe",
     "CONFIG_KPROBE_EVENTS",
+    unlessLockedDown("kprobes"),
     { call: () => probeType("kprobe") },
     { call: () => openNothing("kprobe", NO_NAME, KPROBE_OPEN), errno: "ENOENT" },
   ),

@@ -1,15 +1,16 @@
 /** Links to many functions of the kernel. */
 import { checkKeys, checkOnlyOne, checkString, checkU64, keysOf, printable } from "../check.ts";
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { globMatches } from "../os/elf.ts";
+import { ambiguousNames, functionsNamed, splitName, variantsOf } from "../os/kallsyms.ts";
 import { readTracefs } from "../os/tracefs.ts";
-import type { Program } from "../program.ts";
+import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { BPF_F_KPROBE_MULTI_RETURN } from "../uapi/constants.ts";
-import { ENOENT } from "../uapi/errno.ts";
+import { EADDRNOTAVAIL, ENOENT, EPERM, ESRCH } from "../uapi/errno.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { create, NO_NAME } from "./probe.ts";
-import { checkArray, checkPerPlace, checkRun } from "./target.ts";
+import { checkArray, checkPerPlace, checkRun, severalFunctions } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel enters one of many functions, or returns from one; on every CPU and
@@ -31,16 +32,19 @@ export type KprobeMultiTarget =
     session?: boolean | undefined;
   }
   & ({
-    /** The functions' names, each once. */
+    /**
+     * The functions' names, each once; `module:function` for one of a module, which takes CAP_SYSLOG. A name that several
+     * functions have is refused: which one would the kernel take?
+     */
     symbols: readonly string[];
   } | {
     /**
      * All functions whose name fits, of those that can be traced (`available_filter_functions` in tracefs): `*` is any
-     * characters, `?` one. Since Linux 6.5 all of one name too.
+     * characters, `?` one. Since Linux 6.5 all of one name too. `module:pattern` means those of modules.
      */
     pattern: string;
   } | {
-    /** The functions' addresses. */
+    /** Where the functions begin, as /proc/kallsyms has it. */
     addresses: readonly bigint[];
   });
 
@@ -72,6 +76,8 @@ interface Places {
 
 const utf8 = new TextEncoder();
 
+const WITHOUT_TRACEFS = "give the functions' names, which need no tracefs";
+
 const KEYS = keysOf<KprobeMultiTarget>({
   type: true,
   symbols: true,
@@ -90,7 +96,8 @@ function prepare(_program: Program, target: KprobeMultiTarget): Attachment {
   const syms = symbols === undefined ? undefined : checkSymbols(symbols);
   const addrs = addresses === undefined ? undefined : checkArray(addresses, "target.addresses", checkU64);
   const cookies = checkPerPlace(target, "cookies", checkU64, (syms ?? addrs)?.length);
-  const functions = pattern === undefined ? { syms, addrs } : findFunctions(checkString(pattern, "target.pattern"));
+  if (pattern !== undefined) checkString(pattern, "target.pattern");
+  const functions = pattern !== undefined ? matching(pattern) : syms !== undefined ? named(syms) : { addrs };
   return {
     attachType: session ? "trace_kprobe_session" : "trace_kprobe_multi",
     targetFd: 0,
@@ -110,30 +117,119 @@ function checkSymbols(value: unknown): readonly string[] {
   return symbols;
 }
 
-/** The functions that fit, by address where the kernel reports it (6.5): several may have one name. */
-function findFunctions(pattern: string): { syms: readonly string[] } | { addrs: readonly bigint[] } {
-  const withAddresses = readTracefs("available_filter_functions_addrs");
-  const glob = utf8.encode(pattern);
-  const list = withAddresses ?? readTracefs("available_filter_functions") ?? "";
-  const found = new Set<string>();
-  // ffffffff81000000 do_unlinkat [module]
-  for (const [, address, name] of list.matchAll(/^(?:([0-9a-f]{16}) )?([^\s]+)/gm)) {
-    if (globMatches(glob, utf8.encode(name!)) && !name!.startsWith("__ftrace_invalid_address__")) {
-      found.add(address ?? name!);
-    }
-  }
-  if (found.size > 0) {
-    return withAddresses === undefined
-      ? { syms: [...found] }
-      : { addrs: Array.from(found, (hex) => BigInt(`0x${hex}`)) };
-  }
-  throw new BpfError(ENOENT, {
-    action: `Cannot attach to kernel functions "${pattern}"`,
-    command: "tracefs",
-    reason: "invalid",
-    meaning: "no function that can be traced matches",
-    hint: "available_filter_functions in tracefs lists them",
+type Functions = { syms: readonly string[] } | { addrs: readonly bigint[] };
+
+/**
+ * Functions by their names, of which the kernel would take any one if several have it. It knows no names with a module in
+ * front, so then all are given by their addresses.
+ */
+function named(symbols: readonly string[]): Functions {
+  const hasModule = symbols.some((symbol) => symbol.includes(":"));
+  const unclear = ambiguousNames();
+  if (!hasModule && !symbols.some((symbol) => unclear.has(symbol))) return { syms: symbols };
+  const wanted = symbols.map(splitName), all = functionsNamed(new Set(wanted.map(({ name }) => name)));
+  if (all === undefined) return { syms: symbols };
+  const addrs = wanted.map(({ name, module }, i) => {
+    const found = (all.get(name) ?? []).filter((each) => module === undefined || each.module === module);
+    if (found.length === 1) return found[0]!.address;
+    if (found.length === 0) throw refused(ESRCH, missing([symbols[i]!]));
+    throw refused(EADDRNOTAVAIL, severalFunctions(symbols[i]!, found, "addresses, or as a pattern, which takes all"));
   });
+  if (addrs.every((address) => address !== 0n)) return { addrs };
+  const hint = "run with CAP_SYSLOG, or see kernel.kptr_restrict";
+  throw refused(EPERM, { reason: "capability", meaning: "the kernel hides the addresses of its functions", hint });
+}
+
+function refused(errno: number, why: Explanation): BpfError {
+  return new BpfError(errno, { action: "Cannot attach to kernel functions", command: "kallsyms", ...why });
+}
+
+/** Names that no function has which can be traced. */
+function missing(symbols: readonly string[]): Explanation {
+  const variants = variantsOf(symbols.map((symbol) => splitName(symbol).name));
+  return {
+    reason: "invalid",
+    meaning: `no function that can be traced is called ${symbols.slice(0, 5).join(", ")}`,
+    hint: variants.length > 0
+      ? `the compiler made ${variants.join(", ")} of it`
+      : "available_filter_functions in tracefs lists them; the compiler may have inlined it, or its module is not loaded",
+  };
+}
+
+/** The functions that fit, by address where the kernel reports it (6.5): several may have one name. */
+function matching(pattern: string): Functions {
+  const glob = utf8.encode(pattern), hasModule = pattern.includes(":");
+  const withAddresses = readTracefs("available_filter_functions_addrs", WITHOUT_TRACEFS);
+  const list = withAddresses ?? readTracefs("available_filter_functions", WITHOUT_TRACEFS) ?? "";
+  const found: TraceableFunction[] = [];
+  for (const each of traceable(list)) {
+    if (globMatches(glob, utf8.encode(hasModule ? `${each.module ?? ""}:${each.name}` : each.name))) found.push(each);
+  }
+  if (found.length === 0) {
+    throw new BpfError(ENOENT, {
+      action: `Cannot attach to kernel functions "${pattern}"`,
+      command: "tracefs",
+      reason: "invalid",
+      meaning: "no function that can be traced matches",
+      hint: "available_filter_functions in tracefs lists them",
+    });
+  }
+  return withAddresses === undefined ? { syms: [...new Set(found.map(({ name }) => name))] } : { addrs: begins(found) };
+}
+
+interface TraceableFunction {
+  readonly name: string;
+  readonly module: string | undefined;
+  /** Where it is traced, which is behind an ENDBR; absent before Linux 6.5. */
+  readonly place: bigint | undefined;
+}
+
+/** The functions of tracefs' list. */
+function* traceable(list: string): Generator<TraceableFunction> {
+  // ffffffff81000004 do_unlinkat [module]
+  for (const [, hex, name, module] of list.matchAll(/^(?:([0-9a-f]{16}) )?(\S+)(?: \[(\S+)\])?/gm)) {
+    if (name!.startsWith("__ftrace_invalid_address__")) continue;
+    yield { name: name!, module, place: hex === undefined ? undefined : BigInt(`0x${hex}`) };
+  }
+}
+
+/**
+ * Where functions begin: the same addresses that the kernel finds by their names, so infos agree, and cookies are found.
+ */
+function begins(functions: readonly TraceableFunction[]): bigint[] {
+  const all = functionsNamed(new Set(functions.map(({ name }) => name)));
+  return functions.map(({ name, module, place }) => {
+    const before = (all?.get(name) ?? [])
+      .filter((each) => each.module === module && each.address <= place! && place! - each.address <= LONGEST_ENTRY)
+      .map(({ address }) => address);
+    return before.length === 0 ? place! : before.reduce((a, b) => a > b ? a : b);
+  });
+}
+
+/** Bytes before the place where a function is traced, at most. */
+const LONGEST_ENTRY = 16n;
+
+/** Which of many places the kernel means, where it says of one that there is no such. */
+function whyRefused(
+  { code }: BpfError,
+  { symbols, session }: KprobeMultiTarget & Places,
+  _attachment: Attachment,
+  program: Program,
+): Explanation | undefined {
+  const loadedFor = expectedAttachTypeOf(program), wanted = session ? "trace_kprobe_session" : "trace_kprobe_multi";
+  if (code === "EINVAL" && loadedFor !== undefined && loadedFor !== wanted) {
+    const hint = `load it with expectedAttachType "${wanted}"`;
+    return { reason: "invalid", meaning: `the program was loaded for ${loadedFor}`, hint };
+  }
+  if (code === "E2BIG" && symbols !== undefined) {
+    const [longest] = symbols.toSorted((a, b) => b.length - a.length);
+    return { reason: "invalid", meaning: "a name is longer than that of any function", hint: `"${longest}"` };
+  }
+  if (code !== "ESRCH" || symbols === undefined) return undefined;
+  const list = readTracefs("available_filter_functions", WITHOUT_TRACEFS) ?? "";
+  const names = new Set(Array.from(traceable(list), ({ name }) => name));
+  const absent = symbols.filter((symbol) => !names.has(symbol));
+  return absent.length === 0 ? undefined : missing(absent);
 }
 
 function describe({ symbols, pattern, addresses, retprobe }: KprobeMultiTarget & Places): string {
@@ -169,6 +265,7 @@ export const kprobe_multi:
     programs: ["kprobe"],
     prepare,
     describe,
+    whyRefused,
     read,
     where: ({ count, retprobe }) => `${count} functions${retprobe ? " on return" : ""}`,
     probe: {

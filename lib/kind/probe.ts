@@ -1,10 +1,13 @@
 /** What the probes of kinds have in common: calls that must fail, for they name nothing. */
+import { BpfError } from "../error.ts";
+import { lockedDown } from "../os/capabilities.ts";
 import { close } from "../os/files.ts";
 import type { Refusals } from "../refusal.ts";
 import { linkCreate } from "../sys/link_create.ts";
 import { openEventAnywhere, probeType } from "../sys/perf_event.ts";
 import { type LinkCreateOptions, TYPES } from "../sys/type/mod.ts";
 import type { AttachTypeName, ProgramTypeName } from "../uapi/constants.ts";
+import { EPERM } from "../uapi/errno.ts";
 import type { ProbeRule, Proof } from "./kind.ts";
 
 /** Neither an fd nor an interface. */
@@ -25,6 +28,16 @@ export function create(
 export function openNothing(probe: "kprobe" | "uprobe", place: string, refusals: Refusals): void {
   const event = { type: probeType(probe).type, config: 0n, config1: place };
   close(openEventAnywhere(event, `Cannot open ${probe}`, refusals));
+}
+
+/** Proves nothing, but refutes where the kernel is locked down: it would look at that after a name that does not exist. */
+export function unlessLockedDown(what: string): Proof {
+  return {
+    call: () => {
+      const why = lockedDown(what);
+      if (why !== undefined) throw new BpfError(EPERM, { action: "Cannot attach", command: "lockdown", ...why });
+    },
+  };
 }
 
 /** What proves that links to a kind of perf event can be made. */

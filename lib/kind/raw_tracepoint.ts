@@ -38,7 +38,12 @@ function prepare(_program: Program, target: RawTracepointTarget): Attachment {
   checkKeys(target, "target", KEYS);
   const { name, cookie } = target;
   if (cookie !== undefined) checkU64(cookie, "target.cookie");
-  return { rawTracepoint: checkString(name, "target.name"), cookie };
+  checkString(name, "target.name");
+  const [, plain] = /^\w+[:/](\w+)$/.exec(name) ?? [];
+  if (plain !== undefined) {
+    throw new TypeError(`target.name must be without the category, so "${plain}", not "${name}"`);
+  }
+  return { rawTracepoint: name, cookie };
 }
 
 function describe(target: RawTracepointTarget): string {

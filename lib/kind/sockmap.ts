@@ -9,7 +9,7 @@ import type { AttachType } from "../uapi/constants.ts";
 import { ask, ordered } from "./hook.ts";
 import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
 import { create, NO_TARGET } from "./probe.ts";
-import { attachTypeOf, mapFd } from "./target.ts";
+import { attachTypeOf, mapFd, whyMisfit } from "./target.ts";
 
 /**
  * The programs of a map of sockets see what is sent through its sockets (`sk_msg_verdict`) or received by them (the
@@ -70,6 +70,7 @@ export const sockmap: Kind<SockmapTarget, "sockmap", Program> & LinkKind<"sockma
   programs: ["sk_msg", "sk_skb"],
   prepare,
   describe,
+  whyRefused: (refusal, _target, attachment, program) => whyMisfit(refusal, attachment, program),
   read,
   where: ({ mapId, attachType }) => `map ${mapId} ${attachType}`,
   isAt: (info, { attachType, targetFd }) =>

@@ -6,11 +6,14 @@ import type { BpfMap } from "../map.ts";
 import { elfFunctionOffsets, type WantedFunctions } from "../os/elf.ts";
 import { close, open } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
+import type { KernelFunction } from "../os/kallsyms.ts";
 import { exists, findLibrary, isLibraryName, placesOf } from "../os/libraries.ts";
 import { mounts } from "../os/proc.ts";
 import { unlessRefused } from "../refusal.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
+import { programFits } from "../sys/link_create.ts";
 import { type AttachType, type AttachTypeName, attachTypeNumber, type MapType } from "../uapi/constants.ts";
+import { PATH_MAX } from "../uapi/linux.ts";
 import type { Attachment, PlaceNames } from "./kind.ts";
 
 /** Closes what {@linkcode Attachment.temporary} lists. */
@@ -52,6 +55,8 @@ const CODE: Usually = {
   example: 'name an executable by its path, a library also as programs load it, such as "libc.so.6"',
 };
 
+const encoder = new TextEncoder();
+
 /** What `look` sees at a path; an error names the field that has the path, and where one would look instead. */
 export function naming<T>(field: string, path: string, of: Usually, look: () => T): T {
   try {
@@ -89,6 +94,10 @@ export function whyNoFile({ code }: BpfError, path: string): Explanation | undef
 /** The file of a target that is an executable or a library; a library's bare name is looked up as loaders do. */
 export function fileOf(value: unknown, pid: number | undefined): string {
   const path = checkPath(value, "target.path");
+  // some kernels say EINVAL of a longer one, as of much else
+  if (encoder.encode(path).length >= PATH_MAX) {
+    throw new RangeError(`target.path must have less than ${PATH_MAX} bytes`);
+  }
   return isLibraryName(path) ? findLibrary(path, pid) : path;
 }
 
@@ -159,6 +168,32 @@ export function describeInterface(target: { device: Device; netns?: Netns | unde
 export function toEvent(fd: number, cookie: bigint | undefined): Attachment {
   const options = cookie === undefined ? undefined : { perfEvent: { bpfCookie: cookie } };
   return { attachType: "perf_event", targetFd: fd, options, temporary: [fd] };
+}
+
+/** Why a program cannot be attached as its target says, which the kernel answers with EINVAL, as it does much else. */
+export function whyMisfit({ code }: BpfError, attachment: Attachment, program: Program): Explanation | undefined {
+  if (code !== "EINVAL" || !("attachType" in attachment)) return undefined;
+  const { attachType } = attachment, loadedFor = expectedAttachTypeOf(program);
+  if (programFits(program.fd, attachType)) return undefined;
+  return {
+    reason: "invalid",
+    meaning: `the program (${program.type}${
+      loadedFor === undefined ? "" : `, loaded for ${loadedFor}`
+    }) does not fit the attach type ${attachType}`,
+    hint: "load it for this attach type, or name the one that it was loaded for",
+  };
+}
+
+/** Why a name alone does not say which function of the kernel is meant. */
+export function severalFunctions(name: string, functions: readonly KernelFunction[], how: string): Explanation {
+  const places = functions.filter(({ address }) => address !== 0n).slice(0, 8).map(({ address, module }) =>
+    `0x${address.toString(16)}${module === undefined ? "" : ` (${module}:${name})`}`
+  );
+  return {
+    reason: "invalid",
+    meaning: `several functions are called ${name}${places.length === 0 ? "" : `, at ${places.join(", ")}`}`,
+    hint: `give the one that is meant by ${how}`,
+  };
 }
 
 /** A link takes no more places than this. */

@@ -1,6 +1,6 @@
 /** Links to a tracepoint. */
 import { checkKeys, checkString, checkU64, keysOf, printable } from "../check.ts";
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { close } from "../os/files.ts";
 import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";
@@ -9,7 +9,7 @@ import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { PERF_TYPES } from "../uapi/linux.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
-import { eventProbe, NO_NAME } from "./probe.ts";
+import { eventProbe, NO_NAME, unlessLockedDown } from "./probe.ts";
 import { toEvent } from "./target.ts";
 
 /**
@@ -17,8 +17,11 @@ import { toEvent } from "./target.ts";
  * `format` file of tracefs describes it.
  *
  * Since Linux 5.15. Such links can neither be updated nor detached by force: they end when the last fd and pin are
- * gone. Takes CAP_PERFMON, and where tracefs is not mounted CAP_SYS_ADMIN: it is mounted for the moment, for nobody to
- * see.
+ * gone. A tracepoint takes 64 programs, each once.
+ *
+ * Takes CAP_PERFMON, and what lets it read tracefs, where the tracepoint's number is: as most systems mount it that is
+ * for root alone, so CAP_DAC_READ_SEARCH; where it is not mounted, CAP_SYS_ADMIN, for it is mounted for the moment, for
+ * nobody to see. `raw_tracepoint` and `tp_btf` targets are the same tracepoints and need no tracefs.
  */
 export interface TracepointTarget {
   /** The kind of target. */
@@ -43,6 +46,8 @@ export interface TracepointInfo extends LinkInfoBase {
   cookie?: bigint;
 }
 
+const WITHOUT_TRACEFS = "use a raw_tracepoint or tp_btf target, which needs no tracefs";
+
 const KEYS = keysOf<TracepointTarget>({ type: true, category: true, name: true, cookie: true });
 
 function prepare(_program: Program, target: TracepointTarget): Attachment {
@@ -50,7 +55,7 @@ function prepare(_program: Program, target: TracepointTarget): Attachment {
   const category = checkName(target.category, "target.category"), name = checkName(target.name, "target.name");
   if (target.cookie !== undefined) checkU64(target.cookie, "target.cookie");
   const action = `Cannot attach to ${describe(target)}`;
-  const id = readTracefs(`events/${category}/${name}/id`);
+  const id = readTracefs(`events/${category}/${name}/id`, WITHOUT_TRACEFS);
   if (id === undefined) {
     throw new BpfError(ENOENT, {
       action,
@@ -63,15 +68,27 @@ function prepare(_program: Program, target: TracepointTarget): Attachment {
   return toEvent(openEventAnywhere({ type: PERF_TYPES.tracepoint, config: BigInt(id) }, action), target.cookie);
 }
 
-/** The name of a directory. */
+/** The name of a directory, such as `xhci-hcd`. */
 function checkName(value: unknown, name: string): string {
   const text = checkString(value, name);
-  if (!/^\w+$/.test(text)) throw new TypeError(`${name} must be letters, digits and "_", not "${printable(text)}"`);
+  if (!/^[\w-]+$/.test(text)) {
+    throw new TypeError(`${name} must be letters, digits, "_" and "-", not "${printable(text)}"`);
+  }
   return text;
 }
 
 function describe(target: TracepointTarget): string {
   return `tracepoint ${target.category}/${target.name}`;
+}
+
+/** The event is new, but the tracepoint behind it has one list of programs. */
+function whyRefused({ code }: BpfError): Explanation | undefined {
+  if (code !== "EEXIST") return undefined;
+  return {
+    reason: "exists",
+    meaning: "this program is attached to the tracepoint already, and the kernel takes each once",
+    hint: "keep the link that is there, or load the program a second time: another one is welcome",
+  };
 }
 
 function read(
@@ -90,11 +107,13 @@ export const tracepoint: Kind<TracepointTarget, "perf_event", Program> & {
   programs: ["tracepoint"],
   prepare,
   describe,
+  whyRefused,
   read,
   probe: eventProbe(
     "tracepoint",
     "CONFIG_BPF_EVENTS",
-    { call: () => readTracefs(`events/${NO_NAME}/id`) },
+    unlessLockedDown("to read tracefs"),
+    { call: () => readTracefs(`events/${NO_NAME}/id`, WITHOUT_TRACEFS) },
     {
       call: () => close(openEventAnywhere({ type: PERF_TYPES.tracepoint, config: 0n }, "Cannot open tracepoint")),
       errno: "EINVAL",

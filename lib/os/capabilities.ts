@@ -28,6 +28,22 @@ export function missingCapabilities(needed: readonly (keyof typeof CAPABILITIES)
   };
 }
 
+/** How far the kernel is locked down: `none`, `integrity` or `confidentiality`, which forbids more; unknown if hidden. */
+function lockdown(): string | undefined {
+  return /\[(\w+)\]/.exec(orEmpty("/sys/kernel/security/lockdown"))?.[1]; // none [integrity] confidentiality
+}
+
+/** The explanation, if the kernel is locked down so far that it forbids what would reveal its memory. */
+export function lockedDown(what: string): Explanation | undefined {
+  const level = lockdown();
+  if (level !== "confidentiality") return undefined;
+  return {
+    reason: "policy",
+    meaning: `the kernel is locked down (${level}), which forbids ${what}`,
+    hint: "only a boot without it undoes that, see kernel_lockdown(7) and the kernel's parameter lockdown=",
+  };
+}
+
 /** The initial user namespace maps every id to itself. True as well where that cannot be read. */
 function inInitialUserNamespace(): boolean {
   return /^(\s*0\s+0\s+4294967295\s*)?$/.test(orEmpty("/proc/self/uid_map"));

@@ -93,15 +93,15 @@ function cached(): { name: string; path: string }[] {
       close(fd);
     }
   });
-  const MAGIC = "glibc-ld.so.cache1.1", HEADER = 48, ENTRY = 24, OURS = ARCH === "x86_64" ? 3 : 10;
+  const MAGIC = "glibc-ld.so.cache1.1", CACHE_HEADER = 48, CACHE_ENTRY = 24, OURS = ARCH === "x86_64" ? 3 : 10;
   if (bytes === undefined) return []; // other C libraries have none
   const text = new TextDecoder("latin1").decode(bytes), start = text.indexOf(MAGIC);
   if (start < 0) return [];
   const view = new DataView(bytes.buffer, start);
-  if (view.byteLength < HEADER) return [];
-  const count = Math.min(view.getUint32(20, true), Math.floor((view.byteLength - HEADER) / ENTRY));
+  if (view.byteLength < CACHE_HEADER) return [];
+  const count = Math.min(view.getUint32(20, true), Math.floor((view.byteLength - CACHE_HEADER) / CACHE_ENTRY));
   const string = (at: number) => text.slice(start + at, text.indexOf("\0", start + at));
-  return Array.from({ length: count }, (_, i) => HEADER + i * ENTRY)
+  return Array.from({ length: count }, (_, i) => CACHE_HEADER + i * CACHE_ENTRY)
     // of this architecture, and for any processor: flags, name, path, version, hardware
     .filter((at) => view.getUint8(at + 1) === OURS && view.getBigUint64(at + 16, true) === 0n)
     .map((at) => ({ name: string(view.getUint32(at + 4, true)), path: string(view.getUint32(at + 8, true)) }));

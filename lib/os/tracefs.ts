@@ -1,16 +1,39 @@
 /** Files of tracefs, where the kernel lists what can be traced; also where nobody has mounted it. */
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { Call } from "../ffi/symbols.ts";
 import { ARGS, Request } from "../ffi/request.ts";
 import { plain, type Refusals, refused } from "../refusal.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { FSCONFIG_CMD_CREATE, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, O_CLOEXEC } from "../uapi/linux.ts";
+import { lockedDown } from "./capabilities.ts";
 import { close, open, OPENAT, readText } from "./files.ts";
 
 const MOUNTED = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/** The text of a file of tracefs; `undefined` if there is none of this name. */
-export function readTracefs(file: string): string | undefined {
+/** The text of a file of tracefs; `undefined` if there is none of this name. `instead` is what to do without. */
+export function readTracefs(file: string, instead?: string): string | undefined {
+  try {
+    return readFile(file);
+  } catch (error) {
+    if (!(error instanceof BpfError && (error.code === "EACCES" || error.code === "EPERM"))) throw error;
+    const { errno, command, reason, meaning, hint } = error;
+    const why = error.code === "EACCES" ? FOR_ROOT : lockedDown("to read tracefs") ?? { reason, meaning, hint };
+    throw new BpfError(errno, {
+      action: `Cannot read "${file}" of tracefs`,
+      command,
+      ...why,
+      hint: [why.hint, instead].filter((hint) => hint !== undefined).join("; or "),
+    });
+  }
+}
+
+const FOR_ROOT: Explanation = {
+  reason: "capability",
+  meaning: "tracefs is for root alone here, so it takes CAP_DAC_READ_SEARCH",
+  hint: "give the process this capability too",
+};
+
+function readFile(file: string): string | undefined {
   const root = openRoot();
   try {
     const request = new Request(ARGS, 256).u64(0, BigInt(root)).u64(16, BigInt(O_CLOEXEC));

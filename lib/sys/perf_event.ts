@@ -87,6 +87,7 @@ export const PERF_EVENT_OPEN: Refusals = {
  * - `ENODEV`: the CPU is offline
  * - `EILSEQ`: kprobe: no instruction begins there (`EINVAL` on aarch64)
  * - `EADDRNOTAVAIL`: kprobe: several functions have this name
+ * - `E2BIG`: kprobe: a name longer than that of any function; uprobe: a path of 4,096 bytes
  * - `EOPNOTSUPP`: the hardware has no interrupt with which to sample the event
  * - `ENOSPC`: all breakpoints of the hardware are in use
  * - `EACCES`: CAP_PERFMON is missing
@@ -123,6 +124,7 @@ export const KPROBE_OPEN: Refusals = {
       "some functions are closed to probes, and only the begin of a function has a return",
     ],
     EILSEQ: ["invalid", "no instruction begins there"],
+    E2BIG: ["invalid", "the name is longer than that of any function"],
     EADDRNOTAVAIL: ["invalid", "several functions have this name", "give the address of the one that is meant"],
   },
 };
@@ -134,6 +136,7 @@ export const UPROBE_OPEN: Refusals = {
     ...PERF_EVENT_OPEN.rows,
     ENOENT: ["gone", "there is no such file"],
     EINVAL: ["invalid", "the file is no regular file, or the offset lies outside of it"],
+    E2BIG: ["invalid", "the path is too long"],
     EISDIR: ["invalid", "the path is a directory"],
     EACCES: [
       "capability",

@@ -93,6 +93,7 @@ const EXPLAINED_ELSEWHERE = [
   "mapLookupBatch: EBADFD",
   "mapLookupElem: EBADFD",
   "mapUpdateElem: EBADFD",
+  "perfEventOpen: E2BIG",
   "perfEventOpen: EADDRNOTAVAIL",
   "perfEventOpen: EILSEQ",
   "perfEventOpen: ENOTSUPP",

@@ -98,6 +98,7 @@ kernelTest("attachTo: what is not there", {}, () => {
   for (
     const nowhere of [
       "there_is_no_such_function",
+      "there_is_no_such_module:vfs_read",
       { btfId: 1, module: "there_is_no_such_module" },
       { struct: "there_is_no_such_struct", member: "init" },
       { struct: "tcp_congestion_ops", member: "there_is_no_such_member" },

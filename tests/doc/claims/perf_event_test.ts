@@ -167,6 +167,10 @@ refusal(
   { needs: ["kprobe"], since: "6.7" },
   () => kprobe(ambiguous()),
 );
+refusal("perfEventOpen: E2BIG, uprobe: a path of 4,096 bytes", {}, () => {
+  const { type } = probeType("uprobe");
+  return perfEventOpen({ type, config: 0n, config1: `/${"x".repeat(4095)}` }, -1, 0);
+});
 refusal("perfEventOpen: ENOSPC, all breakpoints of the hardware are in use", {}, (own) => {
   for (let i = 0; i < 16; i++) own.fd(breakpoint(i));
   return breakpoint(16);

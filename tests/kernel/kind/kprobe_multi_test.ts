@@ -1,9 +1,15 @@
 /** What is special about links to many functions of the kernel. */
-import { assertEquals } from "@std/assert";
-import { Link } from "../../../mod.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { BpfError, Link } from "../../../mod.ts";
 import { Victim } from "../../fixture/place/victim.ts";
-import { AT_EXEC, kernelAddress } from "../../fixture/program/kernel_functions.ts";
-import { answering } from "../../fixture/program/programs.ts";
+import {
+  AT_EXEC,
+  kernelAddress,
+  moduleFunction,
+  traceableFunctions,
+  whyNoModuleFunction,
+} from "../../fixture/program/kernel_functions.ts";
+import { answering, xdp } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
 import { leastRunsOf } from "../../fixture/run/runs.ts";
@@ -45,6 +51,66 @@ kernelTest("kprobe_multi: names, a pattern and addresses", { since: "5.18", need
   }
 });
 
+kernelTest("kprobe_multi: the same function by name and by pattern is at the same address", {
+  since: "6.6",
+  needs: ["fprobe"],
+}, () => {
+  using program = answering(0, KERNEL_MULTI);
+  const at = (places: { symbols: readonly string[] } | { pattern: string }) => {
+    using link = Link.attach(program, { type: "kprobe_multi", ...places });
+    return link.info().addresses.map(({ address }) => address);
+  };
+  assertEquals(at({ symbols: [AT_EXEC] }), [kernelAddress(AT_EXEC)]);
+  assertEquals(at({ pattern: AT_EXEC }), [kernelAddress(AT_EXEC)]);
+});
+
+kernelTest("kprobe_multi: a name that several functions have is refused, a pattern takes all", {
+  since: "6.6",
+  needs: ["fprobe"],
+}, () => {
+  using program = answering(0, KERNEL_MULTI);
+  const seen = new Set<string>();
+  const twice = traceableFunctions().find(({ name, module }) =>
+    module === undefined && seen.size === seen.add(name).size
+  )!
+    .name;
+  const error = assertThrows(
+    () => Link.attach(program, { type: "kprobe_multi", symbols: ["vfs_read", twice] }),
+    BpfError,
+  );
+  assertEquals([error.code, error.reason], ["EADDRNOTAVAIL", "invalid"]);
+  assertStringIncludes(error.message, `several functions are called ${twice}, at 0x`);
+  using link = Link.attach(program, { type: "kprobe_multi", pattern: twice });
+  assertEquals(link.info().count, traceableFunctions().filter(({ name }) => name === twice).length);
+});
+
+kernelTest("kprobe_multi: of many names the one that is missing is said", { since: "5.18", needs: ["fprobe"] }, () => {
+  using program = answering(0, KERNEL_MULTI);
+  const symbols = ["vfs_read", "no_such_function", "vfs_write"];
+  const { message } = assertThrows(() => Link.attach(program, { type: "kprobe_multi", symbols }), BpfError);
+  assertStringIncludes(message, "is called no_such_function (ESRCH)");
+});
+
+kernelTest("kprobe_multi: functions of modules by module and name", {
+  since: "6.6",
+  needs: ["fprobe"],
+  missing: whyNoModuleFunction(),
+}, () => {
+  using program = answering(0, KERNEL_MULTI);
+  const { name, module } = moduleFunction()!, symbol = `${module}:${name}`;
+  const at = (places: { symbols: readonly string[] } | { pattern: string }) => {
+    using link = Link.attach(program, { type: "kprobe_multi", ...places });
+    return link.info().addresses.map(({ address }) => address);
+  };
+  assertEquals(at({ symbols: [symbol] }), [kernelAddress(name)]);
+  assertEquals(at({ pattern: symbol }), [kernelAddress(name)]);
+  assertEquals(at({ symbols: [symbol, AT_EXEC] }).length, 2);
+  for (const absent of [`no_such_module:${name}`, `${module}:no_such_function`]) {
+    const target = { type: "kprobe_multi", symbols: [AT_EXEC, absent] } as const;
+    assertEquals(attachRefusal(program, target), ["ESRCH", "invalid"]);
+  }
+});
+
 kernelTest("kprobe_multi: what is no traceable function", { since: "5.18", needs: ["fprobe"] }, () => {
   using program = answering(0, KERNEL_MULTI);
   using misfit = answering(0, { type: "kprobe" });
@@ -75,6 +141,22 @@ rows(
       return Link.attach(program, { type: "kprobe_multi", symbols: ["no_such_function"] });
     },
     "LINK_CREATE ESRCH invalid",
-    /available_filter_functions/,
+    /no_such_function.*available_filter_functions/,
+  ],
+  [
+    "a program that was loaded for a single function",
+    (own) =>
+      Link.attach(own.use(answering(0, { type: "kprobe", expectedAttachType: "perf_event" })), {
+        type: "kprobe_multi",
+        symbols: [AT_EXEC],
+      }),
+    "LINK_CREATE EINVAL invalid",
+    /was loaded for perf_event.*trace_kprobe_multi/,
+  ],
+  [
+    "a program of another type",
+    (own) => Link.attach(own.use(xdp()), { type: "kprobe_multi", symbols: [AT_EXEC] }),
+    "LINK_CREATE EINVAL invalid",
+    /program is of type xdp.*take programs of type kprobe/,
   ],
 );

@@ -1,8 +1,15 @@
 /** What is special about links to a place in the kernel's code. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { BpfError, Link, type Program } from "../../../mod.ts";
 import { Victim } from "../../fixture/place/victim.ts";
-import { AT_EXEC, kernelAddress } from "../../fixture/program/kernel_functions.ts";
+import {
+  AT_EXEC,
+  countOf,
+  kernelAddress,
+  moduleFunction,
+  traceableFunctions,
+  whyNoModuleFunction,
+} from "../../fixture/program/kernel_functions.ts";
 import { answering } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
@@ -41,6 +48,37 @@ kernelTest("kprobe: places that cannot be probed", NEEDS, () => {
   assertEquals(at({ symbol: "no_such_function" }), ["ENOENT", "invalid"]);
   assertEquals(at({ symbol: "get_kprobe" }), ["EINVAL", "invalid"]); // probes need it themselves
   assertEquals(at({ symbol: AT_EXEC, offset: 2 })[1], "invalid"); // inside of the first instruction
+});
+
+kernelTest("kprobe: a name that the compiler changed is suggested, one with bytes behind it refused", NEEDS, () => {
+  using program = probe();
+  const changed = traceableFunctions().map(({ name }) => name)
+    .find((name) => /^\w+\.(isra|constprop|part)\.\d+$/.test(name) && countOf(name.split(".")[0]!) === 0);
+  if (changed !== undefined) {
+    const symbol = changed.split(".")[0]!;
+    const error = assertThrows(() => Link.attach(program, { type: "kprobe", symbol }), BpfError);
+    assertEquals(error.code, "ENOENT");
+    assertStringIncludes(error.hint!, changed);
+  }
+  assertThrows(() => Link.attach(program, { type: "kprobe", symbol: `${AT_EXEC}+0x4` }), TypeError, "target.offset");
+});
+
+kernelTest("kprobe: a name that several functions have, with their addresses", { ...NEEDS, since: "6.12" }, () => {
+  using program = probe();
+  const seen = new Set<string>();
+  const twice = traceableFunctions().find(({ name, module }) =>
+    module === undefined && seen.size === seen.add(name).size
+  );
+  if (twice === undefined) return; // without tracefs
+  const error = assertThrows(() => Link.attach(program, { type: "kprobe", symbol: twice.name }), BpfError);
+  assertEquals([error.code, error.reason], ["EADDRNOTAVAIL", "invalid"]);
+  assertStringIncludes(error.message, `several functions are called ${twice.name}, at 0x`);
+});
+
+kernelTest("kprobe: a function of a module by module and name", { ...NEEDS, missing: whyNoModuleFunction() }, () => {
+  using program = probe();
+  const { name, module } = moduleFunction()!;
+  Link.attach(program, { type: "kprobe", symbol: `${module}:${name}` }).close();
 });
 
 kernelTest("kprobe: what the kernel was built without is said", { since: "5.15" }, () => {

@@ -53,7 +53,7 @@ rows(
     "another type of program",
     (own) => Link.attach(own.use(xdp()), { type: "raw_tracepoint", name: "sched_switch" }),
     "RAW_TRACEPOINT_OPEN EINVAL invalid",
-    /no raw_tracepoint program/,
+    /program is of type xdp.*take programs of type raw_tracepoint/,
   ],
   [
     "a tracepoint without a name",

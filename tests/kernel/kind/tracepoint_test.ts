@@ -1,9 +1,11 @@
 /** What is special about links to tracepoints with their record. */
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { BpfError, Link, Program } from "../../../mod.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import { BpfError, Link, probe, Program } from "../../../mod.ts";
 import { Victim } from "../../fixture/place/victim.ts";
 import { assemble, exit, load, set } from "../../fixture/program/assembler.ts";
 import { answering } from "../../fixture/program/programs.ts";
+import { without } from "../../fixture/process/privileges.ts";
+import { runScript } from "../../fixture/process/script.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { mountPoints } from "../../fixture/run/own.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
@@ -47,8 +49,81 @@ kernelTest("tracepoint: one that the kernel has not", { since: "5.15" }, () => {
   assertStringIncludes(assertThrows(() => Link.attach(program, target), BpfError).message, "sched/no_such_tracepoint");
 });
 
+kernelTest("tracepoint: a process that may not read tracefs", {
+  since: "5.15",
+  needs: ["netns", "bpffs", "setpriv"],
+}, async () => {
+  const script = `
+    import { Link, probe, Program } from "${new URL("../../../mod.ts", import.meta.url)}";
+    using program = Program.load({
+      type: "tracepoint",
+      instructions: new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]),
+    });
+    try {
+      Link.attach(program, { type: "tracepoint", category: "sched", name: "sched_switch" });
+    } catch ({ code, reason, message, hint }) {
+      console.log(code, reason, message, hint);
+    }
+    console.log(probe().tracepoint.attach.answer);`;
+  const mountPoint = "/sys/kernel/tracing", through = without("dac_override", "dac_read_search");
+  call("mount", "-t", "tmpfs", "-o", "mode=700,uid=65534", "tmpfs", mountPoint); // somebody else's, as root's is to others
+  try {
+    const { output, errors } = await runScript(script, ["--allow-ffi"], { through });
+    assertEquals(errors, "");
+    const [refusal = "", answer] = output.trimEnd().split("\n");
+    assertMatch(refusal, /^EACCES capability .*CAP_DAC_READ_SEARCH.*raw_tracepoint/);
+    assertEquals(answer, "no");
+  } finally {
+    call("umount", mountPoint);
+  }
+});
+
+kernelTest("tracepoint: where the kernel is locked down probe() says so", {
+  since: "5.15",
+  needs: ["netns", "bpffs"],
+}, () => {
+  const directory = "/sys/kernel/security", levels = ["none", "integrity", "confidentiality"];
+  const { attach } = probe().tracepoint;
+  call("mount", "-t", "tmpfs", "tmpfs", directory); // what a machine shows that is locked down; ours is not, for good
+  try {
+    for (const level of levels) {
+      const shown = levels.map((each) => each === level ? `[${each}]` : each).join(" ");
+      Deno.writeTextFileSync(`${directory}/lockdown`, `${shown}\n`);
+      for (const { attach: { answer, reason } } of [probe().tracepoint, probe().kprobe]) {
+        if (level !== "confidentiality") continue;
+        assertEquals(answer, "no");
+        assertMatch(reason!, /locked down \(confidentiality\)/);
+      }
+      if (level !== "confidentiality") assertEquals(probe().tracepoint.attach, attach);
+    }
+  } finally {
+    call("umount", directory);
+  }
+});
+
 rows(
   { since: "5.15" },
+  [
+    "the same program twice",
+    (own) => {
+      const target = { type: "tracepoint", category: "sched", name: "sched_process_exit" } as const;
+      const program = own.use(answering(0, { type: "tracepoint" }));
+      own.use(Link.attach(program, target));
+      own.use(Link.attach(own.use(answering(0, { type: "tracepoint" })), target)); // another program is welcome
+      return Link.attach(program, target);
+    },
+    "LINK_CREATE EEXIST exists",
+    /this program is attached to the tracepoint already.*second time/,
+  ],
+  [
+    "a program of another type",
+    (own) => {
+      const program = own.use(answering(0, { type: "kprobe" }));
+      return Link.attach(program, { type: "tracepoint", category: "sched", name: "sched_switch" });
+    },
+    "LINK_CREATE EINVAL invalid",
+    /program is of type kprobe.*take programs of type tracepoint/,
+  ],
   [
     "a program that reads beyond the record",
     (own) => {

@@ -108,6 +108,10 @@ kernelTest(
     assertEquals(btfFind("function", "veth_xmit"), undefined, "it is the module's");
     const btfId = btfFind("function", "veth_xmit", "veth")!;
     using byName = tracer("trace_fentry", "veth_xmit");
+    using byBoth = tracer("trace_fentry", "veth:veth_xmit");
+    for (const elsewhere of ["veth:vfs_read", "no_such_module:veth_xmit"]) {
+      assertEquals(refusal(() => tracer("trace_fentry", elsewhere)), ["ENOENT", "unsupported"]);
+    }
     using inModule = answering(0, {
       type: "tracing",
       expectedAttachType: "trace_fentry",
@@ -117,12 +121,14 @@ kernelTest(
     try {
       using link = Link.attach(byName, { type: "tracing" });
       using _other = Link.attach(inModule, { type: "tracing" });
+      using _third = Link.attach(byBoth, { type: "tracing" });
       if (link.info().targetBtfId !== undefined) assertEquals(link.info().targetBtfId, btfId);
       using pair = new VethPair();
       addAddress(pair.name, "10.99.0.1");
       await send("10.99.0.2"); // a question for its hardware address leaves through the pair
       assert((byName.info().runCount ?? 0n) > 0n);
       assert((inModule.info().runCount ?? 0n) > 0n);
+      assert((byBoth.info().runCount ?? 0n) > 0n);
     } finally {
       close(counting);
     }
