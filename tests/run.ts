@@ -45,7 +45,10 @@ if (Deno.args.includes("--print-config")) {
 }
 console.log(config === "deno.json" ? "@std from JSR" : "@std from the linked stand-ins");
 
-const tests = filesIn("tests", "_test.ts").filter((file) => /^tests\/(unit|kernel|doc|package)\//.test(file));
+const tests = filesIn("tests", "_test.ts").filter((file) =>
+  /^tests\/(unit|kernel|doc|package|property|fault)\//.test(file)
+);
+if (Deno.args.some((arg) => arg.startsWith("tests/soak"))) tests.push(...filesIn("tests/soak", "_test.ts"));
 const documents = ["mod.ts", "README.md", ...filesIn("lib", ".ts")];
 const flags: string[] = Deno.args.filter((arg) => arg === "--no-check");
 const args = Deno.args.filter((arg) => !flags.includes(arg));

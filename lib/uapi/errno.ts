@@ -29,6 +29,7 @@ export const ERRNO: Readonly<Record<number, readonly [code: string, text: string
   30: ["EROFS", "read-only file system"],
   34: ["ERANGE", "out of range"],
   36: ["ENAMETOOLONG", "name too long"],
+  37: ["ENOLCK", "no locks available"],
   38: ["ENOSYS", "not implemented by this kernel"],
   40: ["ELOOP", "too many symbolic links"],
   61: ["ENODATA", "no data"],

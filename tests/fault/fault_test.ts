@@ -1,0 +1,206 @@
+/**
+ * Each operation, with each of its system calls failing with each errno that the call can give, one at a time: it is
+ * done all the same, or says what failed, and leaves the machine as before.
+ *
+ * The errnos come from the kernel's own mechanism (seccomp's user notification; injector.c), so nothing of the package
+ * is replaced. Two further runs leave less and less room for fds, and free the fds 0, 1 and 2. What is wrong is compared
+ * with {@linkcode KNOWN}; the table that is printed says how often what came out.
+ */
+import { assertEquals } from "@std/assert";
+import { inNamespaces } from "../fixture/run/own.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { numbersOf } from "./numbers.ts";
+import { Steps } from "./steps.ts";
+import type { Begun, Ended } from "./workload.ts";
+
+/** What is wrong and why it stays so: `operation: call: what`. */
+const KNOWN: readonly string[] = [];
+
+/** How long an operation may take with a fault, on a crowded machine: the slowest takes a tenth of a second. */
+const DEADLINE_MS = 10_000;
+/** How long a process may take until its first fault. */
+const START_MS = 60_000;
+/** Processes at a time. */
+const LANES = Math.min(2, navigator.hardwareConcurrency);
+
+const OUTCOMES = ["done", "documented", "error", "unreached", "wrong"] as const;
+type Outcome = Ended["outcome"];
+
+/** What became of one operation. */
+class Tally {
+  readonly calls = new Set<string>();
+  readonly counts: Record<Outcome, number> = { done: 0, documented: 0, error: 0, unreached: 0, wrong: 0 };
+  readonly wrong: string[] = [];
+
+  add({ call, nth, errno }: Begun, outcome: Outcome, wrong: readonly string[]): void {
+    this.calls.add(call);
+    this.counts[outcome]++;
+    const which = nth === 0 ? "every" : `no. ${nth}`;
+    for (const what of wrong) this.wrong.push(`${call} (${which}, ${errno}): ${what}`);
+  }
+}
+
+const MODES = { calls: "its calls fail", files: "there is room for few fds", stdio: "fds 0 to 2 are free" } as const;
+for (const [mode, when] of Object.entries(MODES)) {
+  kernelTest(
+    `every operation is done or says why not, and leaves nothing, where ${when}`,
+    { needs: ["cgroup2", "bpffs", "netns"], since: "6.6", missing: whyNoInjector() },
+    async () => {
+      const waiting = names(), tallies = new Map<string, Tally>();
+      for (const name of waiting) tallies.set(name, new Tally());
+      using injector = new Injector();
+      await Promise.all(Array.from({ length: LANES }, async () => {
+        for (let name; (name = waiting.shift()) !== undefined;) await run(injector, mode, name, tallies.get(name)!);
+      }));
+      print(tallies);
+      const wrong = [...tallies].flatMap(([name, tally]) => tally.wrong.map((what) => `${name}: ${what}`));
+      assertEquals(wrong, KNOWN);
+    },
+  );
+}
+
+/** The names of all operations, of which `BPF_LINK_TEST_FAULTS` may pick some. */
+function names(): string[] {
+  const pick = Deno.env.get("BPF_LINK_TEST_FAULTS") ?? "";
+  const pins = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
+  using steps = new Steps(pins);
+  Deno.removeSync(pins);
+  return Object.keys(steps.all).filter((name) => name.includes(pick));
+}
+
+/** Lets one operation meet all its faults, in as many processes as that takes. */
+async function run(injector: Injector, mode: string, name: string, tally: Tally): Promise<void> {
+  for (let skip = 0, isFinished = false; !isFinished;) {
+    await using process = injector.start(mode, skip, name);
+    let begun: Begun | undefined;
+    for (let line; (line = await process.line(begun === undefined ? START_MS : DEADLINE_MS)) !== undefined;) {
+      if (line === "late") {
+        if (begun === undefined) throw new Error(`${name} does not begin`);
+        tally.add(begun, "wrong", ["hangs"]);
+        break;
+      }
+      const said = JSON.parse(line) as Begun | Ended | { finished: true } | { failed: string };
+      if ("failed" in said) throw new Error(`${name}: ${said.failed}`);
+      if ("finished" in said) isFinished = true;
+      else if ("step" in said) begun = said;
+      else {
+        tally.add(begun!, said.outcome, said.wrong);
+        skip = begun!.index + 1;
+        begun = undefined;
+      }
+    }
+    if (begun === undefined) continue;
+    if (skip <= begun.index) skip = begun.index + 1;
+    else throw new Error(`${name} does not go on after ${begun.index}`);
+    const { code } = await process.end();
+    // Deno ends with 1 when what is awaited will never come
+    if (code !== 137) tally.add(begun, "wrong", [code === 1 ? "hangs" : `ends the process with ${code}`]);
+  }
+}
+
+/** Compiles the injector; its file is gone with the scope. */
+class Injector implements Disposable {
+  readonly #directory: string = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
+  readonly #binary: string = `${this.#directory}/injector`;
+  #count = 0;
+
+  constructor() {
+    const source = new URL("injector.c", import.meta.url).pathname;
+    const { success, stderr } = new Deno.Command("cc", {
+      args: ["-O2", "-Wall", "-Werror", "-o", this.#binary, source],
+    })
+      .outputSync();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+  }
+
+  start(mode: string, skip: number, name: string): Workload {
+    const bpffs = `${this.#directory}/${this.#count++}`;
+    Deno.mkdirSync(bpffs);
+    const numbers = Object.values(numbersOf(Deno.build.arch)).join(",");
+    const workload = new URL("workload.ts", import.meta.url).pathname;
+    return new Workload([
+      ...inNamespaces(bpffs),
+      ...mode === "files" ? ["prlimit", "--nofile=256:256"] : [],
+      this.#binary,
+      numbers,
+      Deno.execPath(),
+      ...["run", "-A", "--no-check", "--no-lock", "--no-config"],
+      ...[workload, mode, bpffs, String(skip), name],
+    ]);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.#directory, { recursive: true });
+  }
+}
+
+/** A process under the injector. */
+class Workload implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #output: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+  readonly #decoder = new TextDecoder();
+  #rest = "";
+
+  constructor([command = "", ...args]: string[]) {
+    this.#process = new Deno.Command(command, { args, stdin: "null", stdout: "piped", env: { NO_COLOR: "1" } }).spawn();
+    this.#output = this.#process.stdout.getReader();
+  }
+
+  /** Its next line; undefined at its end, "late" if it takes longer. */
+  async line(deadlineMs: number): Promise<string | "late" | undefined> {
+    const { promise: late, resolve } = Promise.withResolvers<"late">();
+    const timer = setTimeout(() => resolve("late"), deadlineMs);
+    try {
+      while (!this.#rest.includes("\n")) {
+        const piece = await Promise.race([this.#output.read(), late]);
+        if (piece === "late") return this.#kill();
+        if (piece.value === undefined) return undefined;
+        this.#rest += this.#decoder.decode(piece.value, { stream: true });
+      }
+      const end = this.#rest.indexOf("\n"), line = this.#rest.slice(0, end);
+      this.#rest = this.#rest.slice(end + 1);
+      return line;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #kill(): "late" {
+    this.#process.kill("SIGKILL"); // the injector, with which its child ends
+    return "late";
+  }
+
+  end(): Promise<Deno.CommandStatus> {
+    return this.#process.status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process.status;
+    await this.#output.cancel();
+  }
+}
+
+function print(tallies: ReadonlyMap<string, Tally>): void {
+  const line = (name: string, ...columns: readonly (string | number)[]) =>
+    console.log(name.padEnd(44) + columns.map((column) => String(column).padStart(11)).join(""));
+  line("operation", "calls", "faults", ...OUTCOMES);
+  const sums = [0, 0, 0, 0, 0, 0];
+  for (const [name, { calls, counts }] of tallies) {
+    const columns = [...OUTCOMES.map((outcome) => counts[outcome])];
+    const faults = columns.reduce((sum, count) => sum + count, 0);
+    [faults, ...columns].forEach((count, i) => sums[i]! += count);
+    line(name, calls.size, faults, ...columns);
+  }
+  line("all", "", ...sums);
+}
+
+/** Why calls cannot be made to fail here, if they cannot. */
+function whyNoInjector(): string | undefined {
+  try {
+    new Deno.Command("cc", { args: ["--version"], stdout: "null", stderr: "null" }).outputSync();
+    return undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "needs a C compiler: install gcc";
+    throw error;
+  }
+}

@@ -1,0 +1,456 @@
+/**
+ * Random sequences of what can be done with links, through several handles of links of several types, against a small
+ * model of the kernel's rules and of the package's own.
+ *
+ * A failure is shrunk to few operations and told with its seed. `BPF_LINK_TEST_SEQUENCES` says how many sequences there
+ * are, `BPF_LINK_TEST_SEED` repeats a run.
+ */
+import { assert, assertEquals } from "@std/assert";
+import fc from "npm:fast-check@4.11.0";
+import { close } from "../../lib/sys/mod.ts";
+import { type AnyLink, type AttachTarget, BpfError, Link, openHandles, type Program } from "../../mod.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import {
+  answering,
+  cgroupEgress,
+  flowDissector,
+  netfilter,
+  skLookup,
+  taskIterator,
+} from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { delay, until } from "../fixture/run/wait.ts";
+
+const SEQUENCES = Number(Deno.env.get("BPF_LINK_TEST_SEQUENCES") ?? 1000);
+const SEED = Number(Deno.env.get("BPF_LINK_TEST_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0]);
+/** Of one sequence. */
+const MOST_OPERATIONS = 40;
+/** Where links are pinned: few, so that they meet. */
+const SLOTS = ["a", "b", "c"] as const;
+
+/** What the kernel does with links of a kind. */
+interface Kind {
+  readonly name: string;
+  readonly target: AttachTarget;
+  readonly programs: readonly [Program, Program];
+  readonly hasUpdate: boolean;
+  readonly hasDetach: boolean;
+  /** The kernel tells of a link whether it is attached. */
+  readonly tells: boolean;
+  /** What a second link at the same place is told, if the place takes one. */
+  readonly taken?: BpfError["reason"];
+}
+
+/** A link, as it should be. */
+interface ModelLink {
+  readonly kind: Kind;
+  readonly id: number;
+  program: Program;
+  isAttached: boolean;
+  /** Open fds and pins. */
+  references: number;
+}
+
+/** A handle, as it should be. */
+interface ModelHandle {
+  readonly handle: AnyLink;
+  readonly link: ModelLink;
+  readonly isMade: boolean;
+  readonly abort: AbortController | undefined;
+  isOpen: boolean;
+  chosen: "detach" | "keep" | undefined;
+  /** Made by it, and removed as far as it knows by nobody. */
+  readonly pins: string[];
+  openedAt: string | undefined;
+}
+
+const which = fc.nat(5), slot = fc.constantFrom(...SLOTS);
+
+function operations(kinds: number): fc.Arbitrary<Operation> {
+  return fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        do: fc.constant("attach" as const),
+        kind: fc.nat(kinds - 1),
+        program: fc.nat(1),
+        isAsync: fc.boolean(),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constant("update" as const),
+        of: which,
+        program: fc.nat(1),
+        expected: fc.constantFrom("any", "right", "wrong"),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("detach" as const), of: which, isAsync: fc.boolean() }) },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant("pin" as const), of: which, at: slot }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("unpin" as const), of: which }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), at: slot }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("openPinned" as const), at: slot }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("open" as const, "fromFd" as const), of: which }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constantFrom("close" as const, "dispose" as const),
+        of: which,
+        isAsync: fc.boolean(),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("release" as const, "abort" as const), of: which }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("closeReleased" as const) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant("choose" as const),
+        of: which,
+        onClose: fc.constantFrom("detach" as const, "keep" as const),
+      }),
+    },
+  );
+}
+
+type Operation =
+  | { readonly do: "attach"; readonly kind: number; readonly program: number; readonly isAsync: boolean }
+  | { readonly do: "update"; readonly of: number; readonly program: number; readonly expected: string }
+  | { readonly do: "pin"; readonly of: number; readonly at: string }
+  | { readonly do: "remove" | "openPinned"; readonly at: string }
+  | { readonly do: "detach" | "close" | "dispose"; readonly of: number; readonly isAsync: boolean }
+  | { readonly do: "unpin" | "open" | "fromFd" | "release" | "abort"; readonly of: number }
+  | { readonly do: "closeReleased" }
+  | { readonly do: "choose"; readonly of: number; readonly onClose: "detach" | "keep" };
+
+/** The kernel and the model of it, side by side. */
+class World implements AsyncDisposable {
+  readonly #kinds: readonly Kind[];
+  readonly #directory: PinDirectory;
+  readonly #links: ModelLink[] = [];
+  readonly #handles: ModelHandle[] = [];
+  readonly #pins = new Map<string, ModelLink>();
+  readonly #released: { readonly fd: number; readonly link: ModelLink }[] = [];
+
+  constructor(kinds: readonly Kind[], directory: PinDirectory) {
+    this.#kinds = kinds;
+    this.#directory = directory;
+  }
+
+  /** Does one operation to both, and compares all that can be seen. */
+  async do(operation: Operation): Promise<void> {
+    if (operation.do === "attach") await this.#attach(operation);
+    else if ("of" in operation) {
+      if (this.#handles.length === 0) return;
+      await this.#toHandle(operation, this.#handles[operation.of % this.#handles.length]!);
+    } else if (operation.do === "closeReleased") {
+      const released = this.#released.shift();
+      if (released === undefined) return;
+      close(released.fd);
+      this.#drop(released.link);
+    } else {
+      const path = this.#directory.pin(operation.at), link = this.#pins.get(path);
+      if (operation.do === "openPinned") {
+        const opened = await outcome(() => Link.openPinned(path));
+        if (link === undefined) return expect(opened, "gone");
+        this.#add(value(opened), link, { openedAt: path });
+      } else if (link !== undefined) {
+        Deno.removeSync(path);
+        this.#unpinned(path);
+      }
+    }
+    this.#compare();
+  }
+
+  async #attach({ kind: index, program: number, isAsync }: Operation & { do: "attach" }): Promise<void> {
+    const kind = this.#kinds[index]!, program = kind.programs[number]!;
+    const isTaken = kind.taken !== undefined && this.#links.some((link) => link.kind === kind && link.isAttached);
+    const abort = number === 0 ? new AbortController() : undefined;
+    const attach = () =>
+      isAsync
+        ? Link.attachAsync(program, kind.target, { signal: abort?.signal }) as Promise<AnyLink>
+        : Link.attach(program, kind.target, { signal: abort?.signal }) as AnyLink;
+    let attached = await outcome(attach);
+    if (isTaken) return expect(attached, kind.taken);
+    // an unlinked pin's link, or one that another process looks at, ends a moment later
+    for (const end = performance.now() + 20_000; kind.taken !== undefined && reasonOf(attached) === kind.taken;) {
+      if (performance.now() > end) break;
+      await delay(1);
+      attached = await outcome(attach);
+    }
+    const handle = value(attached);
+    const link: ModelLink = { kind, id: handle.id, program, isAttached: true, references: 0 };
+    this.#links.push(link);
+    this.#add(handle, link, { isMade: true, abort });
+  }
+
+  async #toHandle(operation: Operation & { of: number }, model: ModelHandle): Promise<void> {
+    const { handle, link } = model, { kind } = link;
+    switch (operation.do) {
+      case "update": {
+        const program = kind.programs[operation.program]!, other = kind.programs.find((one) => one !== link.program)!;
+        const expected = operation.expected === "any"
+          ? undefined
+          : operation.expected === "right"
+          ? link.program
+          : other;
+        const updated = await outcome(() => handle.update(program, { expected }));
+        if (!model.isOpen) return expect(updated, "closed");
+        if (!kind.hasUpdate) return expect(updated, "unsupported");
+        const isWrong = operation.expected === "wrong", isDetached = !link.isAttached;
+        if (isWrong || isDetached) {
+          return expect(updated, ...isWrong ? ["mismatch"] : [], ...isDetached ? ["gone"] : []);
+        }
+        expect(updated);
+        link.program = program;
+        return;
+      }
+      case "detach": {
+        const detached = await outcome(() => operation.isAsync ? handle.detachAsync() : handle.detach());
+        if (!model.isOpen) return expect(detached, "closed");
+        if (!kind.hasDetach) return expect(detached, "unsupported");
+        expect(detached);
+        link.isAttached = false;
+        return this.#removePins(model);
+      }
+      case "pin": {
+        const path = this.#directory.pin(operation.at);
+        const pinned = await outcome(() => handle.pin(path));
+        if (!model.isOpen) return expect(pinned, "closed");
+        if (this.#pins.has(path)) return expect(pinned, "exists");
+        expect(pinned);
+        model.pins.push(path);
+        this.#pins.set(path, link);
+        link.references++;
+        return;
+      }
+      case "unpin": {
+        const path = model.pins.at(-1) ?? model.openedAt, unpinned = await outcome(() => handle.unpin());
+        if (!model.isOpen || path === undefined) return expect(unpinned, "closed");
+        const there = this.#pins.get(path);
+        if (there !== link) return expect(unpinned, there === undefined ? "gone" : "mismatch");
+        expect(unpinned);
+        if (model.pins.pop() === undefined) model.openedAt = undefined;
+        return this.#unpinned(path);
+      }
+      case "open": {
+        const isGone = link.references === 0;
+        if (isGone) await until(() => reasonOf(tryOpen(link.id)) === "gone", `link ${link.id} is gone`);
+        else this.#add(value(await outcome(() => Link.open(link.id))), link, {});
+        return;
+      }
+      case "fromFd": {
+        const taken = await outcome(() => Link.fromFd(handle.fd));
+        if (!model.isOpen) return expect(taken, "closed");
+        return this.#add(value(taken), link, {});
+      }
+      case "close":
+        expect(await outcome(() => operation.isAsync ? handle.closeAsync() : handle.close()));
+        return this.#close(model);
+      case "dispose":
+        expect(await outcome(() => operation.isAsync ? handle[Symbol.asyncDispose]() : handle[Symbol.dispose]()));
+        return this.#close(model);
+      case "release": {
+        const released = await outcome(() => handle.release());
+        if (!model.isOpen) return expect(released, "closed");
+        this.#released.push({ fd: value(released), link });
+        model.isOpen = false; // the fd is a reference as before
+        return;
+      }
+      case "abort": {
+        if (model.abort === undefined || model.abort.signal.aborted) return;
+        model.abort.abort();
+        if (model.isOpen) model.chosen = "detach";
+        return this.#close(model);
+      }
+      case "choose":
+        if (model.isOpen) handle.onClose = model.chosen = operation.onClose;
+    }
+  }
+
+  #add(
+    handle: AnyLink,
+    link: ModelLink,
+    { isMade = false, abort, openedAt }: Partial<Pick<ModelHandle, "isMade" | "abort" | "openedAt">>,
+  ): void {
+    this.#handles.push({ handle, link, isMade, abort, openedAt, isOpen: true, chosen: undefined, pins: [] });
+    link.references++;
+  }
+
+  #close(model: ModelHandle): void {
+    if (!model.isOpen) return;
+    const ends = onClose(model) === "detach";
+    model.isOpen = false;
+    if (ends) {
+      if (model.link.kind.hasDetach) model.link.isAttached = false;
+      this.#removePins(model);
+    }
+    this.#drop(model.link);
+  }
+
+  #removePins({ pins, link }: ModelHandle): void {
+    for (const path of pins.splice(0)) if (this.#pins.get(path) === link) this.#unpinned(path);
+  }
+
+  #unpinned(path: string): void {
+    const link = this.#pins.get(path)!;
+    this.#pins.delete(path);
+    this.#drop(link);
+  }
+
+  #drop(link: ModelLink): void {
+    if (--link.references === 0) link.isAttached = false;
+  }
+
+  #compare(): void {
+    for (const model of this.#handles) {
+      const { handle, link: { kind, id, program, isAttached }, isOpen } = model;
+      assertEquals([handle.closed, handle.id], [!isOpen, id]);
+      if (!isOpen) continue;
+      const info = handle.info();
+      assertEquals(
+        [info.id, info.programId, info.attached],
+        [id, program.id, kind.tells ? isAttached : undefined],
+        kind.name,
+      );
+      assertEquals(
+        [handle.onClose, handle.pinnedPath],
+        [onClose(model), model.pins.at(-1) ?? model.openedAt],
+        kind.name,
+      );
+    }
+    assertEquals(this.#directory.pins.map((name) => this.#directory.pin(name)), [...this.#pins.keys()].sort());
+  }
+
+  /** Ends all, and looks whether nothing is left. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { handle } of this.#handles) {
+      handle.onClose = "detach"; // by force, for another process may look at it just now
+      handle.close();
+    }
+    for (const { fd } of this.#released) close(fd);
+    for (const name of this.#directory.pins) Deno.removeSync(this.#directory.pin(name));
+    for (const { id } of this.#links) await until(() => reasonOf(tryOpen(id)) === "gone", `link ${id} is gone`);
+  }
+}
+
+function onClose({ isMade, pins, chosen }: ModelHandle): "detach" | "keep" {
+  return chosen ?? (isMade && pins.length === 0 ? "detach" : "keep");
+}
+
+type Outcome<T> = { readonly value: T } | { readonly error: unknown };
+
+async function outcome<T>(call: () => T | Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { value: await call() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function tryOpen(id: number): Outcome<void> {
+  try {
+    return { value: Link.open(id).close() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function value<T>(result: Outcome<T>): T {
+  if ("value" in result) return result.value;
+  throw result.error;
+}
+
+/** Why a call was refused: "closed" for a handle that is, or that knows no pin. */
+function reasonOf(result: Outcome<unknown>): string | undefined {
+  if ("value" in result) return undefined;
+  const { error } = result;
+  if (error instanceof BpfError) return error.reason;
+  if (error instanceof Deno.errors.BadResource) return "closed";
+  throw error;
+}
+
+/** Fails unless the call was refused for one of the reasons, or was not if there is none. */
+function expect(result: Outcome<unknown>, ...reasons: readonly (string | undefined)[]): void {
+  const reason = reasonOf(result);
+  if (reasons.length === 0 ? reason === undefined : reasons.includes(reason)) return;
+  const cause = "error" in result ? result.error : undefined;
+  throw new Error(`${reason ?? "done"} instead of ${reasons.join(" or ") || "done"}`, { cause });
+}
+
+kernelTest(
+  `${SEQUENCES} random sequences come out as the model says`,
+  { needs: ["cgroup2", "bpffs", "netns"], since: "6.6" },
+  async () => {
+    console.log(`BPF_LINK_TEST_SEED=${SEED}`);
+    using own = new DisposableStack();
+    const directory = own.use(new PinDirectory()), cgroup = own.use(new Cgroup()).path;
+    const two = (make: () => Program): [Program, Program] => [own.use(make()), own.use(make())];
+    const event = { type: "software", config: "cpu_clock", cpu: 0, samplePeriod: 1_000_000_000n } as const;
+    const kinds: readonly Kind[] = [
+      {
+        name: "cgroup",
+        target: { type: "cgroup", cgroup, attachType: "cgroup_inet_egress" },
+        programs: two(cgroupEgress),
+        hasUpdate: true,
+        hasDetach: true,
+        tells: true,
+      },
+      {
+        name: "sk_lookup",
+        target: { type: "netns" },
+        programs: two(skLookup),
+        hasUpdate: true,
+        hasDetach: true,
+        tells: true,
+      },
+      {
+        name: "flow_dissector",
+        target: { type: "netns" },
+        programs: two(flowDissector),
+        hasUpdate: true,
+        hasDetach: true,
+        tells: true,
+        taken: "limit",
+      },
+      {
+        name: "netfilter",
+        target: { type: "netfilter", family: "ipv4", hook: "local_in", priority: 5 },
+        programs: two(netfilter),
+        hasUpdate: false,
+        hasDetach: true,
+        tells: false,
+        taken: "busy",
+      },
+      {
+        name: "iter",
+        target: { type: "iter" },
+        programs: two(() => taskIterator("p")),
+        hasUpdate: true,
+        hasDetach: false,
+        tells: false,
+      },
+      {
+        name: "perf_event",
+        target: { type: "perf_event", event },
+        programs: two(() => answering(0, { type: "perf_event" })),
+        hasUpdate: false,
+        hasDetach: false,
+        tells: false,
+      },
+    ];
+    const open = openHandles().length;
+    const property = fc.asyncProperty(
+      fc.array(operations(kinds.length), { minLength: 1, maxLength: MOST_OPERATIONS }),
+      async (sequence) => {
+        {
+          await using world = new World(kinds, directory);
+          for (const operation of sequence) await world.do(operation);
+        }
+        assert(openHandles().length === open, "a handle is still known");
+      },
+    );
+    await fc.assert(property, { numRuns: SEQUENCES, seed: SEED });
+  },
+);
