@@ -41,11 +41,12 @@ class Lines implements Fdinfo {
   }
 
   u32(key: string): number {
-    return parseInt(this.#values.get(key) ?? "0"); // the name may follow the number
+    return parseInt(this.string(key)) || 0; // a name may follow the number; a path may have lines of its own, without one
   }
 
   u64(key: string): bigint {
-    return BigInt(this.#values.get(key) ?? 0);
+    const [number = 0] = /^(0x[\da-f]+|\d+)/i.exec(this.string(key)) ?? [];
+    return BigInt.asUintN(64, BigInt(number));
   }
 
   optional<K extends string>(key: string, as: K): { [P in K]?: bigint } {

@@ -6,6 +6,7 @@ import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { type BpfLinkInfo, rowOf } from "../sys/type/mod.ts";
 import type { PlaceField } from "../sys/type/row.ts";
 import { LINK_TYPES, type LinkType } from "../uapi/constants.ts";
+import { EIO } from "../uapi/errno.ts";
 
 /** Where the name begins, and the longest record, in bytes. */
 export const NAME = 40, END = 160;
@@ -34,13 +35,14 @@ export class LinkRecords {
     ownId: number,
     types: readonly LinkType[] | undefined,
   ) {
+    if (bytes.length % 8 !== 0) throw notWhole();
     this.#words = new Uint32Array(bytes.buffer);
     this.#longs = new BigUint64Array(bytes.buffer);
     this.#filled = filled;
     this.#trust = trust;
     this.#ownId = ownId;
     this.#types = types;
-    this.end = this.#words.length;
+    this.end = endOf(this.#words);
     this.first = this.#skip(0);
   }
 
@@ -93,6 +95,19 @@ export class LinkRecords {
   #name(at: number): string {
     return nameOf(this.#words, at + NAME / 4, at + (this.#words[at]! >>> 18));
   }
+}
+
+/** Where the last record ends: with the words, or some length is none, with which a walk would not end. */
+function endOf(words: Uint32Array): number {
+  let at = 0;
+  for (let length; at < words.length && (length = words[at]! >>> 18) >= NAME / 4 && (length & 1) === 0;) at += length;
+  if (at !== words.length) throw notWhole();
+  return at;
+}
+
+function notWhole(): BpfError {
+  const meaning = "the iterator's program wrote something else than whole records";
+  return new BpfError(EIO, { action: "Cannot list links", command: "read", reason: "other", meaning });
 }
 
 const decoder = new TextDecoder();

@@ -12,6 +12,9 @@ import type { Answer, Asker, Question } from "./type/row.ts";
 
 const SIZE = bpf_link_info.sizeof; // since 6.8; a longer one is cut, a shorter one padded
 
+/** Bytes of an array at most: 2 ** 20 addresses, the most that the kernel lets a link have. */
+const MOST = 8 * 1024 * 1024;
+
 /** A question to one link: the zeroed struct, and room for the answers that lie outside of it. */
 class InfoRequest implements Question {
   readonly #request = new Request(info_by_fd.sizeof, 32 + SIZE);
@@ -26,6 +29,7 @@ class InfoRequest implements Question {
     return value === SENTINEL ? undefined : value;
   }
   room(at: number, size: number): number {
+    if (size > MOST) throw refused(-E2BIG, OBJ_GET_INFO_BY_FD, "Cannot read info of link");
     return this.#request.room(this.#at + at, size) - this.#at;
   }
   set(at: number, value: number): this {

@@ -261,7 +261,7 @@ impl Index<'_, '_> {
             let found = if kind == STRUCT || kind == UNION { self.bits(at, name, 0)? } else { None };
             match found {
                 Some((bits, id)) if bits % 8 == 0 && loads + 3 < ANSWER => {
-                    offset += bits / 8;
+                    offset = offset.wrapping_add(bits / 8);
                     (at, kind) = self.resolve(id)?;
                 }
                 _ => return Ok(()),
@@ -289,7 +289,7 @@ impl Index<'_, '_> {
                 if (kind == STRUCT || kind == UNION)
                     && let Some((more, id)) = self.bits(inner, name, depth + 1)?
                 {
-                    return Ok(Some((bits + more, id)));
+                    return Ok(Some((bits.wrapping_add(more), id))); // of damaged BTF some answer is as good
                 }
             }
         }
@@ -444,6 +444,41 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 0xff;
             let _ = scan(&bad, b"outer\0next.b\0a\0\0next()\0\0");
+        }
+    }
+
+    /// Numbers that look random, the same in each run.
+    fn numbers(mut state: u64) -> impl FnMut() -> u32 {
+        move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 16) as u32
+        }
+    }
+
+    #[test]
+    fn any_bytes_have_an_answer_or_are_errors() {
+        let mut next = numbers(0x9e37_79b9_7f4a_7c15);
+        let good = nested();
+        for round in 0..100_000_u32 {
+            let mut bytes = good.clone();
+            for _ in 0..next() % 8 {
+                // whole words, for ids, sizes and counts are; some of them small, so that they fit somewhere
+                let at = next() as usize % (bytes.len() / 4) * 4;
+                let value = if next().is_multiple_of(2) { (next() % 32) | ((next() % 32) << 24) } else { next() };
+                bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            }
+            if round.is_multiple_of(16) {
+                bytes.truncate(next() as usize % (bytes.len() + 1));
+            }
+            let _ = scan(&bytes, b"outer\0next.b\0a\0\0inner\0b\0\0next()\0\0");
+            if let Ok(btf) = Btf::parse(&bytes) {
+                for kind in [STRUCT, TYPEDEF, 12] {
+                    let _ = btf.find(kind, b"outer", b"", None);
+                    let _ = btf.find(kind, b"outer", b"next", Some(&btf));
+                }
+            }
         }
     }
 
