@@ -11,7 +11,7 @@ import { inNamespaces } from "../fixture/run/own.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 import { numbersOf } from "./numbers.ts";
 import { Steps } from "./steps.ts";
-import type { Begun, Ended } from "./workload.ts";
+import type { Begun, Cold, ColdFault, Ended } from "./workload.ts";
 
 /** What is wrong and why it stays so: `operation: call: what`. */
 const KNOWN: readonly string[] = [];
@@ -40,7 +40,12 @@ class Tally {
   }
 }
 
-const MODES = { calls: "its calls fail", files: "there is room for few fds", stdio: "fds 0 to 2 are free" } as const;
+const MODES = {
+  calls: "its calls fail",
+  cold: "what only a first run asks fails",
+  files: "there is room for few fds",
+  stdio: "fds 0 to 2 are free",
+} as const;
 for (const [mode, when] of Object.entries(MODES)) {
   kernelTest(
     `every operation is done or says why not, and leaves nothing, where ${when}`,
@@ -50,7 +55,11 @@ for (const [mode, when] of Object.entries(MODES)) {
       for (const name of waiting) tallies.set(name, new Tally());
       using injector = new Injector();
       await Promise.all(Array.from({ length: LANES }, async () => {
-        for (let name; (name = waiting.shift()) !== undefined;) await run(injector, mode, name, tallies.get(name)!);
+        for (let name; (name = waiting.shift()) !== undefined;) {
+          const tally = tallies.get(name)!;
+          if (mode === "cold") await runCold(injector, name, tally);
+          else await run(injector, mode, name, tally);
+        }
       }));
       print(tallies);
       const wrong = [...tallies].flatMap(([name, tally]) => tally.wrong.map((what) => `${name}: ${what}`));
@@ -71,7 +80,7 @@ function names(): string[] {
 /** Lets one operation meet all its faults, in as many processes as that takes. */
 async function run(injector: Injector, mode: string, name: string, tally: Tally): Promise<void> {
   for (let skip = 0, isFinished = false; !isFinished;) {
-    await using process = injector.start(mode, skip, name);
+    await using process = injector.start(mode, name, String(skip));
     let begun: Begun | undefined;
     for (let line; (line = await process.line(begun === undefined ? START_MS : DEADLINE_MS)) !== undefined;) {
       if (line === "late") {
@@ -98,6 +107,26 @@ async function run(injector: Injector, mode: string, name: string, tally: Tally)
   }
 }
 
+/** Lets one operation meet what fails in its first run, each in a process of its own. */
+async function runCold(injector: Injector, name: string, tally: Tally): Promise<void> {
+  const start = async (skip: string): Promise<unknown[]> => {
+    await using process = injector.start("cold", name, skip);
+    const said: unknown[] = [];
+    for (let line; (line = await process.line(START_MS)) !== undefined;) {
+      said.push(line === "late" ? { outcome: "wrong", wrong: ["hangs"] } satisfies Ended : JSON.parse(line));
+      if (line === "late") break;
+    }
+    return said;
+  };
+  const [listed] = await start("") as [Cold | undefined];
+  if (listed?.cold === undefined) throw new Error(`${name}: ${JSON.stringify(listed)}`);
+  for (const fault of listed.cold satisfies readonly ColdFault[]) {
+    const [begun, ended] = await start(JSON.stringify(fault)) as [Begun, Ended | undefined];
+    if (ended?.outcome === undefined) tally.add(begun, "wrong", [`ends the process: ${JSON.stringify(ended)}`]);
+    else tally.add(begun, ended.outcome, ended.wrong);
+  }
+}
+
 /** Compiles the injector; its file is gone with the scope. */
 class Injector implements Disposable {
   readonly #directory: string = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
@@ -113,7 +142,7 @@ class Injector implements Disposable {
     if (!success) throw new Error(new TextDecoder().decode(stderr));
   }
 
-  start(mode: string, skip: number, name: string): Workload {
+  start(mode: string, name: string, skip: string): Workload {
     const bpffs = `${this.#directory}/${this.#count++}`;
     Deno.mkdirSync(bpffs);
     const numbers = Object.values(numbersOf(Deno.build.arch)).join(",");
@@ -125,7 +154,7 @@ class Injector implements Disposable {
       numbers,
       Deno.execPath(),
       ...["run", "-A", "--no-check", "--no-lock", "--no-config"],
-      ...[workload, mode, bpffs, String(skip), name],
+      ...[workload, mode, bpffs, name, skip],
     ]);
   }
 

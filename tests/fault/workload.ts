@@ -2,7 +2,8 @@
  * The process whose system calls fail; it runs under the injector. Prints a line of JSON before and after each fault, so
  * that whoever reads them knows at which one it hung or crashed.
  *
- * Arguments: mode, a bpf file system, the number of faults to pass over, names of operations.
+ * Arguments: mode, a bpf file system, the name of an operation, how many of its faults to pass over. In mode `cold` that is
+ * empty, to be told what only a first run asks of the kernel, or one of the faults that are told.
  */
 import { BpfError } from "../../mod.ts";
 import { native } from "../../lib/ffi/library.ts";
@@ -28,6 +29,14 @@ export interface Ended {
   readonly wrong: readonly string[];
 }
 
+/** What only a first run asks of the kernel, and what it usually comes to. */
+export interface Cold {
+  readonly cold: readonly ColdFault[];
+}
+
+/** A call that only a first run makes, the errno to fail it with, and what the operation usually comes to. */
+export type ColdFault = readonly [number: number, command: number, errno: string, usual: unknown];
+
 /** What the injector understands; see injector.c. */
 const ORDER = 0x7fb0f000, STOP = 0, COUNT = 1, COUNTED = 2, ARM = 3;
 
@@ -38,7 +47,7 @@ function order(...args: readonly number[]): number {
 }
 
 const NAMES = new Map(Object.entries(numbersOf(Deno.build.arch)).map(([name, number]) => [number, name]));
-const [mode = "calls", bpffs = "", skip = "0", ...picked] = Deno.args;
+const [mode = "calls", bpffs = "", name = "", skip = "0"] = Deno.args;
 const pins = `${bpffs}/${Deno.pid}`;
 Deno.mkdirSync(pins);
 const encoder = new TextEncoder();
@@ -58,14 +67,13 @@ addEventListener("error", (event) => {
 let index = 0;
 try {
   using steps = new Steps(pins);
-  for (const name of picked) {
-    const step = steps.all[name]!;
-    const usual = await settle(step);
-    if (!("result" in usual)) throw new Error(`${name} fails by itself`, { cause: usual.error });
-    await settle(step); // warm
-    if (mode === "calls") await failCalls(name, step, usual.result);
-    else if (mode === "files") await fillTable(name, step, usual.result);
-    else await freeStdio(name, step, usual.result);
+  const step = steps.all[name]!;
+  if (mode === "cold") await (skip === "" ? listCold(step) : failCold(step, JSON.parse(skip)));
+  else {
+    const usual = await usually(step);
+    if (mode === "calls") await failCalls(step, usual);
+    else if (mode === "files") await fillTable(step, usual);
+    else await freeStdio(step, usual);
   }
   say({ finished: true });
 } catch (error) {
@@ -73,15 +81,30 @@ try {
   Deno.exit(1);
 }
 
-/** Makes each call of an operation fail with each errno. */
-async function failCalls(name: string, step: Step, usual: unknown): Promise<void> {
+/** What an operation comes to without a fault; from then on it is warm. */
+async function usually(step: Step): Promise<unknown> {
+  const usual = await settle(step);
+  if (!("result" in usual)) throw new Error(`${name} fails by itself`, { cause: usual.error });
+  await settle(step);
+  return usual.result;
+}
+
+/** The calls that an operation makes. */
+async function callsOf(step: Step): Promise<{ number: number; command: number; count: number }[]> {
   order(COUNT);
   await settle(step);
   order(STOP);
-  const calls: { number: number; command: number; count: number }[] = [];
+  const calls = [];
   for (let i = 0, number; (number = order(COUNTED, i, 0)) >= 0; i++) {
     calls.push({ number, command: order(COUNTED, i, 1) - 1, count: order(COUNTED, i, 2) });
   }
+  closeIterator();
+  return calls;
+}
+
+/** Makes each call of an operation fail with each errno. */
+async function failCalls(step: Step, usual: unknown): Promise<void> {
+  const calls = await callsOf(step);
   for (const { number, command, count } of calls) {
     const call = NAMES.get(number)!, errnos = errnosOf(call, command);
     if (errnos === undefined) throw new Error(`errnos.ts says nothing of ${call}`);
@@ -98,8 +121,34 @@ async function failCalls(name: string, step: Step, usual: unknown): Promise<void
   }
 }
 
+/** Tells what only a first run asks of the kernel: what it finds out is remembered, and may not be remembered wrongly. */
+async function listCold(step: Step): Promise<void> {
+  const first = await callsOf(step), usual = await usually(step), later = await callsOf(step);
+  const cold = first.flatMap(({ number, command, count }): ColdFault[] => {
+    const isLater = later.some((call) => call.number === number && call.command === command && call.count >= count);
+    const errnos = isLater ? [] : errnosOf(NAMES.get(number)!, command) ?? [];
+    return errnos.filter((errno) => ["EPERM", "EINTR", "EMFILE", "ENOMEM"].includes(errno))
+      .map((errno) => [number, command, errno, usual]);
+  });
+  say({ cold } satisfies Cold);
+}
+
+/** Makes the first call of a kind fail in the first run; later ones must come to what they always come to. */
+async function failCold(step: Step, [number, command, errno, usual]: ColdFault): Promise<void> {
+  say({ index, step: name, call: nameOf(NAMES.get(number)!, command), nth: 1, errno } satisfies Begun);
+  order(ARM, number, command + 1, 1, NUMBER[errno]!);
+  const outcome = await settle(step);
+  const wasReached = order(STOP) > 0;
+  closeIterator();
+  closeInjected();
+  const wrong = [...judge(outcome, errno, step, usual), ...stray.splice(0)];
+  for (const { name } of Deno.readDirSync(pins)) Deno.removeSync(`${pins}/${name}`);
+  for (const problem of judge(await settle(step), "", step, usual, true)) wrong.push(`afterwards: ${problem}`);
+  tell(wasReached, outcome, usual, wrong);
+}
+
 /** Leaves an operation room for few fds, then for one more, until it is done. */
-async function fillTable(name: string, step: Step, usual: unknown): Promise<void> {
+async function fillTable(step: Step, usual: unknown): Promise<void> {
   for (let room = 0, isDone = false; !isDone && room < 40; room++) {
     const fds: number[] = [];
     isDone = await fault({ index, step: name, call: "any", nth: room, errno: "EMFILE" }, step, usual, {
@@ -116,7 +165,7 @@ async function fillTable(name: string, step: Step, usual: unknown): Promise<void
 }
 
 /** Does an operation while 0, 1 and 2 are free: an fd of the kernel's might be one of them. */
-async function freeStdio(name: string, step: Step, usual: unknown): Promise<void> {
+async function freeStdio(step: Step, usual: unknown): Promise<void> {
   const saved: number[] = [];
   await fault({ index, step: name, call: "any", nth: 0, errno: "0 to 2 are free" }, step, usual, {
     begin(): void {
@@ -167,11 +216,17 @@ async function fault(
   const again = await settle(step);
   closeIterator();
   for (const problem of judge(again, "", step, usual, true)) wrong.push(`afterwards: ${problem}`);
-  const isSame = "result" in outcome && equal(outcome.result, usual);
-  const good = !wasReached ? "unreached" : isSame ? "done" : "result" in outcome ? "documented" : "error";
-  say({ outcome: wrong.length > 0 ? "wrong" : good, wrong } satisfies Ended);
+  const isDone = tell(wasReached, outcome, usual, wrong);
   if (wrong.some((what) => what.startsWith("left open") || what.startsWith("afterwards"))) Deno.exit(77); // begin anew
-  return isSame;
+  return isDone;
+}
+
+/** Says what became of a fault, and whether the operation came to what it usually does. */
+function tell(wasReached: boolean, outcome: Outcome, usual: unknown, wrong: readonly string[]): boolean {
+  const isDone = "result" in outcome && equal(outcome.result, usual);
+  const good = !wasReached ? "unreached" : isDone ? "done" : "result" in outcome ? "documented" : "error";
+  say({ outcome: wrong.length > 0 ? "wrong" : good, wrong } satisfies Ended);
+  return isDone;
 }
 
 type Outcome = { readonly result: unknown } | { readonly error: unknown };
