@@ -12,7 +12,9 @@ import { decode, LinkAsker } from "../../lib/sys/link_info.ts";
 import { TYPES } from "../../lib/sys/type/mod.ts";
 import type { Answer, Asker, Question } from "../../lib/sys/type/row.ts";
 import { LINK_TYPES } from "../../lib/uapi/constants.ts";
+import { ElfFile, type ReadAt, type WantedFunctions } from "../../lib/os/elf.ts";
 import { BpfError } from "../../mod.ts";
+import { CODE_OF, executable } from "../fixture/place/elf.ts";
 
 native(); // stays loaded, which is no test's leak
 
@@ -223,3 +225,55 @@ property("BTF", fc.uint8Array({ maxLength: 300 }), (bytes) => {
 property("BTF with a header", fc.tuple(btf, fc.constantFrom("task", "int", "", "nothing")), ([bytes, name]) => {
   for (const kind of kinds) btfFindIn(bytes, kind, name);
 });
+
+// ---- ELF
+
+const { start, work } = CODE_OF;
+const whole = executable({
+  functions: [{ name: "_start", code: start }, { name: "work", code: work }, { name: "worker", code: work }],
+  aliases: { same: 1 },
+  table: "dynsym",
+}).bytes;
+const NAMES: readonly WantedFunctions[] = [{ names: ["work", "nothing"] }, { pattern: "*or*k?" }, { names: ["a@@B"] }];
+
+function readElf(bytes: Uint8Array): void {
+  for (const wanted of NAMES) {
+    const read: ReadAt = (offset, length) => {
+      assert(
+        Number.isSafeInteger(offset) && offset >= 0 && length > 0 && length <= 64 * 1024 * 1024,
+        "it reads a piece",
+      );
+      return bytes.slice(offset, offset + length);
+    };
+    try {
+      for (const offset of new ElfFile("file", read).functionOffsets(wanted)) assert(Number.isSafeInteger(offset));
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+    }
+  }
+}
+
+property("an ELF file", fc.uint8Array({ maxLength: 600 }), readElf);
+property(
+  "an ELF file with some words changed",
+  fc.array(fc.tuple(fc.nat(whole.length / 4 - 1), word), { minLength: 1, maxLength: 6 }),
+  (changes) => {
+    const bytes = whole.slice(), view = new DataView(bytes.buffer);
+    for (const [at, value] of changes) view.setUint32(at * 4, value, true);
+    readElf(bytes);
+  },
+);
+property(
+  "an ELF file with some bytes of its headers changed",
+  fc.array(
+    fc.tuple(
+      fc.oneof(fc.nat(64 + 2 * 56), fc.integer({ min: whole.length - 3 * 64, max: whole.length - 1 })),
+      fc.nat(255),
+    ),
+    {
+      minLength: 1,
+      maxLength: 6,
+    },
+  ),
+  (changes) => readElf(changes.reduce((bytes, [at, value]) => bytes.with(at, value), whole)),
+);
