@@ -341,7 +341,8 @@ export class Steps implements Disposable {
           }
           return outcomes;
         },
-        accepts: (_result, _usual, errno) => errno === "ENOLINK", // then a new link takes the place
+        // then a new link takes the place
+        accepts: (_result, _usual, errno) => errno === "ENOLINK" || errno === "EOPNOTSUPP",
       },
       "Link.ensurePinned: a type without update": {
         run: () => {
