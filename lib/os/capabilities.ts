@@ -53,17 +53,18 @@ function statusFile(): string {
   return orEmpty("/proc/self/status");
 }
 
-/** The running kernel's release, as `6.18.44`. */
+/** The running kernel's release, as `6.18.44`; empty where `/proc` is hidden. */
 export function kernelRelease(): string {
   return orEmpty("/proc/sys/kernel/osrelease").trim();
 }
 
 /**
- * Kernels carry backports, so a version explains a refusal, but never decides what is tried. False where the release
+ * Kernels carry backports, so a version explains a refusal, but never decides what is tried. Undefined where the release
  * cannot be read.
  */
-export function isOlderThan(version: string): boolean {
-  const [, major = NaN, minor = NaN] = /^(\d+)\.(\d+)/.exec(kernelRelease())?.map(Number) ?? [];
+export function isOlderThan(version: string): boolean | undefined {
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(kernelRelease())?.map(Number) ?? [];
+  if (major === undefined || minor === undefined) return undefined;
   const [wantedMajor = 0, wantedMinor = 0] = version.split(".").map(Number);
   return major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
 }

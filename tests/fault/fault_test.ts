@@ -59,7 +59,7 @@ const MODES = {
 for (const [mode, when] of Object.entries(MODES)) {
   kernelTest(
     `every operation is done or says why not, and leaves nothing, where ${when}`,
-    { needs: ["cgroup2", "bpffs", "netns"], since: "6.6", missing: whyNoInjector() },
+    { needs: ["cgroup2", "bpffs", "netns"], since: "6.10", missing: whyNoInjector() },
     async () => {
       const waiting = names(), tallies = new Map<string, Tally>();
       for (const name of waiting) tallies.set(name, new Tally());

@@ -58,7 +58,11 @@ export const netfilter: LinkTypeRow<NetfilterLinkInfo, NetfilterCreateOptions> =
   info(answer, id, progId): NetfilterLinkInfo {
     const pf = answer.u32(at.pf), hooknum = answer.u32(at.hooknum), priority = answer.u32(at.priority) | 0;
     const flags = answer.u32(at.flags);
-    reportsFlags = flags !== 0 || (reportsFlags ?? !isOlderThan("6.13"));
+    if (flags !== 0) reportsFlags = true;
+    else if (reportsFlags === undefined) {
+      const isOlder = isOlderThan("6.13");
+      if (isOlder !== undefined) reportsFlags = !isOlder;
+    }
     return { type: "netfilter", id, progId, pf, hooknum, priority, ...reportsFlags ? { flags } : {} };
   },
   fdinfo: (lines, id, progId) => ({
