@@ -5,17 +5,19 @@ import { ENOENT, ESRCH } from "../uapi/errno.ts";
 import { close, open, readTextFile, readToEnd, statPath } from "./files.ts";
 
 const CACHE = "/etc/ld.so.cache";
-const ARCH = Deno.build.arch;
 /** Where loaders look that have no cache, or beyond it. */
-const DIRECTORIES = [
-  `/lib/${ARCH}-linux-gnu`,
-  `/usr/lib/${ARCH}-linux-gnu`,
-  "/lib64",
-  "/usr/lib64",
-  "/lib",
-  "/usr/lib",
-  "/usr/local/lib",
-];
+function directories(): string[] {
+  const { arch } = Deno.build; // other runtimes may import the package
+  return [
+    `/lib/${arch}-linux-gnu`,
+    `/usr/lib/${arch}-linux-gnu`,
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+    "/usr/local/lib",
+  ];
+}
 
 /** Whether a path is a name by which programs load a library, as `libc.so.6`. */
 export function isLibraryName(path: string): boolean {
@@ -30,9 +32,9 @@ export function findLibrary(name: string, pid: number | undefined): string {
 function installed(name: string): string {
   const found = cached().find((library) => library.name === name)?.path;
   if (found !== undefined && exists(found)) return found;
-  const path = DIRECTORIES.map((directory) => `${directory}/${name}`).find(exists);
+  const path = directories().map((directory) => `${directory}/${name}`).find(exists);
   if (path !== undefined) return path;
-  throw notFound(name, `no such library is in ${CACHE} or ${DIRECTORIES.join(", ")}`);
+  throw notFound(name, `no such library is in ${CACHE} or ${directories().join(", ")}`);
 }
 
 /** The file that a process has mapped under this name; by a path that opens the file even if it was replaced. */
@@ -93,7 +95,10 @@ function cached(): { name: string; path: string }[] {
       close(fd);
     }
   });
-  const MAGIC = "glibc-ld.so.cache1.1", CACHE_HEADER = 48, CACHE_ENTRY = 24, OURS = ARCH === "x86_64" ? 3 : 10;
+  const MAGIC = "glibc-ld.so.cache1.1",
+    CACHE_HEADER = 48,
+    CACHE_ENTRY = 24,
+    OURS = Deno.build.arch === "x86_64" ? 3 : 10;
   if (bytes === undefined) return []; // other C libraries have none
   const text = new TextDecoder("latin1").decode(bytes), start = text.indexOf(MAGIC);
   if (start < 0) return [];
