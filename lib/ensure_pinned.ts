@@ -16,7 +16,7 @@ import {
 import { closeTemporary } from "./kind/target.ts";
 import { toJson } from "./json.ts";
 import type { AnyLink, Link } from "./link.ts";
-import { close, type FileStatus, fileStatus, open } from "./os/files.ts";
+import { closeIfOpen, type FileStatus, fileStatus, open } from "./os/files.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { EEXIST } from "./uapi/errno.ts";
@@ -172,7 +172,7 @@ function ensure<T extends LinkType>(pin: PinPlace, wanted: Wanted): EnsuredLink<
   try {
     const made = takeOver(old, pin, found, wanted);
     if (made === undefined) return new Ensured<T>(old as AnyLink, "updated");
-    using _ended = old;
+    closeIfOpen(old.release());
     return new Ensured<T>(made as AnyLink, "replaced");
   } catch (error) {
     old.close();
@@ -181,14 +181,14 @@ function ensure<T extends LinkType>(pin: PinPlace, wanted: Wanted): EnsuredLink<
 }
 
 function create(pin: PinPlace, { attach, opened }: Wanted): Link {
-  const made = attach();
+  const kept = opened(attach().release());
   try {
-    pin.pin(made.fd);
+    pin.pin(kept.fd);
+    return kept;
   } catch (error) {
-    made.close();
+    using _ended = end(kept);
     throw error;
   }
-  return opened(made.release());
 }
 
 /**
@@ -259,32 +259,37 @@ function takeOver(old: Link, pin: PinPlace, { status, isOwn }: OwnPin, wanted: W
 
 /** Pins a new link over the old one, which then ends: at each moment at least one of them is attached. */
 function replace(old: Link, made: Link, pin: PinPlace, status: FileStatus, { file, opened }: Wanted): Link {
-  using link = made;
-  const temporary = temporaryOf(pin.name, made.id);
-  pin.pin(link.fd, temporary);
+  const temporary = temporaryOf(pin.name, made.id), kept = opened(made.release());
   try {
-    if (!pin.holds(status)) { // by somebody who takes no lock
-      throw new BpfError(EEXIST, {
-        action: `Cannot replace pin "${file}"`,
-        command: "renameat2",
-        reason: "mismatch",
-        meaning: "somebody else put another pin there meanwhile",
-        hint: "look at it, and try again",
-      });
+    pin.pin(kept.fd, temporary);
+    try {
+      if (!pin.holds(status)) throw isAnotherNow(file); // by somebody who takes no lock
+      pin.replace(temporary);
+    } catch (error) {
+      pin.remove(temporary);
+      throw error;
     }
-    pin.replace(temporary);
   } catch (error) {
-    pin.remove(temporary);
+    using _ended = end(kept);
     throw error;
   }
-  const kept = opened(link.release());
   try {
     end(old);
+    return kept;
   } catch (error) {
     kept.close();
     throw error;
   }
-  return kept;
+}
+
+function isAnotherNow(file: string): BpfError {
+  return new BpfError(EEXIST, {
+    action: `Cannot replace pin "${file}"`,
+    command: "renameat2",
+    reason: "mismatch",
+    meaning: "somebody else put another pin there meanwhile",
+    hint: "look at it, and try again",
+  });
 }
 
 /** Updates a link. False if it is detached or has no update; `orInvalid`: also if the kernel says so by EINVAL. */
@@ -381,7 +386,7 @@ function isChangedSince(path: string, pin: FileStatus): boolean {
   try {
     return fileStatus(fd).changedNs > pin.modifiedNs;
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }
 

@@ -1,7 +1,7 @@
 /** An fd with a scope: what links, programs and maps do alike. */
 import { checkFlag, checkKeys, checkPath } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { close } from "../os/files.ts";
+import { close, closeIfOpen } from "../os/files.ts";
 import { EEXIST, ENOENT } from "../uapi/errno.ts";
 import type { HandleKind } from "./brand.ts";
 import { pinAt, PinPlace } from "./pin_place.ts";
@@ -149,7 +149,7 @@ export class OwnedFd {
       isRemoved = true; // or not, but the call closes both
       place.remove(place.name, found);
     } finally {
-      if (!isRemoved) { for (const fd of [found.object, found.entry]) close(fd); }
+      if (!isRemoved) { for (const fd of [found.object, found.entry]) closeIfOpen(fd); }
     }
   }
 

@@ -2,7 +2,7 @@
 import { checkInteger } from "../check.ts";
 import { BpfError, type Reason } from "../error.ts";
 import {
-  close,
+  closeIfOpen,
   type DirectoryEntry,
   directoryOf,
   entriesOf,
@@ -146,7 +146,7 @@ export class PinPlace implements Disposable {
     try {
       return { entry, object: this.#open(entry) };
     } catch (error) {
-      close(entry);
+      closeIfOpen(entry);
       throw error;
     }
   }
@@ -197,10 +197,10 @@ export class PinPlace implements Disposable {
       }
       return { object: found.object, status, isOwn };
     } catch (error) {
-      close(found.object);
+      closeIfOpen(found.object);
       throw error;
     } finally {
-      close(found.entry);
+      closeIfOpen(found.entry);
     }
   }
 
@@ -221,7 +221,7 @@ export class PinPlace implements Disposable {
     try {
       return fileStatus(entry).inode === inode;
     } finally {
-      close(entry);
+      closeIfOpen(entry);
     }
   }
 
@@ -247,7 +247,7 @@ export class PinPlace implements Disposable {
 
   /** Gives the lock back. */
   [Symbol.dispose](): void {
-    close(this.#directory);
+    closeIfOpen(this.#directory);
   }
 }
 
@@ -288,7 +288,7 @@ export function pinAt(fd: number, path: string, makesDirectories: boolean): void
     try {
       return pinIn(directory, nameIn(path), fd, path);
     } finally {
-      close(directory);
+      closeIfOpen(directory);
     }
   }
   try {
@@ -311,7 +311,7 @@ function whyNotPinned(error: unknown, path: string): unknown {
   if (!(error instanceof BpfError) || error.reason === "capability") return error;
   if (!["EPERM", "ENOENT", "ENOTDIR"].includes(error.code)) return error;
   try {
-    close(openDirectoryOf(path, false));
+    closeIfOpen(openDirectoryOf(path, false));
   } catch (reason) {
     return reason;
   }
@@ -341,20 +341,20 @@ function openDirectoryOf(path: string, makesDirectories: boolean): number {
       if (links > MAX_LINKS) throw cannotPin(path, ELOOP, "invalid", "path has too many symbolic links");
       const entry = openPart(at, part, path, makesDirectories), target = targetOf(entry, at, part, path);
       if (target === undefined) {
-        close(at);
+        closeIfOpen(at);
         at = entry;
         continue;
       }
-      close(entry);
+      closeIfOpen(entry);
       links++;
       if (typeof target === "number") {
-        close(at);
+        closeIfOpen(at);
         at = target;
         continue;
       }
       parts.push(...partsOf(target));
       if (target.startsWith("/")) {
-        close(at);
+        closeIfOpen(at);
         at = startOf(target);
       }
     }
@@ -363,7 +363,7 @@ function openDirectoryOf(path: string, makesDirectories: boolean): number {
     if (directory < 0) throw refused(directory, OPENAT, `Cannot open the directory of "${path}"`);
     return directory;
   } finally {
-    close(at);
+    closeIfOpen(at);
   }
 }
 
@@ -395,7 +395,7 @@ function targetOf(entry: number, at: number, part: string, path: string): string
     const meaning = `"${part}" of path is a symbolic link of user ${uid}, and may lead anywhere`;
     throw cannotPin(path, ELOOP, "policy", meaning, "name the directory that it leads to");
   } catch (error) {
-    close(entry);
+    closeIfOpen(entry);
     throw error;
   }
 }

@@ -187,7 +187,7 @@ export function statPath(path: string): { device: bigint; inode: bigint } {
   try {
     return stat(fd);
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }
 
@@ -258,7 +258,7 @@ export function readText(fd: number): string {
     for (let bytes; (bytes = read(fd)).length > 0;) text += decoder.decode(bytes, { stream: true });
     return text + decoder.decode();
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }
 
@@ -363,7 +363,7 @@ export function readDirectory(path: string): DirectoryEntry[] {
   try {
     return entriesOf(fd, path);
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }
 

@@ -49,7 +49,12 @@ function refusals(path: string, program: Program, target: AttachTarget, ...reaso
   }
 }
 
-function ensure(path: string, program: Program, target: AttachTarget, options?: EnsureOptions): ReturnType<typeof Link.ensurePinned> {
+function ensure(
+  path: string,
+  program: Program,
+  target: AttachTarget,
+  options?: EnsureOptions,
+): ReturnType<typeof Link.ensurePinned> {
   return Link.ensurePinned(path, program, target as Parameters<typeof Link.ensurePinned>[2], options);
 }
 
