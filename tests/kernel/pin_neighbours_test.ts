@@ -8,6 +8,7 @@ import { type AttachTarget, BpfError, BpfMap, type EnsureOptions, Link, type Pro
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { executable } from "../fixture/place/elf.ts";
+import { FEW_FILES, MOD, runScript } from "../fixture/process/script.ts";
 import { LockHolder } from "../fixture/process/lock_holder.ts";
 import { answering, cgroupEgress, rawTracepoint, skLookup } from "../fixture/program/programs.ts";
 import { SINCE } from "../fixture/run/expectations.ts";
@@ -334,6 +335,47 @@ kernelTest("detach() keeps in mind the pins that it could not remove", NEEDS, as
   }
   link.detach();
   assertEquals([link.pinnedPath, pins.pins], [undefined, []]);
+});
+
+kernelTest("with few fds left: all or nothing, and no pin is forgotten", NEEDS, async () => {
+  using pins = new PinDirectory();
+  const sys = new URL("../../lib/sys/mod.ts", import.meta.url).href;
+  const source = `import { BpfError, BpfMap, Link, Program } from "${MOD}"; import { close, open } from "${sys}";
+    const instructions = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+    const program = Program.load({ type: "sk_lookup", expectedAttachType: "sk_lookup", instructions });
+    const path = "${pins.pin("link")}", array = { type: "array", valueSize: 4, maxEntries: 1 };
+    function withFds(count, act) { // and no more
+      const fds = [];
+      try { for (;;) fds.push(open("/dev/null")); } catch { /* none is left */ }
+      for (let i = 0; i < count; i++) close(fds.pop());
+      try { return act(); } catch (error) { return error.reason ?? error.errors.map(({ reason }) => reason); }
+      finally { fds.forEach(close); }
+    }
+    function isThere(open) { try { open().close(); return true; } catch { return false; } }
+    const seen = [];
+    for (let count = 0; count < 12; count++) {
+      const made = withFds(count, () => Link.ensurePinned(path, program, { type: "netns" }));
+      seen.push([made.outcome ?? made, isThere(() => Link.openPinned(path))]);
+      if (made.outcome !== undefined) { made.link.detach(); made.link.unpin(); made.link.close(); }
+      const map = withFds(count, () => BpfMap.ensurePinned(path, array));
+      seen.push([typeof map === "string" ? map : "created", isThere(() => BpfMap.openPinned(path))]);
+      if (typeof map !== "string") { map.unpin(); map.close(); }
+    }
+    const link = Link.attach(program, { type: "netns" });
+    for (const name of ["/a", "/b"]) link.pin("${pins.path}" + name);
+    const failed = withFds(1, () => link.detach());
+    const { pinnedPath } = link;
+    link.detach();
+    console.log(JSON.stringify({ seen, failed, pinnedPath, after: link.pinnedPath ?? null }));`;
+  const { output, errors } = await runScript(source, ["--allow-ffi"], { through: FEW_FILES });
+  assertEquals(errors, "");
+  const { seen, failed, pinnedPath, after } = JSON.parse(output);
+  for (const [outcome, isThere] of seen) {
+    assertEquals([outcome, isThere], outcome === "created" ? ["created", true] : ["limit", false]);
+  }
+  assertEquals([seen[0][0], seen.at(-1)[0], seen.at(-2)[0]], ["limit", "created", "created"]);
+  assertEquals([failed, pinnedPath, after], [["limit", "limit"], pins.pin("b"), null]);
+  assertEquals(pins.pins, []);
 });
 
 // ---- targets whose file was replaced
