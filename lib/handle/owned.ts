@@ -1,7 +1,7 @@
 /** An fd with a scope: what links, programs and maps do alike. */
 import { checkFlag, checkKeys, checkPath } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { close, closeIfOpen } from "../os/files.ts";
+import { absolutePath, close, closeIfOpen } from "../os/files.ts";
 import { EEXIST, ENOENT } from "../uapi/errno.ts";
 import type { HandleKind } from "./brand.ts";
 import { pinAt, PinPlace } from "./pin_place.ts";
@@ -67,11 +67,11 @@ export class OwnedFd {
 
   /** Remembers the pin that it was opened from. */
   openedAt(path: string): void {
-    this.#openedPath = path;
+    this.#openedPath = absolutePath(path);
   }
 
   pin(path: string | URL, options: PinOptions = {}): void {
-    const fd = this.fd, file = checkPath(path, "path");
+    const fd = this.fd, file = absolutePath(checkPath(path, "path"));
     checkKeys(options, "options", ["makeDirectories"]);
     pinAt(fd, file, checkFlag(options.makeDirectories, "options.makeDirectories"));
     this.#pins.push(file);

@@ -240,6 +240,18 @@ export function readLink(fd: number): string {
   return request.getString(at, size);
 }
 
+/** A path that stays the same when the process changes its directory; as it is where `/proc` does not tell that. */
+export function absolutePath(path: string): string {
+  if (path.startsWith("/")) return path;
+  const fd = openEntry(AT_FDCWD, "/proc/self/cwd");
+  if (fd < 0) return path;
+  try {
+    return `${readLink(fd)}/${path}`;
+  } finally {
+    closeIfOpen(fd);
+  }
+}
+
 /** The user as whom this thread makes and opens files. */
 export function userId(): number {
   return new Request(ARGS).system(Call.geteuid) >>> 0;

@@ -1,6 +1,6 @@
 /** The pins of a link's handle: who removes them, and when. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { Link } from "../../mod.ts";
+import { BpfError, Link } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { lifeTest } from "./life.ts";
 
@@ -42,6 +42,25 @@ lifeTest("a handle that pins twice knows both pins", (scene) => {
   link.onClose = "detach";
   link.close();
   assertEquals(pins.pins, []);
+}, ["bpffs"]);
+
+lifeTest("a relative path means the same after a change of directory", (scene) => {
+  using pins = new PinDirectory();
+  const home = Deno.cwd();
+  using made = scene.attach();
+  Deno.chdir(pins.path);
+  try {
+    made.pin("a");
+    made.pin("./sub/b", { makeDirectories: true });
+    using opened = Link.openPinned("a");
+    Deno.chdir(home);
+    assertEquals([opened.pinnedPath, pins.pins], [pins.pin("a"), ["a", "sub"]]);
+    made.detach();
+    assertEquals([pins.pins, [...Deno.readDirSync(pins.pin("sub"))]], [["sub"], []]);
+    assertThrows(() => opened.unpin(), BpfError, "any more");
+  } finally {
+    Deno.chdir(home);
+  }
 }, ["bpffs"]);
 
 lifeTest("unpin() leaves a pin alone that is not the link's any more", (scene) => {
