@@ -61,6 +61,7 @@ export type { UprobeMultiInfo, UprobeMultiTarget } from "./lib/kind/uprobe_multi
 export type { XdpInfo, XdpTarget } from "./lib/kind/xdp.ts";
 export { toJson } from "./lib/json.ts";
 export { type AnyLink, Link, type LinkOf } from "./lib/link.ts";
+export { type MadeCgroup, makeCgroup } from "./lib/cgroup.ts";
 export { type AttachOptions } from "./lib/kind/attach.ts";
 export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
 export type { ObjectListOptions } from "./lib/listing/objects.ts";

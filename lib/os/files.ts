@@ -8,6 +8,7 @@ import { EAGAIN, EEXIST } from "../uapi/errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
+  AT_REMOVEDIR,
   DT_DIR,
   DT_REG,
   KCMP_FILE,
@@ -159,12 +160,14 @@ export function readAt(fd: number, path: string, offset: number, length: number)
   return request.bytes(at, count);
 }
 
-/** Writes all of `bytes` in one call. */
-export function write(fd: number, bytes: Uint8Array): void {
+const WRITE = plain("write");
+
+/** Writes all of `bytes` in one call; what errnos mean, and what could not be done, as the caller knows it. */
+export function write(fd: number, bytes: Uint8Array, refusals: Refusals = WRITE, action = "Cannot write"): void {
   const request = new Request(ARGS, ARGS + bytes.length).u64(0, BigInt(fd)).u64(16, BigInt(bytes.length));
   request.data(8, bytes);
   const result = request.system(Call.write);
-  if (result < 0) throw refused(result, plain("write"), "Cannot write");
+  checked(result, refusals, () => action);
 }
 
 /** The number of an open file: for the directory of a cgroup its id, for a network namespace what infos call `netnsIno`. */
@@ -294,6 +297,7 @@ const UNLINKAT: Refusals = {
     ENOENT: ["gone", "the file does not exist"],
     EACCES: ["policy", "the directory may not be written"],
     EPERM: ["policy", "it may not be removed"],
+    EBUSY: ["busy", "it is in use", "a cgroup is removed after all processes and cgroups in it"],
   },
 };
 
@@ -315,11 +319,25 @@ export function makeDirectoryAt(directory: number, name: string, path: string): 
   if (result !== -EEXIST) checked(result, MKDIRAT, () => `Cannot make directory "${path}"`);
 }
 
+/** Makes a directory that is not there yet. */
+export function makeDirectory(path: string): void {
+  const result = system(Call.mkdirat, [AT_FDCWD, 0, 0o755], (r) => r.string(8, path));
+  checked(result, MKDIRAT, () => `Cannot make directory "${path}"`);
+}
+
+/** Removes an empty directory. */
+export function removeDirectory(path: string): void {
+  const result = system(Call.unlinkat, [AT_FDCWD, 0, AT_REMOVEDIR], (r) => r.string(8, path));
+  checked(result, UNLINKAT, () => `Cannot remove "${path}"`);
+}
+
 /** What errnos of a new directory mean. */
 const MKDIRAT: Refusals = {
   command: "mkdirat",
   rows: {
     EACCES: ["policy", "the directory above it may not be written"],
+    EEXIST: ["exists", "it is there already"],
+    ENOENT: ["gone", "the directory above it does not exist"],
     EPERM: ["invalid", "its name has a dot, or the file system has no directories of users"],
     EROFS: ["policy", "the file system is mounted read-only"],
     ENOSPC: ["limit", "the file system has no room for it"],

@@ -6,11 +6,13 @@ export const AT_FDCWD = -100,
   O_CLOEXEC = 0o2000000,
   O_NOFOLLOW: number = globalThis.Deno?.build.arch === "aarch64" ? 0o100000 : 0o400000, // others import this too
   O_PATH = 0o10000000,
+  O_WRONLY = 1,
+  AT_REMOVEDIR = 0x200,
   PATH_MAX = 4096,
   DT_DIR = 4,
   DT_REG = 8;
 /** `struct stat`, in bytes, and the magic numbers of file systems. */
-export const STAT_SIZE = 144, BPF_FS_MAGIC = 0xcafe4a11, PROC_SUPER_MAGIC = 0x9fa0;
+export const STAT_SIZE = 144, BPF_FS_MAGIC = 0xcafe4a11, CGROUP2_SUPER_MAGIC = 0x63677270, PROC_SUPER_MAGIC = 0x9fa0;
 /** statx(2): a flag, what it is asked for, its answer in bytes and where what is in it; bits of a mode. */
 export const AT_EMPTY_PATH = 0x1000,
   STATX_BASIC_STATS = 0x7ff,

@@ -22,7 +22,7 @@ const LAYERS: readonly RegExp[] = [
   /^lib\/(btf|listing)\//,
   /^lib\/(ring|program|map)\.ts$/,
   /^lib\/kind\//,
-  /^lib\/(links|watch|holders|probe|names)\.ts$/,
+  /^lib\/(links|watch|holders|probe|names|cgroup)\.ts$/,
   /^lib\/(group|ensure_pinned)\.ts$/,
   /^lib\/link\.ts$/,
   /^lib\/hooks?\.ts$/,

@@ -1,0 +1,132 @@
+/** Cgroups of one's own. */
+import { checkInteger, checkPath } from "./check.ts";
+import { BpfError } from "./error.ts";
+import {
+  closeIfOpen,
+  directoryOf,
+  fileStatus,
+  fileSystemOf,
+  makeDirectory,
+  open,
+  removeDirectory,
+  write,
+} from "./os/files.ts";
+import type { Refusals } from "./refusal.ts";
+import { EINVAL } from "./uapi/errno.ts";
+import { CGROUP2_SUPER_MAGIC, O_WRONLY } from "./uapi/linux.ts";
+
+/** A cgroup that {@linkcode makeCgroup} made. */
+export interface MadeCgroup extends Disposable {
+  /** Its directory, as a target's `cgroup`. */
+  readonly path: string;
+  /** Its number, as infos have it (`cgroupId`). */
+  readonly id: bigint;
+  /**
+   * Moves a process into it, with all its threads.
+   *
+   * @param pid The process; 0 is the calling one.
+   * @throws {RangeError} If `pid` is no number of a process.
+   * @throws {BpfError} `gone` if there is no such process, `policy` if it may not be moved.
+   */
+  add(pid: number): void;
+  /**
+   * Removes it; the kernel detaches its links. Twice does nothing.
+   *
+   * @throws {BpfError} `busy` if processes or cgroups are still in it.
+   */
+  remove(): void;
+  /** {@linkcode remove}, at the end of a `using` scope. */
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Makes a cgroup, to attach programs to: `--allow-ffi` is enough, and no other permission.
+ *
+ * Takes a cgroup2 file system, and permission to write in the directory above.
+ *
+ * @param path The new directory, on a cgroup2 file system.
+ * @returns The cgroup, to be held with `using`.
+ * @throws {TypeError} If `path` is no path.
+ * @throws {BpfError} `exists` if it is there already, `gone` if the directory above does not exist, `invalid` if that is on
+ * no cgroup2 file system, `policy` if it may not be written.
+ *
+ * @example
+ * ```ts ignore
+ * import { Link, makeCgroup, Program } from "@bpf/link";
+ *
+ * using program = Program.openPinned("/sys/fs/bpf/quota");
+ * using cgroup = makeCgroup("/sys/fs/cgroup/web");
+ * using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" });
+ * cgroup.add(Deno.pid);
+ * ```
+ */
+export function makeCgroup(path: string | URL): MadeCgroup {
+  const file = checkPath(path, "path").replace(/(?<=.)\/+$/, ""), above = open(directoryOf(file));
+  try {
+    if (fileSystemOf(above) !== CGROUP2_SUPER_MAGIC) {
+      throw new BpfError(EINVAL, {
+        action: `Cannot make cgroup "${file}"`,
+        command: "mkdirat",
+        reason: "invalid",
+        meaning: `"${directoryOf(file)}" is on no cgroup2 file system`,
+        hint: "/proc/mounts says where one is mounted, often at /sys/fs/cgroup",
+      });
+    }
+  } finally {
+    closeIfOpen(above);
+  }
+  makeDirectory(file);
+  try {
+    return new Made(file);
+  } catch (error) {
+    removeDirectory(file);
+    throw error;
+  }
+}
+
+/** What errnos of a process's move mean. */
+const MOVE: Refusals = {
+  command: "write",
+  rows: {
+    ESRCH: ["gone", "there is no such process"],
+    EACCES: ["policy", "the process may not be moved", "it takes permission on the cgroup that holds both"],
+    EPERM: ["policy", "the process may not be moved"],
+    EBUSY: ["busy", "the cgroup hands its controllers down, so its processes must be in cgroups below it"],
+    EOPNOTSUPP: ["invalid", "the cgroup is threaded, or below one that is"],
+  },
+};
+
+class Made implements MadeCgroup {
+  readonly path: string;
+  readonly id: bigint;
+  #isRemoved = false;
+
+  constructor(path: string) {
+    this.path = path;
+    const fd = open(path);
+    try {
+      this.id = fileStatus(fd).inode;
+    } finally {
+      closeIfOpen(fd);
+    }
+  }
+
+  add(pid: number): void {
+    const number = checkInteger(pid, "pid", 0, 0x7fffffff), fd = open(`${this.path}/cgroup.procs`, O_WRONLY);
+    try {
+      write(fd, new TextEncoder().encode(`${number}`), MOVE, `Cannot move process ${pid} into cgroup "${this.path}"`);
+    } finally {
+      closeIfOpen(fd);
+    }
+  }
+
+  remove(): void {
+    if (this.#isRemoved) return;
+    removeDirectory(this.path);
+    this.#isRemoved = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.remove();
+  }
+}

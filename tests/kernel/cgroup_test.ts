@@ -1,0 +1,48 @@
+/** `makeCgroup`: a cgroup of one's own, with a scope. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { BpfError, Link, makeCgroup } from "../../mod.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { cgroupEgress } from "../fixture/program/programs.ts";
+import { kernelTest } from "../fixture/run/kernel.ts";
+import { until } from "../fixture/run/wait.ts";
+
+const NEEDS = { needs: ["cgroup2"] } as const;
+
+kernelTest("makeCgroup: made, attached to, entered and removed", NEEDS, async () => {
+  using parent = new Cgroup();
+  const path = `${parent.path}/own`;
+  using program = cgroupEgress();
+  {
+    using cgroup = makeCgroup(`${path}/`);
+    assertEquals([cgroup.path, cgroup.id], [path, BigInt(Deno.statSync(path).ino!)]);
+    using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path });
+    assertEquals(link.info().cgroupId, cgroup.id);
+    const sleeper = new Deno.Command("sleep", { args: ["60"] }).spawn();
+    try {
+      cgroup.add(sleeper.pid);
+      assertEquals(Deno.readTextFileSync(`${path}/cgroup.procs`), `${sleeper.pid}\n`);
+      const error = assertThrows(() => cgroup.remove(), BpfError);
+      assertEquals([error.reason, error.code], ["busy", "EBUSY"]);
+    } finally {
+      sleeper.kill("SIGKILL");
+      await sleeper.status;
+    }
+    await until(() => Deno.readTextFileSync(`${path}/cgroup.procs`) === "", "the process has left");
+    assertEquals(assertThrows(() => cgroup.add(0x7fffffff), BpfError).reason, "gone");
+    for (const pid of [-1, 1.5]) assertThrows(() => cgroup.add(pid), RangeError, "pid");
+    link.close();
+    cgroup.remove();
+    cgroup.remove();
+  }
+  assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
+});
+
+kernelTest("makeCgroup: what it refuses", NEEDS, () => {
+  using parent = new Cgroup();
+  const reasonOf = (path: string) => assertThrows(() => makeCgroup(path), BpfError).reason;
+  assertEquals(reasonOf(parent.path), "exists");
+  assertEquals(reasonOf(`${parent.path}/none/own`), "gone");
+  assertEquals(reasonOf("/tmp/no-cgroup"), "invalid");
+  assertThrows(() => makeCgroup(""), TypeError);
+  assert(!Array.from(Deno.readDirSync("/tmp"), ({ name }) => name).includes("no-cgroup"));
+});
