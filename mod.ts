@@ -1,7 +1,7 @@
 /**
  * eBPF links for Deno: what ties a program to a place in the kernel, as a value with a scope.
  *
- * `using link = Link.attach(...)` holds it, the end of the scope takes it away, and every link of the machine can be
+ * `using _link = Link.attach(...)` holds it, the end of the scope takes it away, and every link of the machine can be
  * read. Linux 5.10 and newer on x86_64 and aarch64; the only permission is `--allow-ffi`, which amounts to full trust.
  *
  * ```ts
@@ -9,7 +9,7 @@
  *
  * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
  * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
- * using link = Link.attach(program, { type: "netns" });
+ * using _link = Link.attach(program, { type: "netns" });
  * for await (const info of Link.infos()) console.log(info);
  * ```
  *
@@ -65,6 +65,7 @@ export { type MadeCgroup, makeCgroup } from "./lib/cgroup.ts";
 export { type AttachOptions } from "./lib/kind/attach.ts";
 export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
 export type { ObjectListOptions } from "./lib/listing/objects.ts";
+export { Names } from "./lib/names.ts";
 export { BpfMap, type EnsureMapOptions, type MapCreateOptions, type MapInfo } from "./lib/map.ts";
 export type { RecordStream } from "./lib/ring.ts";
 export { probe, type ProbeAnswer, type TargetProbe } from "./lib/probe.ts";

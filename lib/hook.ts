@@ -167,7 +167,7 @@ export class Hook {
    *
    * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
    * using program = Program.load({ type: "sched_cls", instructions: next });
-   * using link = Hook.query({ type: "tcx", device: "lo", direction: "ingress" }).attach(program, (entries) => {
+   * using _link = Hook.query({ type: "tcx", device: "lo", direction: "ingress" }).attach(program, (entries) => {
    *   const guard = entries.find((entry) => entry.programName === "guard");
    *   return guard === undefined ? "first" : { after: { programId: guard.programId } };
    * });

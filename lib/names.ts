@@ -11,20 +11,45 @@ import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
 /** The number of an interface, by its name. */
 export { deviceIndex } from "./os/interfaces.ts";
 
-/** What is known by name; what does not change is asked for once. */
+/**
+ * Names for the numbers in infos: of programs, interfaces and cgroups.
+ *
+ * What does not change is asked for once, so keep one for a whole listing. A name is given only if it is surely the
+ * right one; the number stays what identifies the thing.
+ *
+ * @example What is attached where
+ * ```ts
+ * import { Link, Names } from "@bpf/link";
+ *
+ * const names = new Names();
+ * for await (const info of Link.infos()) {
+ *   console.log(info.id, names.program(info.programId), "at", names.place(info)); // 12 count at eth1 ingress
+ * }
+ * ```
+ */
 export class Names {
   readonly #programs = new Map<number, string | undefined>();
   readonly #areHere = new Map<string, boolean>();
   readonly #cgroups = new Map<bigint, string | undefined>();
   readonly #ownNetns = ownNetns();
 
-  /** The name of a program; empty if it has none or is gone, undefined if it may not be seen. */
+  /**
+   * The name of a program.
+   *
+   * @param id Its id; none for a struct_ops link.
+   * @returns The name; empty if it has none or is gone, `undefined` if it may not be seen (CAP_SYS_ADMIN).
+   */
   program(id: number | undefined): string | undefined {
     if (id === undefined) return "";
     return remembered(this.#programs, id, () => visibly(() => unlessGone(() => nameOf(id)) ?? ""));
   }
 
-  /** The name of a link's interface, if that is surely in our network namespace: all of them have the same numbers. */
+  /**
+   * The name of the interface that a link is attached to.
+   *
+   * @param info The link's info.
+   * @returns The name, if the interface is surely in our network namespace, for every other has the same numbers.
+   */
   device(info: LinkInfo): string | undefined {
     if (!("ifindex" in info) || info.ifindex === 0) return undefined;
     const { id, ifindex, netnsIno } = info;
@@ -34,7 +59,12 @@ export class Names {
     return isOurs ? interfaceName(ifindex) : undefined; // it may be renamed meanwhile
   }
 
-  /** The directory of a cgroup. */
+  /**
+   * The directory of the cgroup that a link is attached to, or an iterator begins at.
+   *
+   * @param info The link's info.
+   * @returns Its path, if it lies below a cgroup2 file system that is mounted here.
+   */
   cgroup(info: LinkInfo): string | undefined {
     const id = "cgroupId" in info ? info.cgroupId : undefined;
     if (id === undefined || id === 0n) return undefined;
@@ -43,9 +73,20 @@ export class Names {
       return this.#cgroups.get(id);
     });
   }
+
+  /**
+   * What a link is attached to, in a few words, with names where they are known.
+   *
+   * @param info The link's info.
+   * @returns Such as `eth1 ingress`, or `detached`. Whoever makes a cgroup or an interface chooses its name, control
+   * characters included.
+   */
+  place(info: LinkInfo): string {
+    return whereOf(info, this.device(info), this.cgroup(info));
+  }
 }
 
-/** What a link is attached to, in a few words. */
+/** What a link is attached to, in a few words, from the names that are known. */
 export function whereOf(info: LinkInfo, device: string | undefined, cgroup: string | undefined): string {
   if (info.attached !== false) return linkKindOf(info.type).where(info, { device, cgroup });
   return "attachType" in info ? `detached from ${info.attachType}` : "detached";

@@ -41,6 +41,11 @@ export interface LinkWatcher extends AsyncIterableIterator<LinkEvent, void, void
   readonly source: Source;
   /** Whether some links may be missing. */
   readonly partial: boolean;
+  /**
+   * Fulfilled once everything that the first look found has been taken, as events of the kind `present`, and the next
+   * step is asked for, also if that is nothing; and when the watch ends before. It looks only when a step is asked for.
+   */
+  readonly settled: Promise<void>;
 }
 
 /** How to watch. */
@@ -79,6 +84,7 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
   readonly #signal: AbortSignal | undefined;
   readonly #closing = new AbortController();
   readonly #release: () => void;
+  readonly #settling = Promise.withResolvers<void>();
   #last: Look | undefined;
   #infos = new Map<number, LinkInfo>(); // as reported
   #events: LinkEvent[] = []; // in reverse
@@ -99,9 +105,14 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
     return this.source === "proc";
   }
 
+  get settled(): Promise<void> {
+    return this.#settling.promise;
+  }
+
   protected async step(): Promise<Step> {
     while (!this.#isClosed) {
       this.#signal?.throwIfAborted();
+      if (this.#last !== undefined && this.#events.length === 0) this.#settling.resolve();
       const value = this.#events.pop();
       if (value !== undefined) return { done: false, value };
       await this.#untilDue();
@@ -171,6 +182,7 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
   close(): void {
     if (this.#isClosed) return;
     this.#closing.abort();
+    this.#settling.resolve();
     this.#last = undefined;
     this.#infos.clear();
     this.#events = [];

@@ -76,7 +76,7 @@ function release(fd: number): void {
  * const before = openHandles();
  * {
  *   const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
- *   using program = Program.load({ type: "xdp", instructions: pass });
+ *   using _program = Program.load({ type: "xdp", instructions: pass });
  *   assertEquals(openHandles().length, before.length + 1);
  * }
  * assertEquals(openHandles(), before);

@@ -38,7 +38,10 @@ export interface XdpTarget {
   mode?: "generic" | "native" | "offload" | undefined;
 }
 
-/** Info of a link to a network interface. */
+/**
+ * Info of a link to a network interface. The kernel does not report the mode of a link; `Hook.query` of the interface
+ * asks rtnetlink for it: `attachFlags` of the entry is 2 for `generic`, 4 for `native`, 8 for `offload`.
+ */
 export interface XdpInfo extends LinkInfoBase {
   /** The type of the link. */
   type: "xdp";

@@ -39,10 +39,13 @@ async function* walk<I extends { readonly type: string }>(
   types: readonly string[] | undefined,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<I, void, void> {
-  for (let id: number | undefined = 0; (id = nextId(id)) !== undefined;) {
+  for (let last = 0;;) {
     signal?.throwIfAborted();
+    const id = nextId(last);
+    if (id === undefined) return;
+    last = id;
     const info = unlessGone(() => {
-      const fd = open(id!);
+      const fd = open(id);
       try {
         return read(fd);
       } finally {

@@ -253,11 +253,9 @@ export const MAP_LOOKUP_BATCH: Refusals = {
  * import { close, mapCreate, mapLookupBatch } from "@bpf/link/sys";
  *
  * const map = mapCreate("array", 4, 8, 100);
- * for (let from; ;) {
- *   const { entries, next } = mapLookupBatch(map, from, 64);
- *   for (const [key, value] of entries) console.log(key, value);
- *   if (next === undefined) break;
- *   from = next;
+ * for (let part = mapLookupBatch(map, undefined, 64);; part = mapLookupBatch(map, part.next, 64)) {
+ *   for (const [key, value] of part.entries) console.log(key, value);
+ *   if (part.next === undefined) break;
  * }
  * close(map);
  * ```

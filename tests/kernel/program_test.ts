@@ -56,7 +56,7 @@ kernelTest("run: what programs do not take, types that cannot, a closed handle",
     using own = program;
     return assertThrows(() => own.run(options), BpfError).reason;
   };
-  assertEquals(refusal(xdp()), "invalid"); // no packet
+  assertEquals(refusal(tcx()), "invalid"); // no packet
   assertEquals(refusal(xdp(), { data: PACKET, dataSize: 10 }), "limit");
   assertEquals(refusal(answering(0, { type: "kprobe" })), "unsupported");
   const closed = xdp();

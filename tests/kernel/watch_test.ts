@@ -171,3 +171,34 @@ Deno.test("options of watch are checked", () => {
   assertThrows(() => Link.watch({ interval: 1 } as Record<string, unknown>), TypeError, "interval");
   assertThrows(() => Link.watch({ types: ["tc" as "tcx"] }), TypeError, "options.types[0]");
 });
+
+watchTest(
+  "the first look is complete when all that it found is taken, also if that is nothing",
+  async (source) => {
+    const events: string[] = [];
+    using program = taskIterator("x");
+    using link = Link.attach(program, { type: "iter" });
+    using watcher = Link.watch({ source, types: ["iter"], intervalMs: 1 });
+    watcher.settled.then(() => {
+      events.push("settled");
+      link.close();
+    });
+    for await (const { kind } of watcher) {
+      events.push(kind);
+      await delay(2); // settled comes with the next step
+      if (kind === "removed") break;
+    }
+    assertEquals(events.filter((event) => event === "present").length, events.indexOf("settled"));
+    assertEquals(events.filter((event) => event === "settled").length, 1);
+
+    using empty = Link.watch({ source, types: ["sockmap"], intervalMs: 1 });
+    const step = empty.next();
+    await empty.settled;
+    empty.close();
+    assertEquals((await step).done, true);
+
+    const unused = Link.watch({ source });
+    unused.close();
+    await unused.settled;
+  },
+);

@@ -376,6 +376,7 @@ export interface LinkWatcher extends AsyncIterableIterator<LinkEvent, void, void
   close(): void;
   readonly source: Source;
   readonly partial: boolean;
+  readonly settled: Promise<void>;
 }
 export interface WaitOptions {
   signal?: AbortSignal | undefined;
@@ -669,6 +670,12 @@ export interface Module {
   Program: ProgramClass;
   BpfMap: BpfMapClass;
   Hook: HookClass;
+  Names: new () => {
+    program: (id: number | undefined) => string | undefined;
+    device: (info: LinkInfos[keyof LinkInfos]) => string | undefined;
+    cgroup: (info: LinkInfos[keyof LinkInfos]) => string | undefined;
+    place: (info: LinkInfos[keyof LinkInfos]) => string;
+  };
   BpfError: abstract new (...args: never) => BpfError;
   setLibraryPath: (path: string | URL) => void;
   libraryBytes: () => Uint8Array;
