@@ -25,7 +25,7 @@ export { type HandleKind } from "./lib/handle/brand.ts";
 export type { PinOptions } from "./lib/handle/owned.ts";
 export { type OpenHandle, openHandles } from "./lib/handle/open_handles.ts";
 export { Hook, type HookEntry, type HookTarget } from "./lib/hook.ts";
-export type { LinkHolder, LinkHolders } from "./lib/holders.ts";
+export type { HoldersOptions, LinkHolder, LinkHolders } from "./lib/holders.ts";
 export type { Netns } from "./lib/kind/target.ts";
 export type { CgroupInfo, CgroupTarget } from "./lib/kind/cgroup.ts";
 export type { Device } from "./lib/kind/target.ts";

@@ -1,6 +1,7 @@
 /** What keeps links attached: fds of processes, and pins. */
+import { checkKeys, checkSignal } from "./check.ts";
 import { type LinkFd, linkFds } from "./ffi/holders.ts";
-import { visitPins, withPinnedLink } from "./listing/pins.ts";
+import { pinSteps, visitPins, withPinnedLink } from "./listing/pins.ts";
 import { linkReferences } from "./listing/references.ts";
 import { BpfMap } from "./map.ts";
 import { compareFiles, readDirectory, readTextFile, statPath } from "./os/files.ts";
@@ -9,6 +10,7 @@ import { Program } from "./program.ts";
 import { unlessGone, visibly } from "./refusal.ts";
 import { linkGetId } from "./sys/link_info.ts";
 import { INITIAL_PID_NAMESPACE } from "./uapi/linux.ts";
+import { runInTurns, runToEnd } from "./wait.ts";
 
 /** One thing that keeps a link attached; see {@linkcode Link.holders}. */
 export type LinkHolder = {
@@ -26,6 +28,12 @@ export type LinkHolder = {
   /** Its path. */
   path: string;
 };
+
+/** How to look for holders. */
+export interface HoldersOptions {
+  /** Ends the search: it rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
 
 /** Who holds a link, as far as that can be seen. */
 export interface LinkHolders {
@@ -51,10 +59,30 @@ type FoundOf = ReadonlyMap<number, Found>;
 
 /** Finds the holders of links, without the fd `asking` of this process. */
 export function findHolders(ids: Iterable<number>, asking?: number): Map<number, LinkHolders> {
+  return runToEnd(search(ids, asking));
+}
+
+/** The same in turns with the event loop. */
+export async function findHoldersAsync(
+  ids: Iterable<number>,
+  asking: number | undefined,
+  options: HoldersOptions | undefined,
+): Promise<Map<number, LinkHolders>> {
+  if (options !== undefined) checkKeys(options, "options", ["signal"]);
+  const signal = options?.signal;
+  checkSignal(signal, "options.signal");
+  signal?.throwIfAborted();
+  return await runInTurns(search(ids, asking), signal);
+}
+
+function* search(
+  ids: Iterable<number>,
+  asking: number | undefined,
+): Generator<void, Map<number, LinkHolders>, void> {
   const found: FoundOf = new Map(Array.from(ids, (id) => [id, { holders: [], fds: [], pins: new Set() }]));
   const self = ownPid();
-  let isWhole = addProcesses(found, self, asking);
-  isWhole = addPins(found) && isWhole;
+  let isWhole = yield* addProcesses(found, self, asking);
+  isWhole = (yield* addPins(found)) && isWhole;
   // kcmp(2) counts processes as this process does, which need not be how /proc does
   const references = self === Deno.pid ? linkReferences() : undefined;
   if (references === undefined) isWhole = isWhole && seesAllNamespaces();
@@ -77,10 +105,14 @@ function countFiles(fds: readonly LinkFd[]): number {
 }
 
 /** Adds the fds of processes; false if some could not be seen. */
-function addProcesses(found: FoundOf, self: number, asking: number | undefined): boolean {
+function* addProcesses(
+  found: FoundOf,
+  self: number,
+  asking: number | undefined,
+): Generator<void, boolean, void> {
   const commands = new Map<number, string | undefined>();
   let isWhole = true;
-  for (const linkFd of linkFds()) {
+  for (const linkFd of yield* linkFds()) {
     const { pid, fd, id } = linkFd, of = fd < 0 ? undefined : found.get(id);
     if (fd < 0) isWhole = false;
     if (of === undefined) continue;
@@ -89,13 +121,14 @@ function addProcesses(found: FoundOf, self: number, asking: number | undefined):
     if (!commands.has(pid)) commands.set(pid, unlessGone(() => readTextFile(`/proc/${pid}/comm`).trimEnd()));
     const command = commands.get(pid);
     if (command !== undefined) of.holders.push({ kind: "process", pid, command, fd });
+    yield;
   }
   return isWhole;
 }
 
 /** Adds the pins on all bpf file systems of this mount namespace; false if some could not be seen. */
-function addPins(found: FoundOf): boolean {
-  return visitPins((path, file) => {
+function addPins(found: FoundOf): Generator<void, boolean, void> {
+  return pinSteps((path, file) => {
     const id = visibly(() => pinnedLink(path));
     const of = id ? found.get(id) : undefined;
     of?.holders.push({ kind: "pin", path });
@@ -128,7 +161,7 @@ function seesAllNamespaces(): boolean {
 /** Whether all fds of a process can be seen; throws if there is no such process. */
 export function isVisible(pid: number): boolean {
   statPath(`/proc/${pid}`);
-  return linkFds().every((it) => it.pid !== pid || it.fd >= 0);
+  return runToEnd(linkFds()).every((it) => it.pid !== pid || it.fd >= 0);
 }
 
 /** A program or map that is pinned. */

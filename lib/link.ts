@@ -10,7 +10,7 @@ import {
 } from "./ensure_pinned.ts";
 import { BpfError } from "./error.ts";
 import { attachAll, attachAllAsync, type AttachEntry, type LinkGroup } from "./group.ts";
-import { findHolders, type LinkHolders } from "./holders.ts";
+import { findHolders, findHoldersAsync, type HoldersOptions, type LinkHolders } from "./holders.ts";
 import { placeOf } from "./names.ts";
 
 import { brand } from "./handle/brand.ts";
@@ -500,8 +500,21 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * ```
    */
   static holdersOf(ids: readonly number[]): Map<number, LinkHolders> {
-    if (!Array.isArray(ids)) throw new TypeError(`ids must be an array, not ${kindOf(ids)}`);
-    return findHolders(ids.map((id, i) => checkU32(id, `ids[${i}]`)));
+    return findHolders(checkIds(ids));
+  }
+
+  /**
+   * {@linkcode holdersOf} in small pieces, between which the event loop has its turns.
+   *
+   * @param ids The ids.
+   * @param options A signal that ends the search.
+   * @returns As {@linkcode holdersOf}.
+   * @throws {TypeError} If `ids` is no array of numbers, or an option is unknown or of the wrong type.
+   * @throws {RangeError} If a number is no unsigned 32-bit number.
+   * @throws The reason of `options.signal` if it is aborted.
+   */
+  static async holdersOfAsync(ids: readonly number[], options?: HoldersOptions): Promise<Map<number, LinkHolders>> {
+    return await findHoldersAsync(checkIds(ids), undefined, options);
   }
 
   static #attached<K extends TargetType>(
@@ -762,6 +775,31 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   /**
+   * {@linkcode holders} without blocking the event loop, as {@linkcode holdersOfAsync}. The handle must stay open until
+   * the promise is settled.
+   *
+   * @param options A signal that ends the search.
+   * @returns As {@linkcode holders}.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws The reason of `options.signal` if it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * console.log(await link.holdersAsync({ signal: AbortSignal.timeout(10_000) }));
+   * ```
+   */
+  async holdersAsync(options?: HoldersOptions): Promise<LinkHolders> {
+    const fd = this.fd, id = this.id;
+    return (await findHoldersAsync([id], fd, options)).get(id)!;
+  }
+
+  /**
    * Runs the iterator and returns all that its program writes.
    *
    * @returns The output; empty if the program writes nothing.
@@ -911,6 +949,11 @@ interface Origin {
   readonly isHere: boolean;
   /** As what the program is attached, where the type has several. */
   readonly attachType: AttachTypeName | undefined;
+}
+
+function checkIds(ids: readonly number[]): number[] {
+  if (!Array.isArray(ids)) throw new TypeError(`ids must be an array, not ${kindOf(ids)}`);
+  return ids.map((id, i) => checkU32(id, `ids[${i}]`));
 }
 
 function checkOptions(options: AttachOptions | undefined): AttachOptions {

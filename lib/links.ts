@@ -14,7 +14,7 @@ import { linkGetNextId } from "./sys/link.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { LINK_TYPES, type LinkType } from "./uapi/constants.ts";
-import { Closable } from "./wait.ts";
+import { Closable, runToEnd } from "./wait.ts";
 
 /** All of them. */
 export const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
@@ -173,7 +173,7 @@ function visibleLinks(): Map<number, BpfLinkInfo> {
     if (info !== undefined) infos.set(info.id, info);
     return true;
   });
-  for (const { pid, fd, id } of linkFds()) {
+  for (const { pid, fd, id } of runToEnd(linkFds())) {
     if (fd < 0 || infos.has(id)) continue;
     const text = visibly(() => unlessGone(() => readTextFile(`/proc/${pid}/fdinfo/${fd}`)));
     const info = text === undefined ? undefined : parseFdinfo(text);

@@ -39,6 +39,24 @@ export function onAbort(signal: AbortSignal | undefined, action: () => void): Di
   return { [Symbol.dispose]: () => signal.removeEventListener("abort", action) };
 }
 
+/** Takes all steps of a work at once. */
+export function runToEnd<T>(work: Generator<void, T, void>): T {
+  for (let step;;) if ((step = work.next()).done) return step.value;
+}
+
+const TURN_MS = 4;
+
+/** Takes the steps of a work, and leaves the event loop its turns in between; rejects with the signal's reason. */
+export async function runInTurns<T>(work: Generator<void, T, void>, signal: AbortSignal | undefined): Promise<T> {
+  for (let step;;) {
+    await pause(0, signal);
+    signal?.throwIfAborted();
+    for (const since = performance.now(); performance.now() - since < TURN_MS;) {
+      if ((step = work.next()).done) return step.value;
+    }
+  }
+}
+
 type Step<T> = IteratorResult<T, void>;
 
 /** What is iterated once with `for await`, and ends when the loop is left. */

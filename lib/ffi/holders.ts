@@ -1,5 +1,5 @@
 /** Which processes hold fds of links. The records are those of `ffi/core/src/holders.rs`. */
-import { type Refusals, refused } from "../refusal.ts";
+import { checked, type Refusals } from "../refusal.ts";
 import { native } from "./library.ts";
 import { numbers } from "./symbols.ts";
 
@@ -15,19 +15,26 @@ export interface LinkFd {
 const { RECORD_SIZE, PID, FD, ID } = numbers.holders;
 const HOLDERS: Refusals = { command: "openat", rows: { EACCES: ["policy", "the directory may not be read"] } };
 
-/** The fds of links that all visible processes hold, in the order of `/proc`. No snapshot: processes come and go. */
-export function linkFds(): LinkFd[] {
-  for (let capacity = 1024;;) {
-    const records = new DataView(new ArrayBuffer(capacity * RECORD_SIZE));
-    const count = native().bpf_link_holders(records, records.byteLength);
-    if (count < 0) throw refused(count, HOLDERS, "Cannot read /proc");
-    if (count <= capacity) {
-      return Array.from({ length: count }, (_, i) => ({
-        pid: records.getUint32(i * RECORD_SIZE + PID, true),
-        fd: records.getInt32(i * RECORD_SIZE + FD, true),
-        id: records.getUint32(i * RECORD_SIZE + ID, true),
-      }));
+const CAPACITY = 512; // of one call, which takes some milliseconds
+
+/**
+ * The fds of links that all visible processes hold, in the order of `/proc`, found step by step. No snapshot: processes
+ * come and go.
+ */
+export function* linkFds(): Generator<void, LinkFd[], void> {
+  const found: LinkFd[] = [], records = new DataView(new ArrayBuffer(CAPACITY * RECORD_SIZE));
+  for (let pid = 0, fd = 0;;) {
+    const result = native().bpf_link_holders(pid, fd, records, records.byteLength);
+    const count = checked(result, HOLDERS, () => "Cannot read /proc");
+    let isOver = true;
+    for (let at = 0; at < count * RECORD_SIZE; at += RECORD_SIZE) {
+      const id = records.getUint32(at + ID, true);
+      pid = records.getUint32(at + PID, true);
+      fd = records.getInt32(at + FD, true);
+      isOver = id !== 0 || fd < 0; // else it is the last: where to go on
+      if (isOver) found.push({ pid, fd, id });
     }
-    capacity = count * 2;
+    if (isOver) return found;
+    yield;
   }
 }

@@ -3,12 +3,18 @@ import { close, readDirectory, statPath } from "../os/files.ts";
 import { mounts } from "../os/proc.ts";
 import { unlessGone, visibly } from "../refusal.ts";
 import { isLink, objGet } from "../sys/object.ts";
+import { runToEnd } from "../wait.ts";
 
-/**
- * Looks at each pin on the bpf file systems of this mount namespace; `file` tells it from others whatever names it has.
- * False if some could not be seen, or `visit` says so of one.
- */
-export function visitPins(visit: (path: string, file: string) => boolean): boolean {
+/** Calls back for a pin: its path, and what tells it from others whatever names it has. False if it cannot be seen. */
+export type Visit = (path: string, file: string) => boolean;
+
+/** Looks at each pin on the bpf file systems of this mount namespace. False if some could not be seen. */
+export function visitPins(visit: Visit): boolean {
+  return runToEnd(pinSteps(visit));
+}
+
+/** {@linkcode visitPins} step by step. */
+export function* pinSteps(visit: Visit): Generator<void, boolean, void> {
   const walked: string[] = []; // file systems, each with the directory that was mounted
   let isWhole = true;
   // each file system once, from as far up as there is a mount of it
@@ -20,19 +26,20 @@ export function visitPins(visit: (path: string, file: string) => boolean): boole
       continue;
     }
     walked.push(directory);
-    isWhole = visitBelow(path, device, visit) && isWhole && root === "/";
+    isWhole = (yield* stepsBelow(path, device, visit)) && isWhole && root === "/";
   }
   return isWhole;
 }
 
-function visitBelow(directory: string, device: bigint, visit: (path: string, file: string) => boolean): boolean {
+function* stepsBelow(directory: string, device: bigint, visit: Visit): Generator<void, boolean, void> {
   const entries = visibly(() => readDirectory(directory));
   if (entries === undefined) return false;
   let isWhole = true;
   for (const { name, isDirectory, isFile, inode } of entries) {
     const path = `${directory}/${name}`;
-    if (isDirectory) isWhole = visitBelow(path, device, visit) && isWhole;
+    if (isDirectory) isWhole = (yield* stepsBelow(path, device, visit)) && isWhole;
     if (isFile) isWhole = visit(path, `${device} ${inode}`) && isWhole;
+    yield;
   }
   return isWhole;
 }

@@ -1,5 +1,5 @@
 /** Who keeps a link attached: processes and pins, all that can be seen, and a word when that may not be all. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Link, type LinkHolder, type Program } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { MOD } from "../fixture/process/script.ts";
@@ -298,4 +298,31 @@ kernelTest("more links than one batch has room for", { needs: ["netns"] }, () =>
   const { holders } = link.holders();
   assertEquals(holders.length, fds.length);
   assertEquals(new Set(holders.map((holder) => holder.kind === "process" && holder.fd)), new Set(fds));
+});
+
+holdersTest("asked without blocking: the same, and other work goes on", async (scene) => {
+  using second = Link.open(scene.link.id);
+  let hadTurn = false;
+  setTimeout(() => hadTurn = true);
+  assertEquals(await scene.link.holdersAsync(), scene.link.holders());
+  assert(hadTurn);
+  const ids = [scene.link.id, 0x7ffffff0];
+  assertEquals(await Link.holdersOfAsync(ids), Link.holdersOf(ids));
+  const found = await Link.holdersOfAsync(ids, { signal: new AbortController().signal });
+  assert(found.get(scene.link.id)!.holders.some((holder) => holder.kind === "process" && holder.fd === second.fd));
+});
+
+holdersTest("asked without blocking: what ends it, and wrong arguments", async (scene) => {
+  const reason = new Error("enough");
+  const ended = async (signal: AbortSignal) => await assertRejects(() => scene.link.holdersAsync({ signal }));
+  assert(await ended(AbortSignal.abort(reason)) === reason);
+  const controller = new AbortController();
+  const rejected = ended(controller.signal);
+  controller.abort(reason);
+  assert(await rejected === reason);
+  await assertRejects(() => Link.holdersOfAsync([1, -1]), RangeError, "ids[1]");
+  await assertRejects(() => Link.holdersOfAsync([1], { timeout: 1 } as never), TypeError, "timeout");
+  await assertRejects(() => scene.link.holdersAsync({ signal: 1 } as never), TypeError, "options.signal");
+  scene.link.close();
+  await assertRejects(() => scene.link.holdersAsync(), Deno.errors.BadResource);
 });

@@ -383,6 +383,9 @@ export interface WaitOptions {
   intervalMs?: number | undefined;
 }
 export type LinkHolder = { kind: "process"; pid: number; command: string; fd: number } | { kind: "pin"; path: string };
+export interface HoldersOptions {
+  signal?: AbortSignal | undefined;
+}
 export interface LinkHolders {
   readonly holders: readonly LinkHolder[];
   readonly partial: boolean;
@@ -412,6 +415,7 @@ export interface LinkShape<T extends LinkType> extends Disposable, AsyncDisposab
   attached: () => boolean | undefined;
   untilDetached: (options?: WaitOptions) => Promise<void>;
   holders: () => LinkHolders;
+  holdersAsync: (options?: HoldersOptions) => Promise<LinkHolders>;
   toJSON: () => Record<string, unknown>;
   detach: () => void;
   detachAsync: () => Promise<void>;
@@ -438,6 +442,7 @@ export interface LinkClass {
   attachAllAsync: (entries: readonly AttachEntry[], options?: AttachOptions) => Promise<LinkGroup>;
   untilGone: (id: number, options?: WaitOptions) => Promise<void>;
   holdersOf: (ids: readonly number[]) => Map<number, LinkHolders>;
+  holdersOfAsync: (ids: readonly number[], options?: HoldersOptions) => Promise<Map<number, LinkHolders>>;
 }
 /** `Link.attach` for one kind of target, and its twin. */
 export type Attach<K extends TargetType> = (

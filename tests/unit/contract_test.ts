@@ -80,6 +80,7 @@ export type Plain = [
   AssertTrue<Same<mod.LinkEvent, contract.LinkEvent>>,
   AssertTrue<Same<mod.WaitOptions, contract.WaitOptions>>,
   AssertTrue<Same<mod.LinkHolder, contract.LinkHolder>>,
+  AssertTrue<Same<mod.HoldersOptions, contract.HoldersOptions>>,
   AssertTrue<Same<mod.LinkHolders, contract.LinkHolders>>,
   AssertTrue<Same<mod.LinkGroup, contract.LinkGroup>>,
   AssertTrue<Same<mod.EnsuredLink, contract.EnsuredLink>>,

@@ -87,6 +87,6 @@ pub extern "C" fn bpf_link_btf_layout(query: *mut u8, query_len: u32, answers: *
 /// Fills `records` with the fds of links that processes hold and returns how many there are; see [`holders::holders`].
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
-pub extern "C" fn bpf_link_holders(records: *mut u8, records_len: u32) -> i32 {
-    holders::holders(records, records_len)
+pub extern "C" fn bpf_link_holders(from_pid: u32, from_fd: u32, records: *mut u8, records_len: u32) -> i32 {
+    holders::holders(from_pid, from_fd, records, records_len)
 }

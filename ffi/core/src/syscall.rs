@@ -32,6 +32,7 @@ pub mod nr {
     pub const IOCTL: usize = 16;
     pub const KCMP: usize = 312;
     pub const MKDIRAT: usize = 258;
+    pub const LSEEK: usize = 8;
     pub const MMAP: usize = 9;
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
@@ -68,6 +69,7 @@ pub mod nr {
     pub const IOCTL: usize = 29;
     pub const KCMP: usize = 272;
     pub const MKDIRAT: usize = 34;
+    pub const LSEEK: usize = 62;
     pub const MMAP: usize = 222;
     pub const MPROTECT: usize = 226;
     pub const MUNMAP: usize = 215;
