@@ -8,7 +8,7 @@ import { KPROBE_OPEN, openEventAnywhere, probeType } from "../sys/perf_event.ts"
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
 import { eventProbe, NO_NAME, openNothing, unlessLockedDown } from "./probe.ts";
-import { offsetWords, severalFunctions, toEvent } from "./target.ts";
+import { offsetWords, severalFunctions, toEvent, whyLoadedFor } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel comes to an instruction, or returns from a function; on every CPU
@@ -141,6 +141,7 @@ export const kprobe: Kind<KprobeTarget, "perf_event", Program> & {
   programs: ["kprobe"],
   prepare,
   describe,
+  whyRefused: (refusal, _target, _attachment, program) => whyLoadedFor(refusal, program, "perf_event"),
   read,
   probe: eventProbe(
     "kprobe",

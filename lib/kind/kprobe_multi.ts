@@ -10,7 +10,7 @@ import { BPF_F_KPROBE_MULTI_RETURN } from "../uapi/constants.ts";
 import { EADDRNOTAVAIL, ENOENT, EPERM, ESRCH } from "../uapi/errno.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { create, NO_NAME } from "./probe.ts";
-import { checkArray, checkPerPlace, checkRun, severalFunctions } from "./target.ts";
+import { checkArray, checkPerPlace, checkRun, countOf, severalFunctions } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel enters one of many functions, or returns from one; on every CPU and
@@ -234,7 +234,7 @@ function whyRefused(
 
 function describe({ symbols, pattern, addresses, retprobe }: KprobeMultiTarget & Places): string {
   const which = pattern === undefined
-    ? `${(symbols ?? addresses)?.length} kernel functions`
+    ? countOf((symbols ?? addresses)!.length, "kernel function")
     : `kernel functions "${pattern}"`;
   return `${retprobe ? "the return of " : ""}${which}`;
 }

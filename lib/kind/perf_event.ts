@@ -10,6 +10,7 @@ import {
   keysOf,
   kindOf,
 } from "../check.ts";
+import type { BpfError, Explanation } from "../error.ts";
 import { close } from "../os/files.ts";
 import type { Program } from "../program.ts";
 import { openEvent, type PerfEventAttr, perfEventEnable, perfEventOpen } from "../sys/perf_event.ts";
@@ -233,6 +234,23 @@ function describe({ event }: PerfEventTarget): string {
   return `perf event ${typeof event.type === "number" ? `of type ${event.type}` : event.type} ${event.config}`;
 }
 
+/** An event that was opened here is neither a probe nor a tracepoint, so one type of program fits. */
+function whyRefused(
+  { code }: BpfError,
+  { event }: PerfEventTarget,
+  _attachment: Attachment,
+  program: Program,
+): Explanation | undefined {
+  if (code !== "EINVAL" || program.type === "perf_event") return undefined;
+  return {
+    reason: "invalid",
+    meaning: `the program is of type ${program.type}`,
+    hint: typeof event === "number"
+      ? "probes take programs of type kprobe, tracepoints of type tracepoint, other events of type perf_event"
+      : "events take programs of type perf_event",
+  };
+}
+
 function read(
   info: Extract<BpfLinkInfo, { type: "perf_event" }>,
 ): AnyEventInfo {
@@ -262,6 +280,7 @@ export const perf_event: Kind<PerfEventTarget, "perf_event", Program> & LinkKind
   linkType: "perf_event",
   prepare,
   describe,
+  whyRefused,
   read,
   where,
   probe: eventProbe(

@@ -4,7 +4,7 @@ import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle } from "../handle/brand.ts";
 import type { BpfMap } from "../map.ts";
 import { elfFunctionOffsets, type WantedFunctions } from "../os/elf.ts";
-import { close, open } from "../os/files.ts";
+import { close, open, readAt } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import type { KernelFunction } from "../os/kallsyms.ts";
 import { exists, findLibrary, isLibraryName, placesOf } from "../os/libraries.ts";
@@ -13,7 +13,7 @@ import { unlessRefused } from "../refusal.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { programFits } from "../sys/link_create.ts";
 import { type AttachType, type AttachTypeName, attachTypeNumber, type MapType } from "../uapi/constants.ts";
-import { PATH_MAX } from "../uapi/linux.ts";
+import { O_NONBLOCK, PATH_MAX } from "../uapi/linux.ts";
 import type { Attachment, PlaceNames } from "./kind.ts";
 
 /** Closes what {@linkcode Attachment.temporary} lists. */
@@ -62,7 +62,7 @@ export function naming<T>(field: string, path: string, of: Usually, look: () => 
   try {
     return look();
   } catch (error) {
-    if (!(error instanceof BpfError && error.command === "openat")) throw error;
+    if (!(error instanceof BpfError && ["openat", "pread64"].includes(error.command))) throw error;
     const { errno, code, command, reason, meaning, hint } = error;
     const action = `Cannot open ${field} "${path}"`;
     throw new BpfError(errno, {
@@ -85,10 +85,34 @@ export function functionOffsets(path: string, wanted: WantedFunctions): number[]
   return naming("target.path", path, CODE, () => elfFunctionOffsets(path, wanted));
 }
 
-/** What the kernel means by ENOENT, if it is that the file of a target is missing. */
-export function whyNoFile({ code }: BpfError, path: string): Explanation | undefined {
-  if (code !== "ENOENT") return undefined;
-  return { reason: "gone", meaning: `there is no file target.path "${path}"`, hint: elsewhere(path, CODE) };
+/** Whether the kernel refuses the file of a target, or an offset in it, where its errno means more than that. */
+export function whyNoPlace({ code }: BpfError, path: string, offsets: readonly number[]): Explanation | undefined {
+  if (code === "ENOENT") {
+    return { reason: "gone", meaning: `there is no file target.path "${path}"`, hint: elsewhere(path, CODE) };
+  }
+  if (code !== "EINVAL") return undefined;
+  const last = offsets.reduce((a, b) => Math.max(a, b), 0), fd = open(path, O_NONBLOCK);
+  try {
+    if (readAt(fd, path, last, 1).length > 0) return undefined;
+    return { reason: "invalid", meaning: `offset 0x${last.toString(16)} lies outside of the file "${path}"` };
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    return { reason: "invalid", meaning: `"${path}" is no regular file` };
+  } finally {
+    close(fd);
+  }
+}
+
+/** Whether a program was loaded for another kind of targets, as far as that is known. */
+export function whyLoadedFor(
+  { code }: BpfError,
+  program: Program,
+  wanted: AttachTypeName,
+): Explanation | undefined {
+  const loadedFor = expectedAttachTypeOf(program);
+  if (code !== "EINVAL" || loadedFor === undefined || loadedFor === wanted) return undefined;
+  const hint = `load it with expectedAttachType "${wanted}"`;
+  return { reason: "invalid", meaning: `the program was loaded for ${loadedFor}`, hint };
 }
 
 /** The file of a target that is an executable or a library; a library's bare name is looked up as loaders do. */
@@ -251,6 +275,11 @@ export function whereInterface(
 /** A device as a command line names it. */
 export function deviceFrom(where: string): Device {
   return /^\d+$/.test(where) ? Number(where) : where;
+}
+
+/** How many, in words. */
+export function countOf(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 /** Bytes behind a symbol or the beginning of a file, in words. */

@@ -1,13 +1,13 @@
 /** Links to a place in an executable or a library. */
 import { checkFlag, checkInteger, checkKeys, checkString, checkU32, checkU64, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { unlessRefused } from "../refusal.ts";
 import type { Program } from "../program.ts";
 import { openEvent, openEventAnywhere, probeType, UPROBE_OPEN } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import { ENOENT } from "../uapi/errno.ts";
 import type { Attachment, Kind, LinkInfoBase } from "./kind.ts";
 import { eventProbe, NO_FILE, openNothing } from "./probe.ts";
-import { fileOf, functionOffsets, offsetWords, toEvent, whyNoFile } from "./target.ts";
+import { fileOf, functionOffsets, offsetWords, toEvent, whyLoadedFor, whyNoPlace } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to an instruction of a file, or returns from a function.
@@ -114,8 +114,9 @@ function prepare(_program: Program, target: UprobeTarget): Attachment {
       : openEvent(event, pid, -1, action, UPROBE_OPEN);
     return toEvent(fd, cookie);
   } catch (error) {
-    const why = error instanceof BpfError ? whyNoFile(error, path) : undefined;
-    throw why === undefined ? error : new BpfError(ENOENT, { action, command: UPROBE_OPEN.command, ...why });
+    if (!(error instanceof BpfError)) throw error;
+    const why = unlessRefused(() => whyNoPlace(error, path, [start! + offset]));
+    throw why === undefined ? error : new BpfError(error.errno, { action, command: error.command, ...why });
   }
 }
 
@@ -145,6 +146,7 @@ export const uprobe: Kind<UprobeTarget, "perf_event", Program> & {
   programs: ["kprobe"],
   prepare,
   describe,
+  whyRefused: (refusal, _target, _attachment, program) => whyLoadedFor(refusal, program, "perf_event"),
   read,
   probe: eventProbe(
     "kprobe",

@@ -1,11 +1,21 @@
 /** Links to many places in an executable or a library. */
 import { checkInteger, checkKeys, checkOnlyOne, checkString, checkU64, keysOf } from "../check.ts";
+import type { BpfError, Explanation } from "../error.ts";
 import type { Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { BPF_F_UPROBE_MULTI_RETURN } from "../uapi/constants.ts";
-import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
+import type { Attachment, Kind, LinkCreation, LinkInfoBase, LinkKind } from "./kind.ts";
 import { create, NO_FILE } from "./probe.ts";
-import { checkArray, checkPerPlace, checkRun, fileOf, functionOffsets, whyNoFile } from "./target.ts";
+import {
+  checkArray,
+  checkPerPlace,
+  checkRun,
+  countOf,
+  fileOf,
+  functionOffsets,
+  whyLoadedFor,
+  whyNoPlace,
+} from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever a process comes to one of many instructions of a file, or returns from one of
@@ -130,6 +140,23 @@ function prepare(_program: Program, target: UprobeMultiTarget): Attachment {
   };
 }
 
+/** Which of all that one errno may mean. */
+function whyRefused(
+  refusal: BpfError,
+  { path, session }: UprobeMultiTarget,
+  attachment: Attachment,
+  program: Program,
+): Explanation | undefined {
+  if (refusal.reason === "unsupported") return undefined; // the kernel has no such links
+  const wanted = session ? "trace_uprobe_session" : "trace_uprobe_multi";
+  const places = (attachment as LinkCreation).options?.uprobeMulti;
+  const why = whyLoadedFor(refusal, program, wanted) ??
+    whyNoPlace(refusal, places?.path ?? `${path}`, places?.offsets.map(Number) ?? []);
+  if (why !== undefined || refusal.code !== "EINVAL") return why;
+  const hint = `load it with expectedAttachType "${wanted}"`;
+  return { reason: "invalid", meaning: `the program was not loaded for ${wanted}`, hint };
+}
+
 function checkOffset(value: unknown, name: string): number {
   return checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
 }
@@ -137,7 +164,7 @@ function checkOffset(value: unknown, name: string): number {
 function describe(
   { path, pid, symbols, pattern, offsets, retprobe }: UprobeMultiTarget & Places,
 ): string {
-  const which = pattern === undefined ? `${(symbols ?? offsets)?.length} places` : `functions "${pattern}"`;
+  const which = pattern === undefined ? countOf((symbols ?? offsets)!.length, "place") : `functions "${pattern}"`;
   const process = pid === undefined ? "" : ` in process ${pid}`;
   return `${retprobe ? "the return of " : ""}${which} of "${path}"${process}`;
 }
@@ -170,7 +197,7 @@ export const uprobe_multi:
     programs: ["kprobe"],
     prepare,
     describe,
-    whyRefused: (refusal, { path }) => whyNoFile(refusal, `${path}`),
+    whyRefused,
     read,
     where: ({ path, count, retprobe }) => `${path} ${count} places${retprobe ? " on return" : ""}`,
     probe: {

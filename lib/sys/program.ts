@@ -4,7 +4,7 @@ import { complaintOf } from "../complaint.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { insisting, Request } from "../ffi/request.ts";
-import { type CAPABILITIES, isOlderThan, missingCapabilities } from "../os/capabilities.ts";
+import { type CAPABILITIES, isOlderThan, lockedDown, missingCapabilities } from "../os/capabilities.ts";
 import { close } from "../os/files.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
 import {
@@ -179,6 +179,9 @@ function explainProgLoad(
   attachType: AttachTypeName | undefined,
 ): Explanation {
   const known = explanation(-errno, PROG_LOAD);
+  // the helper is there, but not for now
+  const locked = /(helper|func) bpf_probe_read/.test(log) ? lockedDown("programs that read its memory") : undefined;
+  if (locked !== undefined) return locked;
   // with a complaint of the verifier these mean something else
   if (log !== "") return [EPERM, ENOENT, ENOTSUPP].includes(errno) ? explanation(-EACCES, PROG_LOAD) : known;
   if (known.reason === "policy") {

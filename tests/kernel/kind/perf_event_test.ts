@@ -127,6 +127,6 @@ rows(
     "a program for another kind of event",
     (own) => Link.attach(own.use(answering(0, { type: "kprobe" })), { type: "perf_event", event: clock(own) }),
     "LINK_CREATE EINVAL invalid",
-    /program's type/,
+    /program is of type kprobe.*other events of type perf_event/,
   ],
 );

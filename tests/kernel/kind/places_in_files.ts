@@ -1,9 +1,11 @@
 /** What holds for a place in a file, whether a link has one of them or many: tests of uprobe_test.ts and uprobe_multi_test.ts. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { crc32 } from "node:zlib";
+import { exists } from "../../../lib/os/libraries.ts";
 import { close, enableStats } from "../../../lib/sys/mod.ts";
 import { type AttachTarget, BpfError, Link, type Program } from "../../../mod.ts";
 import { CODE_OF, executable } from "../../fixture/place/elf.ts";
+import { answering } from "../../fixture/program/programs.ts";
 import { Victim } from "../../fixture/place/victim.ts";
 import { deadPid } from "../../fixture/process/pids.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
@@ -67,6 +69,23 @@ export function testPlacesInFiles(type: "uprobe" | "uprobe_multi", since: string
     assertEquals(attachRefusal(program, at("/dev/null", 0))[1], "invalid");
     assertEquals(attachRefusal(program, at("/", 0))[1], "invalid");
     assertEquals(attachRefusal(program, at(victim.path, 2 ** 40)), ["EINVAL", "invalid"]);
+    const message = (target: AttachTarget) => assertThrows(() => Link.attach(program, target), BpfError).message;
+    assertStringIncludes(message(at(victim.path, 2 ** 40)), "offset 0x10000000000 lies outside of the file");
+    if (type === "uprobe") assertStringIncludes(message(at("/", 0)), "no regular file");
+    assertThrows(() => Link.attach(program, at("x".repeat(4096), 0)), RangeError, "target.path");
+  });
+
+  kernelTest(`${type}: a program that was loaded for other targets`, { since: "6.6" }, () => {
+    using victim = new Victim();
+    using single = answering(0, { type: "kprobe" });
+    using many = answering(0, { type: "kprobe", expectedAttachType: "trace_uprobe_multi" });
+    const misfit = type === "uprobe" ? many : single;
+    const error = assertThrows(() => Link.attach(misfit, at(victim.path, victim.work)), BpfError);
+    assertEquals([error.code, error.reason], ["EINVAL", "invalid"]);
+    assertStringIncludes(
+      error.message,
+      type === "uprobe" ? "was loaded for trace_uprobe_multi" : "was not loaded for trace_uprobe_multi",
+    );
   });
 
   kernelTest(`${type}: an instruction that cannot be probed, in a process that has it`, { since }, async () => {
@@ -189,6 +208,7 @@ export function testPlacesInFiles(type: "uprobe" | "uprobe_multi", since: string
       assertStringIncludes(message, "target.path");
       assertStringIncludes(hint!, '"libc.so.6"');
     }
-    assertStringIncludes(error(named("sh", "work")).hint!, '/sh"');
+    const shell = ["/usr/bin/sh", "/bin/sh"].find((path) => exists(path));
+    if (shell !== undefined) assertStringIncludes(error(named("sh", "work")).hint!, `"${shell}"`);
   });
 }
