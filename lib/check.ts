@@ -61,11 +61,9 @@ export function checkFlag(value: unknown, name: string): boolean {
 
 /** One of the strings of `values`. */
 export function checkOneOf<T extends string>(value: unknown, name: string, values: readonly T[]): T {
-  if (typeof value !== "string") throw new TypeError(`${name} must be a string, not ${kindOf(value)}`);
-  if (!values.includes(value as T)) {
-    throw new TypeError(`${name} must be one of ${values.map((v) => `"${v}"`).join(", ")}, not "${printable(value)}"`);
-  }
-  return value as T;
+  if (values.includes(value as T)) return value as T;
+  const given = typeof value === "string" ? `"${printable(value)}"` : kindOf(value);
+  throw new TypeError(`${name} must be one of ${values.map((v) => `"${v}"`).join(", ")}, not ${given}`);
 }
 
 /** An object whose own keys are all in `keys`: a misspelt option is never ignored. */
@@ -122,7 +120,9 @@ export function checkSignal(signal: unknown, name: string): void {
 export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";
-  return typeof value === "object" ? `a ${(value as object).constructor?.name ?? "object"}` : typeof value;
+  if (typeof value !== "object") return typeof value;
+  const name = value.constructor?.name;
+  return name === undefined || name === "Object" ? "an object" : `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}`;
 }
 
 /**

@@ -175,7 +175,7 @@ function attributesIn(view: DataView, at: number, end: number): Map<number, Data
 const SETNS: Refusals = {
   command: "setns",
   rows: {
-    EBADF: ["invalid", "the fd is not open"],
+    EBADF: ["invalid", "the fd is not open", "a number is an fd; the namespace of a process is /proc/PID/ns/net"],
     EINVAL: ["invalid", "the file is no network namespace", "name a file such as /proc/PID/ns/net or /run/netns/NAME"],
     EPERM: [
       "capability",

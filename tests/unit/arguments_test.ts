@@ -2,7 +2,7 @@
  * Wrong arguments are refused before any system call: these tests run without the permission to make one (and without
  * privileges), so that a check which comes too late fails with `NotCapable`.
  */
-import { assertInstanceOf, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertStringIncludes, assertThrows } from "@std/assert";
 import { Request } from "../../lib/ffi/request.ts";
 import { brand } from "../../lib/handle/brand.ts";
 import { perfEventOpen } from "../../lib/sys/mod.ts";
@@ -403,7 +403,7 @@ refuses("Link.ensurePinned", (target: AttachTarget) => Link.ensurePinned("/nowhe
 refuses("Link.attach", (source: Program) => Link.attach(source, tcx as AttachTarget), [
   [TypeError, "source must be a Program, not undefined", undefined],
   [TypeError, "source must be a Program, not function", Link],
-  [TypeError, "source must be a Program, not a Object", { fd: 3, tag: "0123456789abcdef" }],
+  [TypeError, "source must be a Program, not an object", { fd: 3, tag: "0123456789abcdef" }],
 ]);
 
 refuses("attach", attach, [
@@ -433,3 +433,12 @@ refuses("setLibraryPath", setLibraryPath, [
   [TypeError, "path", ""],
   [TypeError, "path", new URL("https://example.com/")],
 ]);
+
+Deno.test("a value of the wrong type is told the choices, and named in English", () => {
+  const refusal = (call: () => unknown) => assertThrows(call, TypeError).message;
+  const attach = (onClose: unknown) => () => Link.attach(program, { type: "netns" }, { onClose } as never);
+  assertEquals(refusal(attach(true)), 'options.onClose must be one of "detach", "keep", not boolean');
+  assertEquals(refusal(attach({})), 'options.onClose must be one of "detach", "keep", not an object');
+  assertEquals(refusal(attach(new Uint8Array())), 'options.onClose must be one of "detach", "keep", not a Uint8Array');
+  assertEquals(refusal(attach("up\x1b")), 'options.onClose must be one of "detach", "keep", not "up\\x1b"');
+});
