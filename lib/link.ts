@@ -78,9 +78,10 @@ const undetachable = new Set<LinkType>();
  * and an `id` that was read before stay readable; everything else throws `Deno.errors.BadResource`.
  *
  * **What it cannot guarantee.** A made link whose variable is lost without being closed stays attached until the process
- * ends: garbage collection must never detach it. {@linkcode traceLeaks} finds such places. `Deno.exit()`, an
- * unhandled rejection and a signal end the process without ending scopes; the kernel then closes its fds, so links that
- * are not pinned are detached too.
+ * ends: garbage collection must never detach it. {@linkcode traceLeaks} finds such places. At the end of the main
+ * program, in `Deno.exit()` and before `deno run --watch` starts again, links that are still to be detached are, by
+ * force. An uncaught error, a signal and `worker.terminate()` leave no time for that: the kernel closes the fds of a
+ * process that is gone, so links that nobody else holds are detached then. README's table has every way to end.
  *
  * **Synchronous by default.** A link call takes microseconds, and `using` wants it so; this is the reverse of Deno's
  * `x` and `xSync`. Only xdp, tcx and netkit wait milliseconds for the kernel: for them there are {@linkcode attachAsync},
@@ -120,6 +121,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   #abort: Disposable | undefined;
   #failure: { error: unknown } | undefined; // of a detachment on abort, for the next close
   #end: "detaching" | "detached" | undefined; // what closing has done
+  #looks: Set<() => void> | undefined; // of untilDetached(), to be taken at once
   /** The type of the link. It stays readable after {@linkcode close}. */
   readonly type: T;
 
@@ -136,6 +138,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
       () => `link ${this.#numbered("")}`,
       (other) => isLink(other) && linkGetId(other) === this.id,
     );
+    if (origin.isMade) this.#followOnClose();
   }
 
   /**
@@ -543,7 +546,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
       const attachType = "attachType" in info ? info.attachType as AttachTypeName : undefined;
       return new Link(fd, type, id, { isMade: false, isHere: false, attachType }) as AnyLink;
     } catch (error) {
-      close(fd);
+      closeIfOpen(fd);
       throw error;
     }
   }
@@ -558,7 +561,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** The same for an fd that may be something else: info alone would take a map for a link. */
   static #adopted(fd: number, action: string): AnyLink {
     if (isLink(fd)) return Link.#opened(fd);
-    close(fd);
+    closeIfOpen(fd);
     const hint = "programs and maps have classes of their own";
     throw new BpfError(EINVAL, { action, command: "LINK_UPDATE", reason: "mismatch", meaning: "it is no link", hint });
   }
@@ -594,6 +597,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   set onClose(value: "detach" | "keep") {
     this.#chosen = checkOneOf(value, "onClose", ON_CLOSE);
+    this.#followOnClose();
+  }
+
+  /** The end of the isolate does what {@linkcode close} would. */
+  #followOnClose(): void {
+    this.#owned.detachAtEnd(this.onClose === "detach");
   }
 
   /**
@@ -660,8 +669,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * link cannot end in any other way; to wait without holding the link, use {@linkcode untilGone}.
    *
    * @param options How often to look, and a signal that ends the wait.
-   * @returns A promise that is fulfilled at the first look that finds the link detached, or ended by `close()` or
-   * `AttachOptions.signal` with a detachment.
+   * @returns A promise that is fulfilled at the first look that finds the link detached, and at once when this handle
+   * detaches it: by {@linkcode detach}, {@linkcode close} or `AttachOptions.signal`.
    * @throws {TypeError} If an option is unknown or of the wrong type.
    * @throws {RangeError} If a number is out of range.
    * @throws {Deno.errors.BadResource} If the handle is closed, also meanwhile, without having detached the link.
@@ -680,10 +689,14 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
         hint: "Link.untilGone() waits for the end of a link",
       });
     }
-    await poll(() => {
-      if (this.closed) this.#throwFailure();
-      return this.#end === undefined ? !this.attached() : this.#end === "detached";
-    }, options);
+    await poll(
+      () => {
+        if (this.closed) this.#throwFailure();
+        return this.#end === undefined ? !this.attached() : this.#end === "detached";
+      },
+      options,
+      this.#looks ??= new Set(),
+    );
   }
 
   /**
@@ -711,6 +724,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   #checkDetached(result: number): void {
+    this.#look();
     checked(result, LINK_DETACH, () => `Cannot detach ${this.#describe()}`);
   }
 
@@ -730,6 +744,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   pin(path: string | URL, options?: PinOptions): void {
     void this.id; // the pin is removed only while it holds the link of this id, also after close()
     this.#owned.pin(path, options);
+    this.#followOnClose();
   }
 
   /**
@@ -744,6 +759,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   unpin(): void {
     this.#owned.unpin();
+    this.#followOnClose();
   }
 
   /**
@@ -804,7 +820,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    *
    * @returns The output; empty if the program writes nothing.
    * @throws {Deno.errors.BadResource} If the handle is closed.
-   * @throws {BpfError} `invalid` if the link is no iter link; whatever reading gives if the program fails.
+   * @throws {BpfError} `invalid` if the link is no iter link; `unsettled` if its program returns 1 without end, which asks
+   * to be run again for the same object; `limit` if it writes more than 32 KiB for one object.
    */
   read(this: Link<"iter">): Uint8Array {
     return iterRead(this.fd);
@@ -814,16 +831,29 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * Runs the iterator and yields what its program writes line by line, without blocking the event loop. The run goes on
    * with the program it was started with, also if the link is updated or closed meanwhile.
    *
+   * @param options A signal that ends the run, at the latest when the kernel has filled 64 KiB or walked a million objects.
    * @returns The lines, without their line feeds; the run is started when the first is asked for.
    * @throws {Deno.errors.BadResource} If the handle is closed when the first line is asked for.
+   * @throws {TypeError} If an option is unknown or of the wrong type, when the first line is asked for.
    * @throws {BpfError} As {@linkcode read}.
+   * @throws The signal's reason, once it is aborted.
    */
-  async *lines(this: Link<"iter">): AsyncGenerator<string, void, void> {
+  async *lines(
+    this: Link<"iter">,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<string, void, void> {
+    checkKeys(options, "options", ["signal"]);
+    const { signal } = options;
+    checkSignal(signal, "options.signal");
+    signal?.throwIfAborted();
     const fd = iterCreate(this.fd);
     try {
-      yield* readLines(fd);
+      for await (const line of readLines(fd, signal)) {
+        signal?.throwIfAborted();
+        yield line;
+      }
     } finally {
-      close(fd);
+      closeIfOpen(fd);
     }
   }
 
@@ -882,6 +912,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** What a detachment at the end gave. That a type has none is no failure: closing is all there is then. */
   #settleEnd(result: number): void {
     this.#end = result < 0 ? undefined : "detached";
+    this.#look();
     if (result === -EOPNOTSUPP) undetachable.add(this.type);
     else this.#checkDetached(result);
   }
@@ -901,7 +932,13 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   #leave(): number {
     const fd = this.#owned.release();
     this.#abort?.[Symbol.dispose]();
+    this.#look();
     return fd;
+  }
+
+  /** Lets those who wait in {@linkcode untilDetached} look now. */
+  #look(): void {
+    this.#looks?.forEach((look) => look());
   }
 
   #endOnAbort(): void {

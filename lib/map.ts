@@ -8,7 +8,7 @@ import { checkWaitMs, PinPlace } from "./handle/pin_place.ts";
 import { brand, checkHandle } from "./handle/brand.ts";
 import { toJson } from "./json.ts";
 import { listObjects, type ObjectListOptions } from "./listing/objects.ts";
-import { close, duplicateFd, readTextFile } from "./os/files.ts";
+import { closeIfOpen, duplicateFd, readTextFile } from "./os/files.ts";
 import { visibly } from "./refusal.ts";
 import { type RecordStream, RingReader, RingRecords } from "./ring.ts";
 import { btfLoad } from "./sys/btf.ts";
@@ -156,7 +156,7 @@ export class BpfMap implements Disposable {
     try {
       this.#info = mapGetInfoByFd(fd);
     } catch (error) {
-      close(fd);
+      closeIfOpen(fd);
       throw error;
     }
     const { id } = this.#info;
@@ -199,7 +199,7 @@ export class BpfMap implements Disposable {
     try {
       return new BpfMap(mapCreate(type, keySize, valueSize, maxEntries, { ...opts, btfFd }));
     } finally {
-      close(btfFd);
+      closeIfOpen(btfFd);
     }
   }
 
@@ -312,7 +312,7 @@ export class BpfMap implements Disposable {
 
   static #adopt(fd: number, action: string): BpfMap {
     if (isMap(fd)) return new BpfMap(fd);
-    close(fd);
+    closeIfOpen(fd);
     throw new BpfError(EINVAL, {
       action,
       command: "MAP_LOOKUP_BATCH",
@@ -508,7 +508,8 @@ export class BpfMap implements Disposable {
    * that were not are there for the next reader. If the ring is full, programs lose records.
    *
    * A ring has one reader. A second one in the same isolate is refused; processes that read the same ring at once take
-   * each other's records away.
+   * each other's records away. Any number of rings can be read: they share one thread that waits. A worker that is
+   * terminated while it waits is missed within a second, and everything that it held is let go.
    *
    * @param options A signal that ends the iteration.
    * @returns An iterator of copies, to be read with `for await`. The ring is opened when the first is asked for.
@@ -583,8 +584,11 @@ export class BpfMap implements Disposable {
    * pin or another fd refers to it.
    */
   close(): void {
-    this.#owned.close();
-    this.#closing.abort();
+    try {
+      this.#owned.close();
+    } finally {
+      this.#closing.abort();
+    }
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Names for the numbers in infos: programs, interfaces, cgroups. */
 import { HOOK_KINDS, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { allLinks } from "./listing/walk.ts";
-import { close, statPath } from "./os/files.ts";
+import { closeIfOpen, statPath } from "./os/files.ts";
 import { interfaceName, ownNetns } from "./os/interfaces.ts";
 import { cgroups, mounts } from "./os/proc.ts";
 import { unlessGone, unlessRefused, visibly } from "./refusal.ts";
@@ -118,7 +118,7 @@ function nameOf(programId: number): string {
   try {
     return progGetInfoByFd(fd).name;
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }
 

@@ -7,7 +7,7 @@ import { OwnedFd, type PinOptions } from "./handle/owned.ts";
 import { brand } from "./handle/brand.ts";
 import { toJson } from "./json.ts";
 import { listObjects, type ObjectListOptions } from "./listing/objects.ts";
-import { close, duplicateFd } from "./os/files.ts";
+import { closeIfOpen, duplicateFd } from "./os/files.ts";
 import { deviceIndex } from "./os/interfaces.ts";
 import { isProgram, objGet } from "./sys/object.ts";
 import { MOST_DATA, progTestRun } from "./sys/prog_test_run.ts";
@@ -194,7 +194,7 @@ export class Program implements Disposable {
       this.type = info.type;
       this.tag = info.tag;
     } catch (error) {
-      close(fd);
+      closeIfOpen(fd);
       throw error;
     }
     const { id } = this;
@@ -252,7 +252,7 @@ export class Program implements Disposable {
     try {
       loaded = loadProgram(type, instructions, { ...load, ...place }, log !== undefined);
     } finally {
-      if (place.attachBtfObjFd !== undefined) close(place.attachBtfObjFd);
+      if (place.attachBtfObjFd !== undefined) closeIfOpen(place.attachBtfObjFd);
     }
     return adoptProgram(loaded.fd, expectedAttachType, loaded.log);
   }
@@ -324,7 +324,7 @@ export class Program implements Disposable {
 
   static #adopt(fd: number, action: string): Program {
     if (isProgram(fd)) return new Program(fd);
-    close(fd);
+    closeIfOpen(fd);
     throw new BpfError(EINVAL, {
       action,
       command: "PROG_BIND_MAP",

@@ -1,11 +1,13 @@
-/** The consumer's side of a ring buffer map. */
+/** The consumer's side of ring buffer maps. */
+import { keepThreads } from "./ffi/library.ts";
+import { align, ARGS, Request, system } from "./ffi/request.ts";
+import { RECORD_HEADER, RECORD_LENGTH, ringRead, ringWait } from "./ffi/ring.ts";
 import { Call } from "./ffi/symbols.ts";
-import { align, ARGS, Request } from "./ffi/request.ts";
-import { RECORD_HEADER, RECORD_LENGTH, ringConsume, ringRead } from "./ffi/ring.ts";
-import { close, duplicateFd } from "./os/files.ts";
+import { atUnload, heldFds, track, untrack } from "./handle/open_handles.ts";
+import { closeIfOpen, duplicateFd } from "./os/files.ts";
 import { plain, type Refusals, refused } from "./refusal.ts";
 import { E2BIG } from "./uapi/errno.ts";
-import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLET, EPOLLIN } from "./uapi/linux.ts";
+import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLET, EPOLLIN } from "./uapi/linux.ts";
 import { onAbort, Waiting } from "./wait.ts";
 
 /** Between two pieces the event loop has its turn: a thousand small records take about a millisecond. */
@@ -28,22 +30,111 @@ const RING: Refusals = {
   },
 };
 
+/** Events of one wait. */
+const EVENTS = 64;
+
 /**
- * Reads the records of a ring buffer in order, on a thread of Deno's pool that sleeps while there are none.
+ * The one wait for all rings of an isolate: as libbpf's ring manager does, they share an epoll instance, in which one
+ * thread of Deno's pool sleeps while any reader waits. Deno has 32 of them for everything that a process does.
  *
- * The thread sleeps in epoll on the map and on an eventfd, which {@linkcode RingReader.end} makes readable, so that none
- * outlives the reader. The map is watched edge-triggered: a record that was begun but not committed would else count as
- * readable all the time. A record goes back to the kernel after it was handed out: what nobody took stays in the ring.
+ * Maps are watched edge-triggered: a record that was begun but not committed would else count as readable all the time.
+ */
+class Poller {
+  readonly #epoll: number;
+  readonly #wake: number; // an eventfd, which ends a wait
+  readonly #thread = system(Call.gettid, []);
+  readonly #threads = keepThreads();
+  readonly #ready = new Uint32Array(EVENTS);
+  readonly #readers = new Map<number, RingReader>(); // by the fd of their map
+  #isPolling = false;
+
+  constructor() {
+    this.#epoll = hold(call("epoll_create1", [EPOLL_CLOEXEC]));
+    this.#wake = hold(call("eventfd2", [0, EPOLL_CLOEXEC]));
+    control(this.#epoll, EPOLL_CTL_ADD, this.#wake);
+  }
+
+  add(fd: number, reader: RingReader): void {
+    control(this.#epoll, EPOLL_CTL_ADD, fd);
+    this.#readers.set(fd, reader);
+  }
+
+  /** Takes a reader out; without readers nothing is kept open. */
+  remove(fd: number): void {
+    if (this.#readers.delete(fd)) epollControl(this.#epoll, EPOLL_CTL_DEL, fd);
+    if (this.#isPolling && !this.#hasWaiting()) this.#ring();
+    if (this.#readers.size > 0) return;
+    poller = undefined;
+    if (!this.#isPolling) this.#close();
+  }
+
+  /** Sees to it that readers which wait are called. */
+  start(): void {
+    if (!this.#isPolling) void this.#poll();
+  }
+
+  /** Ends all readers at once, before the isolate is gone. */
+  end(): void {
+    for (const reader of [...this.#readers.values()]) reader.end();
+    if (this.#isPolling) this.#close(); // the thread notices that it was woken, and nobody else will close
+  }
+
+  async #poll(): Promise<void> {
+    this.#isPolling = true;
+    try {
+      while (this.#hasWaiting()) {
+        const count = await ringWait(this.#epoll, this.#thread, this.#ready, heldFds());
+        if (count < 0) throw refused(count, plain("epoll_pwait"), ACTION);
+        for (const fd of this.#ready.subarray(0, count)) this.#readers.get(fd)?.call();
+      }
+    } catch (error) {
+      for (const reader of this.#readers.values()) reader.call(error);
+    } finally {
+      this.#isPolling = false;
+      if (this.#readers.size === 0) this.#close();
+    }
+  }
+
+  #hasWaiting(): boolean {
+    return this.#readers.values().some((reader) => reader.isWaiting);
+  }
+
+  #ring(): void {
+    const request = new Request(ARGS, 72).u64(0, BigInt(this.#wake)).u64(16, 8n);
+    request.u32(request.room(8, 8), 1).system(Call.write);
+  }
+
+  #close(): void {
+    release(this.#epoll);
+    release(this.#wake);
+    this.#threads[Symbol.dispose]();
+  }
+}
+
+let poller: Poller | undefined, isEndedAtUnload = false;
+
+function ownPoller(): Poller {
+  if (!isEndedAtUnload) atUnload(() => poller?.end());
+  isEndedAtUnload = true;
+  return poller ??= new Poller();
+}
+
+/**
+ * Reads the records of a ring buffer in order.
+ *
+ * A record goes back to the kernel after it was handed out: what nobody took stays in the ring.
  */
 export class RingReader {
+  readonly #fd: number;
   readonly #size: number;
-  readonly #fds: number[] = []; // the map, the eventfd, the epoll instance
-  readonly #finished: PromiseWithResolvers<void> = Promise.withResolvers();
+  readonly #poller: Poller;
   #piece: Uint8Array<ArrayBuffer>; // copies of records
   #words: Uint32Array<ArrayBuffer>; // of the piece
   #at = 0; // of the next record in the piece
   #end = 0;
-  #waiting = false;
+  #called: PromiseWithResolvers<void> | undefined; // while it waits
+  #isReady = false; // called while it did not wait
+  #hasTurned = true; // the event loop had its turn since the last piece
   #ended = false;
 
   /** @param size Bytes of the ring: the map's maxEntries. */
@@ -51,14 +142,12 @@ export class RingReader {
     this.#size = size;
     this.#piece = new Uint8Array(Math.min(size, PIECE));
     this.#words = new Uint32Array(this.#piece.buffer);
+    this.#fd = hold(duplicateFd(mapFd));
     try {
-      const map = this.#keep(duplicateFd(mapFd));
-      const wake = this.#keep(call("eventfd2", [1, EPOLL_CLOEXEC]));
-      const epoll = this.#keep(call("epoll_create1", [EPOLL_CLOEXEC]));
-      control(epoll, EPOLL_CTL_ADD, map, (EPOLLIN | EPOLLET) >>> 0);
-      control(epoll, EPOLL_CTL_ADD, wake, 0);
+      this.#poller = ownPoller();
+      this.#poller.add(this.#fd, this);
     } catch (error) {
-      this.end();
+      release(this.#fd);
       throw error;
     }
   }
@@ -68,73 +157,100 @@ export class RingReader {
     return this.#ended;
   }
 
-  /** Settled when everything is closed. */
-  get finished(): Promise<void> {
-    return this.#finished.promise;
+  /** Whether it sleeps until it is called. */
+  get isWaiting(): boolean {
+    return this.#called !== undefined;
+  }
+
+  /** The next record that is here already. */
+  take(): Uint8Array<ArrayBuffer> | undefined {
+    while (this.#at < this.#end && !this.#ended) {
+      const header = this.#words[this.#at >> 2]!, length = header & RECORD_LENGTH, start = this.#at + RECORD_HEADER;
+      this.#at += align(RECORD_HEADER + length);
+      if ((header & DISCARDED) === 0) return this.#piece.slice(start, start + length);
+    }
+    return undefined;
   }
 
   /** The next record, as soon as there is one; undefined once the reader is ended. */
   async next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    while (!this.#ended) {
-      while (this.#at < this.#end) {
-        const header = this.#words[this.#at >> 2]!, length = header & RECORD_LENGTH, start = this.#at + RECORD_HEADER;
-        this.#at += align(RECORD_HEADER + length);
-        if ((header & DISCARDED) === 0) return this.#piece.slice(start, start + length);
-      }
+    for (;;) {
+      const record = this.take();
+      if (record !== undefined || this.#ended) return record;
       await this.#refill();
     }
-    return undefined;
+  }
+
+  /** There may be records, or the wait for them failed. */
+  call(...failure: [] | [error: unknown]): void {
+    this.#isReady = true;
+    if (failure.length > 0) this.#called?.reject(failure[0]);
+    else this.#called?.resolve();
+    this.#called = undefined;
   }
 
   /** Ends a wait and closes everything; twice does nothing. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    const [, wake, epoll] = this.#fds;
-    if (this.#waiting) control(epoll!, EPOLL_CTL_MOD, wake!, EPOLLIN);
-    else this.#finish();
+    this.call();
+    if (this.#at > 0) ringRead(this.#fd, this.#size, this.#at); // if somebody else moved the position, it is theirs
+    this.#poller.remove(this.#fd);
+    release(this.#fd);
   }
 
-  #finish(): void {
-    if (this.#at > 0) ringConsume(this.#fds[0]!, this.#size, this.#at);
-    this.#fds.splice(0).forEach(close);
-    this.#finished.resolve();
-  }
-
+  /** Gives back what was handed out, and fetches a piece or waits once. */
   async #refill(): Promise<void> {
-    let result;
-    do {
-      const [map, , epoll] = this.#fds, consumed = this.#at;
-      this.#at = this.#end = 0;
-      this.#waiting = true;
-      result = await ringRead(map!, this.#size, consumed, epoll!, this.#piece);
-      this.#waiting = false;
-      if (this.#ended) return this.#finish();
-      if (result === -E2BIG) {
-        this.#piece = new Uint8Array(Math.min(this.#size, 4 * this.#piece.length));
-        this.#words = new Uint32Array(this.#piece.buffer);
-      }
-    } while (result === -E2BIG); // the record is larger than a piece
-    if (result < 0) throw refused(result, RING, ACTION);
-    this.#end = result;
+    if (!this.#hasTurned) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.#ended) return;
+    }
+    const consumed = this.#at;
+    this.#at = this.#end = 0;
+    this.#isReady = this.#hasTurned = false;
+    const result = ringRead(this.#fd, this.#size, consumed, this.#piece);
+    if (result > 0) this.#end = result;
+    else if (result === -E2BIG) {
+      this.#piece = new Uint8Array(Math.min(this.#size, 4 * this.#piece.length));
+      this.#words = new Uint32Array(this.#piece.buffer);
+    } else if (result < 0) throw refused(result, RING, ACTION);
+    else await this.#wait();
   }
 
-  #keep(fd: number): number {
-    this.#fds.push(fd);
-    return fd;
+  async #wait(): Promise<void> {
+    this.#hasTurned = true;
+    if (this.#isReady) return;
+    this.#called = Promise.withResolvers();
+    this.#poller.start();
+    await this.#called.promise;
   }
 }
 
-function control(epoll: number, operation: number, fd: number, events: number): void {
-  const request = new Request(ARGS, 72).u64(0, BigInt(epoll)).u64(8, BigInt(operation)).u64(16, BigInt(fd));
-  const result = request.u32(request.room(24, 16), events).system(Call.epoll_ctl);
+/** Remembers an fd for the end of a worker that is terminated; see {@linkcode ringWait}. */
+function hold(fd: number): number {
+  track("ring", fd);
+  return fd;
+}
+
+function release(fd: number): void {
+  untrack(fd);
+  closeIfOpen(fd);
+}
+
+function control(epoll: number, operation: number, fd: number): void {
+  const result = epollControl(epoll, operation, fd);
   if (result < 0) throw refused(result, plain("epoll_ctl"), ACTION);
 }
 
+/** The data of the event is the fd: a 64-bit number that begins at 4 or, where it is aligned, at 8. */
+function epollControl(epoll: number, operation: number, fd: number): number {
+  const request = new Request(ARGS, 72).u64(0, BigInt(epoll)).u64(8, BigInt(operation)).u64(16, BigInt(fd));
+  const event = request.room(24, 16);
+  return request.u32(event, (EPOLLIN | EPOLLET) >>> 0).u32(event + 4, fd).u32(event + 8, fd).system(Call.epoll_ctl);
+}
+
 function call(name: "eventfd2" | "epoll_create1", args: readonly number[]): number {
-  const request = new Request(ARGS);
-  args.forEach((value, i) => request.u64(i * 8, BigInt(value)));
-  const result = request.system(Call[name]);
+  const result = system(Call[name], args);
   if (result < 0) throw refused(result, plain(name), ACTION);
   return result;
 }
@@ -146,7 +262,7 @@ const readers = new Map<number, RingReader>();
 export interface RecordStream extends AsyncIterableIterator<Uint8Array<ArrayBuffer>, void, void>, AsyncDisposable {
   /** Ends the iteration, and at once a step that is waiting. */
   close(): void;
-  /** The same; settled when the ring is free for the next reader. */
+  /** The same. */
   return(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>>;
 }
 
@@ -158,6 +274,7 @@ export class RingRecords extends Waiting<Uint8Array<ArrayBuffer>> implements Rec
   readonly #listeners = new DisposableStack();
   #reader: RingReader | undefined;
   #isClosed = false;
+  #steps = 0; // that are not settled
 
   /**
    * @param open Opens the ring.
@@ -171,41 +288,43 @@ export class RingRecords extends Waiting<Uint8Array<ArrayBuffer>> implements Rec
     this.#signals = [signal, closing];
   }
 
+  /** Most records are here already: taking one as a step would take twice as long. */
+  override next(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>> {
+    const value = this.#steps === 0 ? this.#reader?.take() : undefined;
+    if (value !== undefined) return Promise.resolve({ done: false, value });
+    this.#steps++;
+    return super.next().finally(() => this.#steps--);
+  }
+
   protected async step(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>> {
     const [signal] = this.#signals;
     signal?.throwIfAborted();
-    const reader = this.#reader ??= await this.#begin();
-    const value = await reader?.next();
+    this.#reader ??= this.#begin();
+    const value = await this.#reader?.next();
     if (value !== undefined) return { done: false, value };
-    await reader?.finished;
     signal?.throwIfAborted();
     return { done: true, value };
   }
 
-  async #begin(): Promise<RingReader | undefined> {
-    for (let other; (other = readers.get(this.#mapId)) !== undefined; await other.finished) {
-      if (!other.ended) {
-        throw new Deno.errors.Busy(`Cannot read ring buffer ${this.#mapId}: it is being read already`);
-      }
-    }
-    this.#signals[0]?.throwIfAborted(); // while it waited
+  #begin(): RingReader | undefined {
     if (this.#isClosed) return undefined;
+    if (readers.has(this.#mapId)) {
+      throw new Deno.errors.Busy(`Cannot read ring buffer ${this.#mapId}: it is being read already`);
+    }
     const reader = this.#open();
     readers.set(this.#mapId, reader);
-    reader.finished.then(() => readers.delete(this.#mapId)); // before those who wait for it look again
-    for (const signal of this.#signals) this.#listeners.use(onAbort(signal, () => reader.end()));
+    for (const signal of this.#signals) this.#listeners.use(onAbort(signal, () => this.#endReader(reader)));
     return reader;
+  }
+
+  #endReader(reader: RingReader): void {
+    reader.end();
+    if (readers.get(this.#mapId) === reader) readers.delete(this.#mapId);
   }
 
   close(): void {
     this.#isClosed = true;
     this.#listeners.dispose();
-    this.#reader?.end();
-  }
-
-  override async return(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>> {
-    const step = await super.return();
-    await this.#reader?.finished;
-    return step;
+    if (this.#reader !== undefined) this.#endReader(this.#reader);
   }
 }

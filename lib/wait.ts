@@ -9,19 +9,43 @@ export interface WaitOptions {
   intervalMs?: number | undefined;
 }
 
-/** Looks again and again until `isOver` says so: for what the kernel does not announce. */
-export async function poll(isOver: () => boolean, options: WaitOptions = {}): Promise<void> {
+/**
+ * Looks again and again until `isOver` says so: for what the kernel does not announce.
+ *
+ * @param looks Where to leave a function that makes it look at once.
+ */
+export async function poll(
+  isOver: () => boolean,
+  options: WaitOptions = {},
+  looks?: Set<() => void>,
+): Promise<void> {
   checkKeys(options, "options", ["signal", "intervalMs"]);
   const { signal, intervalMs = 100 } = options;
   checkSignal(signal, "options.signal");
   checkInteger(intervalMs, "options.intervalMs", 1, 0x7fffffff);
   signal?.throwIfAborted();
-  while (!isOver()) await pause(intervalMs, signal);
+  while (!isOver()) {
+    const early = Promise.withResolvers<void>();
+    looks?.add(early.resolve);
+    try {
+      await pauseUntil(early, intervalMs, signal);
+    } finally {
+      looks?.delete(early.resolve);
+    }
+  }
 }
 
 /** A pause that rejects with the reason of the first signal that is aborted; it leaves neither timer nor listener behind. */
-export async function pause(ms: number, ...signals: (AbortSignal | undefined)[]): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+export function pause(ms: number, ...signals: (AbortSignal | undefined)[]): Promise<void> {
+  return pauseUntil(Promise.withResolvers(), ms, ...signals);
+}
+
+/** The same, which ends early when `over` is resolved. */
+async function pauseUntil(
+  { promise, resolve, reject }: PromiseWithResolvers<void>,
+  ms: number,
+  ...signals: (AbortSignal | undefined)[]
+): Promise<void> {
   const timer = setTimeout(resolve, ms);
   using listeners = new DisposableStack();
   for (const signal of signals) listeners.use(onAbort(signal, () => reject(signal!.reason)));

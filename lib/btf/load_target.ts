@@ -3,7 +3,7 @@ import { checkKeys, checkString, checkU32, kindOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { btfFind, btfFindMember, type BtfKind } from "../ffi/btf.ts";
 import { checkHandle } from "../handle/brand.ts";
-import { close } from "../os/files.ts";
+import { close, closeIfOpen } from "../os/files.ts";
 import { splitName, variantsOf } from "../os/kallsyms.ts";
 import type { ProgLoadOptions } from "../sys/program.ts";
 import { ENOENT } from "../uapi/errno.ts";
@@ -102,7 +102,7 @@ function placeInStruct(struct: string, member: string): Place {
   const { place, module } = findType("struct", struct, what);
   const index = btfFindMember(struct, member, module);
   if (index !== undefined) return { ...place, expectedAttachType: `attach_type_${index}` };
-  if (place.attachBtfObjFd !== undefined) close(place.attachBtfObjFd);
+  if (place.attachBtfObjFd !== undefined) closeIfOpen(place.attachBtfObjFd);
   throw nothing(what, `struct ${struct} has no such member here`);
 }
 

@@ -2,7 +2,7 @@
 import { checkString } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { btfFind, btfFindIn, type BtfKind } from "../ffi/btf.ts";
-import { close } from "../os/files.ts";
+import { closeIfOpen } from "../os/files.ts";
 import { btfGetData, btfGetFdById, btfGetInfoByFd, btfGetNextId } from "../sys/btf.ts";
 import { progGetInfoByFd } from "../sys/program.ts";
 import { ENOENT } from "../uapi/errno.ts";
@@ -26,7 +26,7 @@ export function btfFindInProgram(progFd: number, symbol: string, field: string):
     if (found === undefined) throw refused("its BTF has no function of this name", "check the name");
     return found;
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }
 
@@ -54,7 +54,7 @@ function openModule(isWanted: (name: string) => boolean): number | undefined {
       const { kernelBtf, name } = btfGetInfoByFd(fd);
       keep = kernelBtf && name !== "vmlinux" && isWanted(name);
     } finally {
-      if (!keep) close(fd);
+      if (!keep) closeIfOpen(fd);
     }
     if (keep) return fd;
   }

@@ -1,4 +1,10 @@
-/** Finds and opens native libraries: at first use, once, for good (a call after `close()` would crash the process). */
+/**
+ * Finds and opens native libraries: at first use, once.
+ *
+ * A library stays in the process for good, since it is linked so (`-z nodelete`): a worker may be terminated while a
+ * thread of the pool is inside. So its handle can be closed at once, and is: else the first test of a user that calls
+ * something would be blamed for leaving it open (`--sanitize-resources`). Workers find by name what is there already.
+ */
 import { checkPath } from "../check.ts";
 import {
   F_ADD_SEALS,
@@ -8,8 +14,10 @@ import {
   F_SEAL_WRITE,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
+  RTLD_LAZY,
+  RTLD_NOLOAD,
 } from "../uapi/linux.ts";
-import { embedded } from "./embedded.ts";
+import { embedded, name } from "./embedded.ts";
 import { numbers, symbols } from "./symbols.ts";
 
 /** What is special about a native library. */
@@ -22,10 +30,19 @@ export interface NativeLibraryOptions {
   readonly api: { readonly setPath: string; readonly bytes: string };
   /** All functions that it exports. */
   readonly symbols: Deno.ForeignLibraryInterface;
+  /** Those of them that run on a thread of Deno's pool too. */
+  readonly onThread: Deno.ForeignLibraryInterface;
   /** The one of them that takes nothing and returns the version of the interface, and which version that must be. */
   readonly abi: { readonly symbol: string; readonly version: number };
   /** The library itself in base64, by architecture. */
   readonly embedded: Readonly<Record<string, string>>;
+  /** How the loader knows it, another name for other bytes. */
+  readonly name: string;
+}
+
+/** Functions that run on a thread of Deno's pool, until it is disposed of. */
+export interface Threads extends Disposable {
+  call(symbol: string, args: readonly unknown[]): Promise<number>;
 }
 
 /** A native library, whose functions are `F`. */
@@ -33,6 +50,9 @@ export class NativeLibrary<F extends object> {
   readonly #options: NativeLibraryOptions;
   #path: string | undefined;
   #functions: F | undefined;
+  #known: string | undefined; // as what the loader finds the embedded library again
+  #onThread: Deno.DynamicLibrary<Deno.ForeignLibraryInterface> | undefined; // open only while it is used
+  #users = 0;
 
   constructor(options: NativeLibraryOptions) {
     this.#options = options;
@@ -41,6 +61,46 @@ export class NativeLibrary<F extends object> {
   /** Its functions; opens the library if it is not open yet. */
   get functions(): F {
     return this.#functions ??= this.#open() as F;
+  }
+
+  /** Calls a function of {@linkcode NativeLibraryOptions.onThread} on another thread. */
+  async callOnThread(symbol: string, args: readonly unknown[]): Promise<number> {
+    using threads = this.threads();
+    return await threads.call(symbol, args);
+  }
+
+  /** The same for many calls: opening the handle takes about as long as a call. */
+  threads(): Threads {
+    void this.functions; // opens the library, or throws
+    const { onThread } = this.#options;
+    try {
+      this.#onThread ??= Deno.dlopen(this.#path ?? this.#known!, onThread);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) return this.#thisThread(error); // the permission was given back
+      throw error;
+    }
+    const { symbols } = this.#onThread;
+    this.#users++;
+    return {
+      call: (symbol, args) => (symbols[symbol] as (...args: readonly unknown[]) => Promise<number>)(...args),
+      [Symbol.dispose]: () => {
+        if (--this.#users > 0) return;
+        this.#onThread?.close();
+        this.#onThread = undefined;
+      },
+    };
+  }
+
+  /** Calls are made all the same, and block meanwhile: they own fds. */
+  #thisThread(error: Error): Threads {
+    const functions = this.functions as Record<string, ((...args: readonly unknown[]) => number) | undefined>;
+    return {
+      call: (symbol, args) => {
+        const result = functions[symbol]?.(...args);
+        return result === undefined ? Promise.reject(error) : Promise.resolve(result);
+      },
+      [Symbol.dispose]: () => {},
+    };
   }
 
   /** Names the file to open; see {@linkcode setLibraryPath}. */
@@ -72,7 +132,7 @@ export class NativeLibrary<F extends object> {
 
   #open(): unknown {
     checkRuntime(this.#options.owner);
-    const path = this.#path ?? this.#pathFromEnvironment();
+    const path = this.#path ??= this.#pathFromEnvironment();
     return path === undefined ? this.#openEmbedded() : this.#openFile(path);
   }
 
@@ -106,12 +166,12 @@ export class NativeLibrary<F extends object> {
         `${is}: it has interface ${version}, this version of the package needs ${abi.version}; write ${api.bytes} to that path`,
       );
     }
-    return Deno.dlopen(path, symbols).symbols;
+    return Deno.dlopen(path, symbols).symbols; // not closed: whoever built it may have left out the flag
   }
 
   /** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */
   #openEmbedded(): unknown {
-    const { api, symbols } = this.#options;
+    const { api, symbols, name } = this.#options;
     const asFile = `write ${api.bytes} to a file`, byPath = `name it with ${api.setPath}`;
     const bytes = this.bytes();
     let libc: ReturnType<typeof openLibc>;
@@ -127,19 +187,30 @@ export class NativeLibrary<F extends object> {
         : new Deno.errors.NotSupported(message, { cause });
     }
     const number = (result: Uint8Array<ArrayBuffer>) => new Int32Array(result.buffer)[0]!;
-    const call = libc.symbols;
-    const fd = number(call.memfd_create(new TextEncoder().encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    const call = libc.symbols, encoder = new TextEncoder();
+    let fd = -1;
     try {
-      const written = number(call.write(fd, bytes, BigInt(bytes.length)));
-      const sealed = number(call.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
-      if (written !== bytes.length || sealed !== 0) {
-        throw new Deno.errors.NotSupported(
-          `Cannot load native library: this system makes no sealed memory file; ${asFile} and ${byPath}`,
-        );
+      // Deno looks for a bare name in the current directory, unless all is granted.
+      const takesNames = Deno.permissions.querySync({ name: "ffi" }).state === "granted";
+      const known = takesNames && call.dlopen?.(encoder.encode(`${name}\0`), RTLD_LAZY | RTLD_NOLOAD) as Uint8Array;
+      let file = name;
+      if (!known || known.every((byte) => byte === 0)) {
+        fd = number(call.memfd_create(encoder.encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+        const written = number(call.write(fd, bytes, BigInt(bytes.length)));
+        const sealed = number(call.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
+        if (written !== bytes.length || sealed !== 0) {
+          throw new Deno.errors.NotSupported(
+            `Cannot load native library: this system makes no sealed memory file; ${asFile} and ${byPath}`,
+          );
+        }
+        file = pathOf(fd, name);
       }
-      return Deno.dlopen(`/proc/self/fd/${fd}`, symbols).symbols;
+      const library = Deno.dlopen(file, symbols);
+      library.close();
+      this.#known = takesNames ? name : file;
+      return library.symbols;
     } finally {
-      call.close(fd);
+      if (fd >= 0) call.close(fd);
       libc.close();
     }
   }
@@ -177,33 +248,54 @@ const LIBC = {
   write: { parameters: ["i32", "buffer", "usize"], result: { struct: ["i32"] } },
   fcntl: { parameters: ["i32", "i32", "i32"], result: { struct: ["i32"] } },
   close: { parameters: ["i32"], result: { struct: ["i32"] } },
+  dlopen: { parameters: ["buffer", "i32"], result: { struct: ["u64"] }, optional: true }, // since glibc 2.34
 } as const;
 
-type OnAnotherThread = (command: number, request: Uint8Array<ArrayBuffer>, length: number) => Promise<number>;
+/**
+ * A path of `fd` that only this library has: the loader takes one that it knows for the library that had it, and the
+ * numbers of fds come again. `.` and an empty part of a path mean nothing, so they can spell the name's digits.
+ */
+function pathOf(fd: number, name: string): string {
+  const digits = name.slice(name.lastIndexOf(".") + 1).slice(0, 8);
+  const bits = Number.parseInt(digits, 16).toString(2).padStart(32, "0");
+  return `/proc/self/${bits.replaceAll("0", "/").replaceAll("1", "./")}fd/${fd}`;
+}
 
 /** The functions of the native library. */
-export type Native = Deno.DynamicLibrary<typeof symbols>["symbols"] & {
-  bpf_link_bpf_async: OnAnotherThread;
-  bpf_link_system_async: OnAnotherThread;
-  bpf_link_ring_async: (
-    ...args: Parameters<Deno.DynamicLibrary<typeof symbols>["symbols"]["bpf_link_ring"]>
-  ) => Promise<number>;
+export type Native = Deno.DynamicLibrary<typeof symbols>["symbols"];
+
+type ThreadSymbol = "bpf_link_bpf" | "bpf_link_system" | "bpf_link_ring_wait";
+
+const onThread: Deno.ForeignLibraryInterface = {
+  bpf_link_bpf: { ...symbols.bpf_link_bpf, nonblocking: true },
+  bpf_link_system: { ...symbols.bpf_link_system, nonblocking: true },
+  bpf_link_ring_wait: { ...symbols.bpf_link_ring_wait, nonblocking: true },
 };
+const { bpf_link_ring_wait: _, ...atOnce } = symbols;
 
 const core = new NativeLibrary<Native>({
   owner: "@bpf/link",
   variable: "BPF_LINK_LIBRARY",
   api: { setPath: "setLibraryPath()", bytes: "libraryBytes()" },
-  symbols: {
-    ...symbols,
-    // A second row of the same symbol runs it on a thread of Deno's pool.
-    bpf_link_bpf_async: { ...symbols.bpf_link_bpf, name: "bpf_link_bpf", nonblocking: true },
-    bpf_link_system_async: { ...symbols.bpf_link_system, name: "bpf_link_system", nonblocking: true },
-    bpf_link_ring_async: { ...symbols.bpf_link_ring, name: "bpf_link_ring", nonblocking: true },
-  },
+  symbols: atOnce,
+  onThread,
   abi: { symbol: "bpf_link_abi", version: numbers.abi.VERSION },
   embedded,
+  name,
 });
+
+/** Calls a function of the native library on another thread, which takes what the function takes. */
+export function onAnotherThread<S extends ThreadSymbol>(
+  symbol: S,
+  ...args: Parameters<Native[S]>
+): Promise<number> {
+  return core.callOnThread(symbol, args);
+}
+
+/** Keeps the way to other threads open, for many calls. */
+export function keepThreads(): Disposable {
+  return core.threads();
+}
 
 /** The functions of the native library, which is opened now if it is not yet. */
 export function native(): Native {

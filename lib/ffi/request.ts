@@ -2,7 +2,7 @@
 import { EAGAIN, EINTR } from "../uapi/errno.ts";
 import { F_DUPFD_CLOEXEC } from "../uapi/linux.ts";
 import { Call, numbers } from "./symbols.ts";
-import { native } from "./library.ts";
+import { native, onAnotherThread } from "./library.ts";
 
 /** Room for a path that is too long, which the kernel is to refuse. */
 export const PATH_SIZE = 4104;
@@ -196,7 +196,7 @@ export class Request {
       this.own(copy).#words[word] = copy;
     }
     const length = this.#seal();
-    return native().bpf_link_bpf_async(command, this.#bytes, length);
+    return onAnotherThread("bpf_link_bpf", command, this.#bytes, length);
   }
 
   /** Makes another call of `ffi/core`'s list. Returns its result or -errno. */
@@ -208,7 +208,7 @@ export class Request {
   /** The same on another thread. Nothing is duplicated: fds must stay open until the promise is settled. */
   async systemAsync(call: number): Promise<number> {
     const length = this.#seal();
-    return await native().bpf_link_system_async(call, this.#bytes, length);
+    return await onAnotherThread("bpf_link_system", call, this.#bytes, length);
   }
 
   /** Closes the fds handed over, where no call is made. */

@@ -1,5 +1,7 @@
-/** Which fds the classes of this package hold, and what happens to those that are forgotten. */
-import { close } from "../os/files.ts";
+/** Which fds this package holds, what happens to those that are forgotten, and to all of them when the isolate ends. */
+import { HELD_DETACH } from "../ffi/ring.ts";
+import { closeIfOpen } from "../os/files.ts";
+import { tryDetach } from "../sys/link.ts";
 import type { HandleKind } from "./brand.ts";
 
 /** An fd that is open; see {@linkcode openHandles}. */
@@ -12,8 +14,8 @@ export interface OpenHandle {
   readonly origin?: string;
 }
 
-const KINDS: readonly HandleKind[] = ["link", "program", "map"];
-let kinds = new Uint8Array(256); // by fd: 0, or index in KINDS plus 1
+const KINDS: readonly (HandleKind | "ring")[] = ["link", "program", "map", "ring"];
+let kinds = new Uint8Array(256); // by fd: 0, or index in KINDS plus 1, and perhaps HELD_DETACH
 const origins = new Map<number, string>();
 const forgotten = new FinalizationRegistry<OpenHandle>(({ kind, fd, origin }) => {
   if (origin === undefined) return release(fd);
@@ -23,10 +25,11 @@ const forgotten = new FinalizationRegistry<OpenHandle>(({ kind, fd, origin }) =>
 });
 
 /** Remembers an fd, in an array: inserting into a Map takes about as long as most link calls. */
-export function track(kind: HandleKind, fd: number): void {
+export function track(kind: HandleKind | "ring", fd: number): void {
   if (fd >= kinds.length) {
     const larger = new Uint8Array(fd * 2);
     larger.set(kinds);
+    kinds.fill(0); // a thread may look at it when this isolate is gone
     kinds = larger;
   }
   kinds[fd] = KINDS.indexOf(kind) + 1;
@@ -38,6 +41,48 @@ export function untrack(fd: number): void {
   if (origins.size > 0) origins.delete(fd);
 }
 
+/** Whether the end of the isolate has closed the fd, without its handle. */
+export function isEnded(fd: number): boolean {
+  return hasEnded && kinds[fd] === 0;
+}
+let hasEnded = false;
+
+/** Says whether the link of `fd`, which is tracked, is to be detached by force when the isolate ends. */
+export function detachAtEnd(fd: number, detaches: boolean): void {
+  if (!detaches) {
+    kinds[fd]! &= ~HELD_DETACH;
+    return;
+  }
+  kinds[fd]! |= HELD_DETACH;
+  if (!endsLinks) atUnload(endLinks);
+  endsLinks = true;
+}
+let endsLinks = false;
+
+/** What {@linkcode track} remembers, a byte for each fd, for the native side. */
+export function heldFds(): Uint8Array<ArrayBuffer> {
+  return kinds;
+}
+
+/**
+ * Does something when the isolate ends and may still do something: at the end of the main program, in `Deno.exit()`, and
+ * before `deno run --watch` starts the next one in the same process.
+ */
+export function atUnload(action: () => void): void {
+  addEventListener("unload", action);
+}
+
+/** Ends the links whose scopes did not end. A failure is nobody's to handle any more. */
+function endLinks(): void {
+  hasEnded = true;
+  kinds.forEach((kind, fd) => {
+    if ((kind & HELD_DETACH) === 0) return;
+    tryDetach(fd);
+    untrack(fd);
+    closeIfOpen(fd);
+  });
+}
+
 /** Closes `fd` when `handle` is collected: for handles whose end changes nothing but the fd. */
 export function closeForgotten(handle: object, kind: HandleKind, fd: number): void {
   forgotten.register(handle, { kind, fd }, handle);
@@ -45,9 +90,19 @@ export function closeForgotten(handle: object, kind: HandleKind, fd: number): vo
 
 /** Reports `handle` when it is collected, and leaves `fd` open: garbage collection must never detach it. */
 export function reportForgotten(handle: object, kind: HandleKind, fd: number): void {
-  const origin = new Error().stack ?? "\n    somewhere";
+  const origin = originOf(new Error().stack ?? "\n    somewhere");
   origins.set(fd, origin);
   forgotten.register(handle, { kind, fd, origin }, handle);
+}
+
+/** Where the files of this package are. */
+const OURS = new URL("..", import.meta.url).href;
+
+/** A stack without the frames of this package that it begins with: the first is the caller's. */
+function originOf(stack: string): string {
+  const [message, ...frames] = stack.split("\n");
+  const first = frames.findIndex((frame) => !frame.includes(OURS));
+  return [message, ...first < 0 ? frames : frames.slice(first)].join("\n");
 }
 
 /** Takes back {@linkcode closeForgotten} and {@linkcode reportForgotten}. */
@@ -57,7 +112,7 @@ export function remembered(handle: object): void {
 
 function release(fd: number): void {
   untrack(fd);
-  close(fd);
+  closeIfOpen(fd);
 }
 
 /**
@@ -85,8 +140,10 @@ function release(fd: number): void {
 export function openHandles(): readonly OpenHandle[] {
   const handles: OpenHandle[] = [];
   kinds.forEach((kind, fd) => {
-    const origin = origins.get(fd);
-    if (kind > 0) handles.push({ kind: KINDS[kind - 1]!, fd, ...origin === undefined ? {} : { origin } });
+    const origin = origins.get(fd), name = KINDS[(kind & ~HELD_DETACH) - 1];
+    if (name !== undefined && name !== "ring") {
+      handles.push({ kind: name, fd, ...origin === undefined ? {} : { origin } });
+    }
   });
   return handles;
 }

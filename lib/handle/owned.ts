@@ -5,7 +5,7 @@ import { absolutePath, close, closeIfOpen } from "../os/files.ts";
 import { EEXIST, ENOENT } from "../uapi/errno.ts";
 import type { HandleKind } from "./brand.ts";
 import { pinAt, PinPlace } from "./pin_place.ts";
-import { closeForgotten, remembered, reportForgotten, track, untrack } from "./open_handles.ts";
+import { closeForgotten, detachAtEnd, isEnded, remembered, reportForgotten, track, untrack } from "./open_handles.ts";
 
 /** What happens to an fd whose handle is forgotten. */
 export type Forgotten = "closed" | "reported" | "left open";
@@ -47,12 +47,17 @@ export class OwnedFd {
 
   /** The fd, if the handle is not closed. */
   get fd(): number {
-    if (this.#fd < 0) throw new Deno.errors.BadResource(`Cannot use ${this.#name()}: it is closed`);
+    if (this.closed) throw new Deno.errors.BadResource(`Cannot use ${this.#name()}: it is closed`);
     return this.#fd;
   }
 
   get closed(): boolean {
-    return this.#fd < 0;
+    return this.#fd < 0 || isEnded(this.#fd);
+  }
+
+  /** Says whether the end of the isolate is to detach it by force; see {@linkcode detachAtEnd}. */
+  detachAtEnd(detaches: boolean): void {
+    if (!this.closed) detachAtEnd(this.#fd, detaches);
   }
 
   /** The pin that the handle made last, or was opened from. */
@@ -163,7 +168,7 @@ export class OwnedFd {
   }
 
   close(): void {
-    if (this.#fd >= 0) close(this.release());
+    if (!this.closed) close(this.release());
   }
 }
 

@@ -1,7 +1,7 @@
 /** The creation of a link, from a target to an fd. */
 import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle, isHandle } from "../handle/brand.ts";
-import { close } from "../os/files.ts";
+import { closeIfOpen } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { createLink, createLinkAsync } from "../sys/link_create.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
@@ -134,7 +134,12 @@ function wrongType<K extends TargetType>(
 
 function made<K extends TargetType>(planned: Plan<K>, fd: number): MadeLink<K> {
   const { kind, target, attachment } = planned;
-  checkMade(planned, fd);
+  try {
+    checkMade(planned, fd);
+  } catch (error) {
+    closeIfOpen(fd);
+    throw error;
+  }
   return {
     fd,
     type: kind.linkType,
@@ -149,7 +154,6 @@ function checkMade<K extends TargetType>({ kind, source, target, attachment }: P
   if (expectedAttachTypeOf(source as Program) !== undefined) return;
   const { type } = linkGetInfoByFd(fd);
   if (type === kind.linkType) return;
-  close(fd);
   throw new BpfError(EINVAL, {
     action: `Cannot attach program ${source.id} to ${kind.describe(target)}`,
     command: "RAW_TRACEPOINT_OPEN",

@@ -1,7 +1,7 @@
 /** Links to a cgroup. */
 import { checkFlag, checkKeys, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { close, inode, open } from "../os/files.ts";
+import { closeIfOpen, inode, open } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { updateLink } from "../sys/link.ts";
 import { programFits } from "../sys/link_create.ts";
@@ -94,7 +94,7 @@ function prepare(program: Program, target: CgroupTarget): Attachment {
     try {
       requireRevision(fd, attachType);
     } catch (error) {
-      temporary.forEach(close);
+      temporary.forEach(closeIfOpen);
       throw error;
     }
   }
@@ -230,7 +230,7 @@ function ancestors(fd: number, ownId: bigint, attachType: AttachTypeName): { id:
       if (error instanceof BpfError && error.errno === EBADF) return levels; // the mount ends here
       throw error;
     } finally {
-      close(parent);
+      closeIfOpen(parent);
     }
   }
 }

@@ -2,7 +2,7 @@
 import { checkKeys, keysOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import type { BpfMap } from "../map.ts";
-import { close } from "../os/files.ts";
+import { closeIfOpen } from "../os/files.ts";
 import { updateLink } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { mapGetFdById } from "../sys/map.ts";
@@ -70,7 +70,7 @@ function update(
   try {
     updateLink(fd, map.fd, { oldMapFd: heldFd }, action);
   } finally {
-    close(heldFd);
+    closeIfOpen(heldFd);
   }
 }
 

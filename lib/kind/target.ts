@@ -4,7 +4,7 @@ import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle } from "../handle/brand.ts";
 import type { BpfMap } from "../map.ts";
 import { elfFunctionOffsets, type WantedFunctions } from "../os/elf.ts";
-import { close, open, readAt } from "../os/files.ts";
+import { closeIfOpen, open, readAt } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import type { KernelFunction } from "../os/kallsyms.ts";
 import { exists, findLibrary, isLibraryName, placesOf } from "../os/libraries.ts";
@@ -18,7 +18,7 @@ import type { Attachment, PlaceNames } from "./kind.ts";
 
 /** Closes what {@linkcode Attachment.temporary} lists. */
 export function closeTemporary({ temporary }: Attachment): void {
-  if (temporary !== undefined) { for (const fd of temporary) close(fd); }
+  if (temporary !== undefined) { for (const fd of temporary) closeIfOpen(fd); }
 }
 
 /** A network namespace: its file, or an fd of it. */
@@ -99,7 +99,7 @@ export function whyNoPlace({ code }: BpfError, path: string, offsets: readonly n
     if (!(error instanceof BpfError)) throw error;
     return { reason: "invalid", meaning: `"${path}" is no regular file` };
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }
 
@@ -132,7 +132,7 @@ export function openNetns(value: unknown, name: string): { fd: number; temporary
     checkNetns(target.fd, `${name} ${typeof value === "number" ? `(fd ${value})` : `"${value}"`}`);
     return target;
   } catch (error) {
-    target.temporary.forEach(close);
+    target.temporary.forEach(closeIfOpen);
     throw error;
   }
 }
@@ -178,7 +178,7 @@ export function interfaceTarget<O extends object>(
   try {
     return { targetFd: deviceIndex(target.device, fd), options: { ...options, netns: fd }, temporary };
   } catch (error) {
-    temporary.forEach(close);
+    temporary.forEach(closeIfOpen);
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** Every program or every map by its id: there is no better source than that which takes CAP_SYS_ADMIN. */
 import { checkKeys, checkSignal, kindOf } from "../check.ts";
-import { close } from "../os/files.ts";
+import { closeIfOpen } from "../os/files.ts";
 import { unlessGone } from "../refusal.ts";
 
 /** What to list of programs or maps. */
@@ -49,7 +49,7 @@ async function* walk<I extends { readonly type: string }>(
       try {
         return read(fd);
       } finally {
-        close(fd);
+        closeIfOpen(fd);
       }
     });
     if (info !== undefined && (types === undefined || types.includes(info.type))) yield info;

@@ -1,5 +1,5 @@
 /** The pins that this process can see, and how to look at what it may not see or what goes meanwhile. */
-import { close, readDirectory, statPath } from "../os/files.ts";
+import { closeIfOpen, readDirectory, statPath } from "../os/files.ts";
 import { mounts } from "../os/proc.ts";
 import { unlessGone, visibly } from "../refusal.ts";
 import { isLink, objGet } from "../sys/object.ts";
@@ -51,6 +51,6 @@ export function withPinnedLink<T>(path: string, look: (linkFd: number) => T): T 
   try {
     return isLink(fd) ? look(fd) : undefined;
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }

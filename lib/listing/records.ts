@@ -1,6 +1,6 @@
 /** What the iterator's program writes: a record a link, read as infos once it was found to tell the truth. */
 import { BpfError } from "../error.ts";
-import { close } from "../os/files.ts";
+import { closeIfOpen } from "../os/files.ts";
 import { linkGetFdById } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { type BpfLinkInfo, rowOf } from "../sys/type/mod.ts";
@@ -175,7 +175,7 @@ export class Trust {
       try {
         return linkGetInfoByFd(fd);
       } finally {
-        close(fd);
+        closeIfOpen(fd);
       }
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;

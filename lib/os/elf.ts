@@ -2,7 +2,7 @@
 import { BpfError } from "../error.ts";
 import { EINVAL, ENOENT } from "../uapi/errno.ts";
 import { O_NONBLOCK } from "../uapi/linux.ts";
-import { close, directoryOf, open, readAt } from "./files.ts";
+import { closeIfOpen, directoryOf, open, readAt } from "./files.ts";
 
 /** Reads `length` bytes of a file from `offset`; fewer only where the file ends. */
 export type ReadAt = (offset: number, length: number) => Uint8Array;
@@ -27,7 +27,7 @@ export function elfFunctionOffsets(path: string, wanted: WantedFunctions): numbe
   try {
     return openElf(path).functionOffsets(wanted, (file) => debugFileOf(file, path, openElf));
   } finally {
-    fds.forEach(close);
+    fds.forEach(closeIfOpen);
   }
 }
 

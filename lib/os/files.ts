@@ -85,30 +85,53 @@ const PIECE = 64 * 1024;
 let reader: Request | undefined; // kept, for making it takes longer than most reads
 
 /**
- * Reads up to 64 KiB; an empty array is the end. The result is the caller's. An iterator says EAGAIN after a million
- * objects of which its program wrote nothing, and then goes on.
+ * How often in a row an iterator may say EAGAIN, which means "go on reading": it does after a million objects of which
+ * its program wrote nothing, so this is enough for hours; and each time that its program asks to be run again.
  */
+const MAX_SILENT = 10_000;
+
+/** What errnos of a read mean. */
+const READ: Refusals = {
+  command: "read",
+  rows: {
+    EAGAIN: [
+      "unsettled",
+      "the iterator's program asks without end to be run again for the same object",
+      "a program that returns 1 asks for that; return 0 to go on to the next object",
+    ],
+    E2BIG: [
+      "limit",
+      "the iterator's program writes more for one object than the kernel's buffer holds",
+      "write less than 32 KiB for each object",
+    ],
+  },
+};
+
+/** Reads up to 64 KiB; an empty array is the end. The result is the caller's. */
 export function read(fd: number): Uint8Array<ArrayBuffer> {
   reader ??= reading();
   reader.u64(0, BigInt(fd));
-  let count;
-  do count = reader.system(Call.read); while (count === -EAGAIN);
+  let count, silent = 0;
+  do count = reader.system(Call.read); while (count === -EAGAIN && ++silent < MAX_SILENT);
   return piece(reader, count);
 }
 
 /** The same on another thread. The fd must stay open until the promise is settled. */
-async function readAsync(fd: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readAsync(fd: number, signal: AbortSignal | undefined): Promise<Uint8Array<ArrayBuffer>> {
   const request = reading().u64(0, BigInt(fd));
-  let count;
-  do count = await request.systemAsync(Call.read); while (count === -EAGAIN);
+  let count, silent = 0;
+  do {
+    count = await request.systemAsync(Call.read);
+    signal?.throwIfAborted();
+  } while (count === -EAGAIN && ++silent < MAX_SILENT);
   return piece(request, count);
 }
 
 /** The lines that are left to be read, without their line feeds; read on another thread. */
-export async function* readLines(fd: number): AsyncGenerator<string, void, void> {
+export async function* readLines(fd: number, signal?: AbortSignal): AsyncGenerator<string, void, void> {
   const decoder = new TextDecoder();
   let rest = "";
-  for (let piece; (piece = await readAsync(fd)).length > 0;) {
+  for (let piece; (piece = await readAsync(fd, signal)).length > 0;) {
     const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
     rest = lines.pop()!;
     yield* lines;
@@ -138,7 +161,7 @@ function reading(): Request {
 }
 
 function piece(request: Request, count: number): Uint8Array<ArrayBuffer> {
-  if (count < 0) throw refused(count, plain("read"), "Cannot read");
+  if (count < 0) throw refused(count, READ, "Cannot read");
   return request.bytes(ARGS, count).slice();
 }
 
@@ -486,7 +509,10 @@ export async function closeAsync(fd: number): Promise<void> {
   settleClose(fd, await new Request(ARGS).u64(0, BigInt(checkFd(fd, "fd"))).systemAsync(Call.close));
 }
 
-/** Closes an fd that may have been closed behind our back, where another error is on its way already. */
+/**
+ * Closes an fd that was needed for something else, whose result or error counts more than what close(2) says: the fd is
+ * gone whatever it says, or was closed behind our back.
+ */
 export function closeIfOpen(fd: number): void {
   native().bpf_link_close(fd);
 }

@@ -37,7 +37,7 @@ import {
   SOCK_DGRAM,
   SOCK_RAW,
 } from "../uapi/linux.ts";
-import { close, read, readTextFile, statPath, write } from "./files.ts";
+import { closeIfOpen, read, readTextFile, statPath, write } from "./files.ts";
 
 /** An XDP program of an interface. */
 export interface QueriedXdp {
@@ -154,7 +154,7 @@ function getLink(
       if (one !== undefined) return links;
     }
   } finally {
-    close(socket);
+    closeIfOpen(socket);
   }
 }
 

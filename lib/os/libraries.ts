@@ -2,7 +2,7 @@
 import { BpfError } from "../error.ts";
 import { unlessGone, unlessRefused } from "../refusal.ts";
 import { ENOENT, ESRCH } from "../uapi/errno.ts";
-import { close, open, readTextFile, readToEnd, statPath } from "./files.ts";
+import { closeIfOpen, open, readTextFile, readToEnd, statPath } from "./files.ts";
 
 const CACHE = "/etc/ld.so.cache";
 /** Where loaders look that have no cache, or beyond it. */
@@ -92,7 +92,7 @@ function cached(): { name: string; path: string }[] {
     try {
       return readToEnd(fd);
     } finally {
-      close(fd);
+      closeIfOpen(fd);
     }
   });
   const MAGIC = "glibc-ld.so.cache1.1",

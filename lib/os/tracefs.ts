@@ -6,7 +6,7 @@ import { plain, type Refusals, refused } from "../refusal.ts";
 import { ENOENT } from "../uapi/errno.ts";
 import { FSCONFIG_CMD_CREATE, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, O_CLOEXEC } from "../uapi/linux.ts";
 import { lockedDown } from "./capabilities.ts";
-import { close, open, OPENAT, readText } from "./files.ts";
+import { close, closeIfOpen, open, OPENAT, readText } from "./files.ts";
 
 const MOUNTED = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
@@ -43,7 +43,7 @@ function readFile(file: string): string | undefined {
     if (fd === -ENOENT) return undefined;
     throw refused(fd, OPENAT, `Cannot open "${file}" of tracefs`);
   } finally {
-    close(root);
+    closeIfOpen(root);
   }
 }
 
@@ -81,6 +81,6 @@ function openRoot(): number {
     if (root < 0) throw refused(root, plain("fsmount"), "Cannot mount tracefs");
     return root;
   } finally {
-    close(context);
+    closeIfOpen(context);
   }
 }

@@ -1,7 +1,7 @@
 /** The command that starts an iterator. */
 import { checkFd } from "../check.ts";
 import { Request } from "../ffi/request.ts";
-import { close, readToEnd } from "../os/files.ts";
+import { closeIfOpen, readToEnd } from "../os/files.ts";
 import { checked, CLOSED, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { iter_create } from "../uapi/layout.ts";
@@ -53,6 +53,6 @@ export function iterRead(linkFd: number): Uint8Array<ArrayBuffer> {
   try {
     return readToEnd(fd);
   } finally {
-    close(fd);
+    closeIfOpen(fd);
   }
 }

@@ -5,7 +5,7 @@ import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { insisting, Request } from "../ffi/request.ts";
 import { type CAPABILITIES, isOlderThan, lockedDown, missingCapabilities } from "../os/capabilities.ts";
-import { close } from "../os/files.ts";
+import { closeIfOpen } from "../os/files.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
 import {
   type AttachTypeName,
@@ -250,7 +250,7 @@ function iteratorLoads(): boolean {
   request.data(prog_load.insns, NOTHING);
   request.string(prog_load.license, "GPL");
   const fd = request.bpf(Command.PROG_LOAD);
-  if (fd >= 0) close(fd);
+  if (fd >= 0) closeIfOpen(fd);
   return fd >= 0;
 }
 

@@ -90,6 +90,32 @@ waitTest("untilDetached: the handle is closed meanwhile", async (scene) => {
   }
 });
 
+waitTest("untilDetached: what the own handle does is noticed at once, however rare the looks", async (scene) => {
+  const ends: ((link: Link) => unknown)[] = [
+    (link) => link.detach(),
+    (link) => link.detachAsync(),
+    (link) => link.close(),
+    (link) => link.closeAsync(),
+  ];
+  for (const end of ends) {
+    using link = scene.attach();
+    const waiting = Promise.all([link.untilDetached(LATE), link.untilDetached(LATE)]);
+    await delay(0);
+    await end(link);
+    await waiting;
+  }
+  const kept = scene.attach({ onClose: "keep" });
+  const rejected = assertRejects(() => kept.untilDetached(LATE), Deno.errors.BadResource);
+  await delay(0);
+  kept.close();
+  await rejected;
+  const controller = new AbortController();
+  const aborted = scene.attach({ signal: controller.signal }).untilDetached(LATE);
+  await delay(0);
+  controller.abort();
+  await aborted;
+});
+
 waitTest("untilDetached: AttachOptions.signal ends link and wait", async (scene) => {
   const controller = new AbortController();
   const link = scene.attach({ signal: controller.signal });

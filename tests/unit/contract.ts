@@ -428,7 +428,10 @@ export interface LinkShape<T extends LinkType> extends Disposable, AsyncDisposab
 /** What iter links have besides. */
 export interface IterLinkShape extends LinkShape<"iter"> {
   read(this: Link<"iter">): Uint8Array;
-  lines(this: Link<"iter">): AsyncIterableIterator<string, void, void>;
+  lines(
+    this: Link<"iter">,
+    options?: { signal?: AbortSignal | undefined },
+  ): AsyncIterableIterator<string, void, void>;
 }
 export interface LinkClass {
   traceLeaks: boolean;

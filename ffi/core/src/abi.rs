@@ -59,15 +59,22 @@ pub extern "C" fn bpf_link_walk(start_id: u32, keep: u32, records: *mut u8, reco
 /// Reads records of a ring buffer map, and gives back those that the caller is done with; see [`ring::read`].
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
-pub extern "C" fn bpf_link_ring(
-    map: i32,
-    size: u32,
-    consumed: u32,
+pub extern "C" fn bpf_link_ring(map: i32, size: u32, consumed: u32, records: *mut u8, records_len: u32) -> i32 {
+    ring::read(map, size, consumed, records, records_len)
+}
+
+/// Waits until one of many ring buffers has records, on behalf of a thread that may end; see [`ring::wait`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_ring_wait(
     epoll: i32,
-    records: *mut u8,
-    records_len: u32,
+    thread: i32,
+    ready: *mut u8,
+    ready_len: u32,
+    held: *mut u8,
+    held_len: u32,
 ) -> i32 {
-    ring::read(map, size, consumed, epoll, records, records_len)
+    ring::wait(epoll, thread, ready, ready_len, held, held_len)
 }
 
 /// The id of a type in BTF, or the index of a member; see [`btf::find`].

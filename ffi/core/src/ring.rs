@@ -6,37 +6,85 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::mapped::{MAP_SHARED, Mapped, PROT_READ, PROT_WRITE};
-use crate::syscall::{E2BIG, EFAULT, EINVAL, nr, syscall};
+use crate::syscall::{self, E2BIG, EFAULT, EINTR, EINVAL, ESRCH, command, nr, syscall};
 
 const PAGE_SIZES: [usize; 3] = [4096, 16384, 65536]; // aarch64 has all three
 const BUSY: u32 = 1 << 31;
 const LENGTH: u32 = (1 << 30) - 1;
 const HEADER: usize = 8;
 
-/// Instead of the fd of an epoll instance: nothing is waited for.
-const NO_EPOLL: i32 = -1;
+/// How long [`wait`] waits before it looks whether anybody still waits for it.
+const LOOK_MS: usize = 1000;
+/// In the byte of an fd that is held: it is a link, to be detached by force at the end.
+const DETACH: u8 = 1 << 7;
 
 /// What TypeScript knows too, for `lib/ffi/symbols.ts`.
 #[cfg(feature = "bindgen")]
-pub const NUMBERS: [(&str, usize); 3] =
-    [("HEADER", HEADER), ("LENGTH", LENGTH as usize), ("NO_EPOLL", NO_EPOLL as isize as usize)];
+pub const NUMBERS: [(&str, usize); 3] = [("HEADER", HEADER), ("LENGTH", LENGTH as usize), ("DETACH", DETACH as usize)];
 
 /// Gives `consumed` bytes of records back to the kernel and copies those that follow into `records`, each with its
-/// header, as they lie in the ring; `size` is that of the ring's data. If there is none, waits once for `epoll`.
-/// Returns how many bytes; 0 if nothing is there, even after the wait. `records` may be null if it has no room.
-pub fn read(map: i32, size: u32, consumed: u32, epoll: i32, records: *mut u8, records_len: u32) -> i32 {
-    let drain = |consumed| {
-        let (size, room) = (size as usize, records_len as usize);
-        drain(map, size, consumed, records, room).map_or_else(|errno| -errno, |count| count as i32)
-    };
-    let result = drain(consumed);
-    if result != 0 || epoll == NO_EPOLL {
-        return result;
+/// header, as they lie in the ring; `size` is that of the ring's data. Returns how many bytes. `records` may be null if
+/// it has no room.
+pub fn read(map: i32, size: u32, consumed: u32, records: *mut u8, records_len: u32) -> i32 {
+    let (size, room) = (size as usize, records_len as usize);
+    drain(map, size, consumed, records, room).map_or_else(|errno| -errno, |count| count as i32)
+}
+
+/// `struct epoll_event`, which is packed on one architecture.
+#[derive(Clone, Copy)]
+#[cfg_attr(target_arch = "x86_64", repr(C, packed))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(C))]
+struct Event {
+    events: u32,
+    data: u64,
+}
+
+/// Waits a second at most for what `epoll` watches, writes the low half of each event's data to `ready`, words that
+/// need not be aligned, and returns how many there are.
+///
+/// Nobody announces the end of a worker that is terminated: its thread is gone, and its fds stay. So a wait in vain ends
+/// with a look for the caller's `thread`, and if it is gone, everything that it held is let go: `held` has a byte for
+/// each fd, 0 where it was not the caller's.
+pub fn wait(epoll: i32, thread: i32, ready: *mut u8, ready_len: u32, held: *mut u8, held_len: u32) -> i32 {
+    let mut events = [Event { events: 0, data: 0 }; 64];
+    let room = (ready_len as usize / 4).min(events.len());
+    if room == 0 || ready.is_null() {
+        return -EFAULT;
     }
-    let mut event = [0u32; 4];
-    // SAFETY: there is room for the one event that is asked for, and no set of signals
-    unsafe { syscall(nr::EPOLL_PWAIT, [epoll as usize, event.as_mut_ptr() as usize, 1, -1isize as usize, 0, 8]) };
-    drain(0)
+    // SAFETY: there is room for the events that are asked for, and no set of signals
+    let count =
+        unsafe { syscall(nr::EPOLL_PWAIT, [epoll as usize, events.as_mut_ptr() as usize, room, LOOK_MS, 0, 8]) };
+    for (i, event) in events[..count.max(0) as usize].iter().enumerate() {
+        // SAFETY: i < room, so the word lies in the caller's buffer
+        unsafe { ready.cast::<u32>().add(i).write_unaligned(event.data as u32) };
+    }
+    if count == 0 && !held.is_null() && is_gone(thread) {
+        for fd in 0..held_len {
+            // SAFETY: the caller's buffer, which lives until this call returns and which nobody writes to any more
+            let byte = unsafe { held.add(fd as usize).read() };
+            if byte != 0 {
+                let_go(fd, byte & DETACH != 0);
+            }
+        }
+    }
+    if count == -EINTR { 0 } else { count }
+}
+
+fn let_go(fd: u32, detach: bool) {
+    if detach {
+        // SAFETY: the attr is the fd alone
+        unsafe { syscall::bpf(command::LINK_DETACH, (&raw const fd as usize, size_of::<u32>()), (0, 0)) };
+    }
+    syscall::close(fd as i32);
+}
+
+/// Whether this process has no such thread any more.
+fn is_gone(thread: i32) -> bool {
+    // SAFETY: no argument is an address, and signal 0 only asks
+    unsafe {
+        let process = syscall(nr::GETPID, [0; 6]);
+        syscall(nr::TGKILL, [process as usize, thread as usize, 0, 0, 0, 0]) == -ESRCH
+    }
 }
 
 fn drain(map: i32, size: usize, consumed: u32, out: *mut u8, room: usize) -> Result<usize, i32> {
@@ -170,7 +218,7 @@ mod tests {
         fn read(&self, consumed: u32, room: usize) -> (i32, Vec<u64>) {
             let mut out = vec![0u64; room / 8 + 1];
             let map = self.0.as_raw_fd();
-            let result = read(map, SIZE as u32, consumed, NO_EPOLL, out.as_mut_ptr().cast(), room as u32);
+            let result = read(map, SIZE as u32, consumed, out.as_mut_ptr().cast(), room as u32);
             out.truncate(result.max(0) as usize / 8);
             (result, out)
         }
@@ -242,8 +290,13 @@ mod tests {
             let (mut next, mut consumed) = (0, 0);
             while !is_over.load(Ordering::SeqCst) {
                 let map = ring.0.as_raw_fd();
-                let result = read(map, SIZE as u32, consumed, epoll, out.as_mut_ptr().cast(), SIZE as u32);
+                let result = read(map, SIZE as u32, consumed, out.as_mut_ptr().cast(), SIZE as u32);
                 assert!(result >= 0, "{result}");
+                if result == 0 {
+                    let mut ready = [0u8; 8];
+                    let none = core::ptr::null_mut();
+                    assert!(wait(epoll, 0, ready.as_mut_ptr(), 8, none, 0) >= 0);
+                }
                 consumed = result as u32;
                 for record in out[..result as usize / 8].chunks(2) {
                     assert_eq!(record, [8, next]);
@@ -254,6 +307,23 @@ mod tests {
         });
         close(epoll);
         close(wake);
+    }
+
+    #[test]
+    fn what_a_thread_held_is_let_go_when_it_is_gone() {
+        // SAFETY: no argument is an address
+        let (epoll, own) = unsafe { (syscall(nr::EPOLL_CREATE1, [0; 6]), syscall(nr::GETTID, [0; 6])) };
+        // SAFETY: no argument is an address
+        let ended = std::thread::spawn(|| unsafe { syscall(nr::GETTID, [0; 6]) }).join().unwrap();
+        let mut held = [0u8; 64];
+        held[epoll as usize] = 1;
+        let mut wait = |thread| {
+            let mut ready = [0u8; 4];
+            wait(epoll, thread, ready.as_mut_ptr(), 4, held.as_mut_ptr(), held.len() as u32)
+        };
+        assert_eq!(wait(own), 0);
+        assert_eq!(wait(ended), 0);
+        assert_eq!(wait(own), -9);
     }
 
     fn word(bytes: &[u8; 8]) -> u64 {
@@ -307,7 +377,7 @@ mod tests {
 
     #[test]
     fn null_sizes_and_other_files_are_refused() {
-        let read = |map, size| read(map, size, 0, NO_EPOLL, core::ptr::null_mut(), 8);
+        let read = |map, size| read(map, size, 0, core::ptr::null_mut(), 8);
         assert_eq!(read(0, 3), -EINVAL);
         let ring = Ring::new(0, 16, &[(8, b"12345678")]);
         assert_eq!(read(ring.0.as_raw_fd(), SIZE as u32), -EFAULT);

@@ -6,6 +6,7 @@ use crate::request::Sizes;
 
 pub const ENOENT: i32 = 2;
 pub const ESRCH: i32 = 3;
+pub const EINTR: i32 = 4;
 pub const E2BIG: i32 = 7;
 pub const EAGAIN: i32 = 11;
 pub const EFAULT: i32 = 14;
@@ -29,6 +30,8 @@ pub mod nr {
     pub const FSTATFS: usize = 138;
     pub const GETDENTS64: usize = 217;
     pub const GETEUID: usize = 107;
+    pub const GETPID: usize = 39;
+    pub const GETTID: usize = 186;
     pub const IOCTL: usize = 16;
     pub const KCMP: usize = 312;
     pub const MKDIRAT: usize = 258;
@@ -45,6 +48,7 @@ pub mod nr {
     pub const SETNS: usize = 308;
     pub const SOCKET: usize = 41;
     pub const STATX: usize = 332;
+    pub const TGKILL: usize = 234;
     pub const UNLINKAT: usize = 263;
     pub const WRITE: usize = 1;
 }
@@ -66,6 +70,8 @@ pub mod nr {
     pub const FSTATFS: usize = 44;
     pub const GETDENTS64: usize = 61;
     pub const GETEUID: usize = 175;
+    pub const GETPID: usize = 172;
+    pub const GETTID: usize = 178;
     pub const IOCTL: usize = 29;
     pub const KCMP: usize = 272;
     pub const MKDIRAT: usize = 34;
@@ -82,6 +88,7 @@ pub mod nr {
     pub const SETNS: usize = 268;
     pub const SOCKET: usize = 198;
     pub const STATX: usize = 291;
+    pub const TGKILL: usize = 131;
     pub const UNLINKAT: usize = 35;
     pub const WRITE: usize = 64;
 }
@@ -112,6 +119,7 @@ calls! {
     FSTATFS,
     GETDENTS64,
     GETEUID,
+    GETTID,
     IOCTL,
     KCMP,
     MKDIRAT,
@@ -156,6 +164,7 @@ pub mod command {
     pub const LINK_CREATE: u32 = 28;
     pub const LINK_GET_FD_BY_ID: u32 = 30;
     pub const LINK_GET_NEXT_ID: u32 = 31;
+    pub const LINK_DETACH: u32 = 34;
     pub const ENABLE_STATS: u32 = 32;
     pub const ITER_CREATE: u32 = 33;
     pub const TOKEN_CREATE: u32 = 36;

@@ -1,7 +1,8 @@
 /** What is special about iter links: the text that their program writes. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { linkCreate } from "../../../lib/sys/mod.ts";
-import { BpfMap, Link, type Program } from "../../../mod.ts";
+import { BpfError, BpfMap, Link, Program } from "../../../mod.ts";
+import { assemble, call, copy, exit, load, mapValue, set } from "../../fixture/program/assembler.ts";
 import { answering, elementWriter, taskIterator } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { netnsFd, NO_FD, rows } from "../refusal/rows.ts";
@@ -43,6 +44,59 @@ kernelTest("iter: reading goes on after a million objects of which nothing was w
   const link = linkOver(1_100_000, ["the end\n"], stack);
   assertEquals(new TextDecoder().decode(link.read()), "the end\n");
   assertEquals(await Array.fromAsync(link.lines()), ["the end"]);
+});
+
+kernelTest(
+  "iter: a program that asks without end to be run again is given up, and a signal ends the lines",
+  {},
+  async () => {
+    using again = answering(1, { type: "tracing", expectedAttachType: "trace_iter", attachTo: "task" });
+    using link = Link.attach(again, { type: "iter" });
+    const error = assertThrows(() => link.read(), BpfError, "asks without end to be run again");
+    assertEquals([error.code, error.reason, error.command], ["EAGAIN", "unsettled", "read"]);
+    assertEquals((await assertRejects(() => Array.fromAsync(link.lines()), BpfError)).reason, "unsettled");
+
+    const controller = new AbortController(), { signal } = controller;
+    const lines = Array.fromAsync(link.lines({ signal })).catch((error) => error);
+    setTimeout(() => controller.abort("enough"));
+    assertEquals(await lines, "enough");
+    assertEquals(await link.lines({ signal }).next().catch((error) => error), "enough");
+    await assertRejects(() => link.lines({ signals: signal } as never).next(), TypeError, "signal");
+  },
+);
+
+kernelTest("iter: an abort between two lines", {}, async () => {
+  using program = taskIterator("\n");
+  using link = Link.attach(program, { type: "iter" });
+  const controller = new AbortController(), lines = link.lines({ signal: controller.signal });
+  assertEquals((await lines.next()).value, "");
+  controller.abort("enough");
+  assertEquals(await lines.next().catch((error) => error), "enough");
+});
+
+kernelTest("iter: more for one object than the kernel's buffer holds", {}, () => {
+  using map = BpfMap.create({ type: "array", valueSize: 30_000, maxEntries: 1 });
+  using program = Program.load({
+    type: "tracing",
+    expectedAttachType: "trace_iter",
+    attachTo: "task",
+    license: "GPL",
+    instructions: assemble(
+      copy(6, 1),
+      ...Array.from({ length: 2 }, () => [
+        load(1, 6, 0), // ctx->meta
+        load(1, 1, 0), // meta->seq
+        ...mapValue(2, map.fd),
+        set(3, 30_000),
+        call(127), // bpf_seq_write
+      ]).flat(),
+      set(0, 0),
+      exit,
+    ),
+  });
+  using link = Link.attach(program, { type: "iter" });
+  const error = assertThrows(() => link.read(), BpfError, "more for one object");
+  assertEquals([error.code, error.reason], ["E2BIG", "limit"]);
 });
 
 /** Walks the elements of a map, of which it must be told. */
