@@ -164,7 +164,7 @@ export function attachTypeOf<T extends AttachTypeName>(
   return attachType as T;
 }
 
-/** A network interface, by name or number. */
+/** A network interface, by name (also a second one, `altname`) or number. */
 export type Device = string | number;
 
 /** The arguments for a target that is an interface, in this or another network namespace. */

@@ -18,7 +18,7 @@ import { describeInterface, type Device, deviceFrom, interfaceTarget, type Netns
 export interface TcxTarget {
   /** The kind of target. */
   type: "tcx";
-  /** The interface, by name or number. */
+  /** The interface, by name (also a second one, `altname`) or number. */
   device: Device;
   /** The network namespace of the interface; the caller's own if absent. */
   netns?: Netns | undefined;

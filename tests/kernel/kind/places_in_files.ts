@@ -159,6 +159,29 @@ export function testPlacesInFiles(type: "uprobe" | "uprobe_multi", since: string
     }
   });
 
+  kernelTest(`${type}: a debug file is found by the build id`, {
+    since,
+    needs: ["netns", "bpffs"], // and with them a mount namespace
+    missing: exists("/usr/lib/debug") ? undefined : "needs the directory /usr/lib/debug",
+  }, () => {
+    const functions = [{ name: "_start", code: CODE_OF.start }, { name: "work", code: CODE_OF.work }];
+    const buildId = "0123456789abcdef0123456789abcdef01234567";
+    const mount = new Deno.Command("mount", { args: ["-t", "tmpfs", "tmpfs", "/usr/lib/debug"] });
+    assert(mount.outputSync().success);
+    try {
+      using victim = new Victim(functions, { table: "dynsym", buildId });
+      using program = load();
+      const directory = `/usr/lib/debug/.build-id/${buildId.slice(0, 2)}`;
+      Deno.mkdirSync(directory, { recursive: true });
+      const debug = executable({ functions: [functions[0]!, { ...functions[1]!, name: "hidden" }], buildId });
+      Deno.writeFileSync(`${directory}/${buildId.slice(2)}.debug`, debug.bytes);
+      using _link = Link.attach(program, named(victim.path, "hidden"));
+      assertEquals(runsOf(program, victim), 1);
+    } finally {
+      assert(new Deno.Command("umount", { args: ["/usr/lib/debug"] }).outputSync().success);
+    }
+  });
+
   kernelTest(`${type}: a library by the name that programs load it by`, { since }, async () => {
     using program = load();
     const [, libc] = /(\/\S+\/libc\.so\.6)$/m.exec(Deno.readTextFileSync("/proc/self/maps"))!;
