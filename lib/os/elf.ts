@@ -62,7 +62,7 @@ const MAX_SEGMENTS = 1170, // the kernel's own limit: 64 KiB of program headers
   MAX_SYMBOLS = 4 << 20,
   MAX_STRINGS = 256 << 20,
   MAX_NAME = 4096,
-  MAX_SHARED = 16 << 20, // bytes by which names may be longer than the table that they share
+  MAX_SHARED = 64 << 20, // bytes by which names may be longer than the table that they share
   MAX_FOR_HINT = 32 << 20, // bytes of names in which a hint is looked for
   MAX_SMALL = 1 << 20, // bytes of sections that are small
   MAX_VERSION = 256, // bytes of a version's name
@@ -161,6 +161,7 @@ class Sought {
   readonly places = new Set<number>();
   readonly oldPlaces = new Map<number, string>();
   isIndirect = false;
+  isOldIndirect = false;
 
   constructor(readonly name: string) {}
 
@@ -314,18 +315,20 @@ export class ElfFile {
         const offset = this.#offsetOf(symbol.address);
         if (offset === undefined) this.#fail(EINVAL, `${sought.name} lies outside of what is loaded`);
         // a version that is asked for is as good as the default one
-        if (symbol.isOld && version === undefined) sought.oldPlaces.set(offset, symbol.version ?? "");
-        else if (symbol.isIndirect) sought.isIndirect = true;
+        const isOld = symbol.isOld && version === undefined;
+        if (symbol.isIndirect) sought[isOld ? "isOldIndirect" : "isIndirect"] = true;
+        else if (isOld) sought.oldPlaces.set(offset, symbol.version ?? "");
         else sought.places.add(offset);
       }
     });
   }
 
-  #placeOf({ name, places, oldPlaces, isIndirect }: Sought, tables: () => Iterable<SymbolTable>): number {
+  #placeOf(sought: Sought, tables: () => Iterable<SymbolTable>): number {
+    const { name, places, oldPlaces, isIndirect } = sought;
     const found = places.size === 0 && !isIndirect ? [...oldPlaces.keys()] : [...places];
     const [offset, ...others] = found;
     if (offset !== undefined && others.length === 0) return offset;
-    if (offset === undefined && isIndirect) {
+    if (offset === undefined && (isIndirect || sought.isOldIndirect)) {
       const plain = name.split("@", 1)[0], others = this.#namesLike(`__${plain}_*`, tables);
       return this.#fail(
         ENOENT,

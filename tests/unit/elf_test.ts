@@ -117,6 +117,7 @@ Deno.test("an indirect function is said to be one, with the code that it may cho
     { name: "length", code: work, version: "@V1" },
     { name: "length", code: work, version: "@@V2", info: INDIRECT },
     { name: "__length_fast", code: work },
+    { name: "former", code: work, version: "@V1", info: INDIRECT },
   ];
   const { bytes, offsets } = executable({ functions: indirect, table: "dynsym" });
   for (const name of ["length", "length@@V2", "length@V2"]) {
@@ -125,6 +126,7 @@ Deno.test("an indirect function is said to be one, with the code that it may cho
     assertStringIncludes(error.message, "IFUNC");
     assertStringIncludes(error.hint!, "__length_fast");
   }
+  assertStringIncludes(refused(bytes, { names: ["former"] }).message, "IFUNC");
   assertEquals(lookUp(bytes, { names: ["length@V1", "__length_fast"] }), [offsets[1], offsets[3]]);
   assertEquals(lookUp(bytes, { pattern: "*leng*" }), [offsets[3]]);
   assertStringIncludes(refused(bytes, { pattern: "len*" }).message, "IFUNC");
