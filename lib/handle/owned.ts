@@ -4,8 +4,8 @@ import { BpfError } from "../error.ts";
 import { absolutePath, close, closeIfOpen } from "../os/files.ts";
 import { EEXIST, ENOENT } from "../uapi/errno.ts";
 import type { HandleKind } from "./brand.ts";
-import { pinAt, PinPlace } from "./pin_place.ts";
 import { closeForgotten, detachAtEnd, isEnded, remembered, reportForgotten, track, untrack } from "./open_handles.ts";
+import { LOCK_WAIT_MS, pinAt, PinPlace } from "./pin_place.ts";
 
 /** What happens to an fd whose handle is forgotten. */
 export type Forgotten = "closed" | "reported" | "left open";
@@ -100,10 +100,10 @@ export class OwnedFd {
    */
   removePins(): void {
     if (this.#pins.length === 0) return;
-    const failures: unknown[] = [];
+    const failures: unknown[] = [], waitMs = waitFor(LOCK_WAIT_MS);
     for (const path of this.#pins.splice(0)) {
       try {
-        using place = PinPlace.enter(path);
+        using place = PinPlace.enter(path, waitMs());
         this.#remove(place);
       } catch (error) {
         this.#notRemoved(path, error, failures);
@@ -115,10 +115,10 @@ export class OwnedFd {
   /** The same without blocking the event loop. */
   async removePinsAsync(): Promise<void> {
     if (this.#pins.length === 0) return;
-    const failures: unknown[] = [];
+    const failures: unknown[] = [], waitMs = waitFor(LOCK_WAIT_MS);
     for (const path of this.#pins.splice(0)) {
       try {
-        using place = await PinPlace.enterAsync(path);
+        using place = await PinPlace.enterAsync(path, waitMs());
         this.#remove(place);
       } catch (error) {
         this.#notRemoved(path, error, failures);
@@ -170,6 +170,12 @@ export class OwnedFd {
   close(): void {
     if (!this.closed) close(this.release());
   }
+}
+
+/** What is left of a time for several waits. */
+function waitFor(ms: number): () => number {
+  const end = performance.now() + ms;
+  return () => Math.max(end - performance.now(), 0);
 }
 
 const GONE: readonly string[] = ["gone", "mismatch"];

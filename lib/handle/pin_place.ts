@@ -64,13 +64,13 @@ export class PinPlace implements Disposable {
   }
 
   /** The place of a pin that is there: wherever its directory is, what is looked for is known. */
-  static enter(path: string): PinPlace {
-    return PinPlace.#locked(path, open(directoryOf(path)), LOCK_WAIT_MS);
+  static enter(path: string, waitMs: number = LOCK_WAIT_MS): PinPlace {
+    return PinPlace.#locked(path, open(directoryOf(path)), waitMs);
   }
 
   /** The same without blocking the event loop. */
-  static enterAsync(path: string): Promise<PinPlace> {
-    return PinPlace.#lockedAsync(path, open(directoryOf(path)), LOCK_WAIT_MS, undefined);
+  static enterAsync(path: string, waitMs: number): Promise<PinPlace> {
+    return PinPlace.#lockedAsync(path, open(directoryOf(path)), waitMs, undefined);
   }
 
   /** The place of a pin that is to be, or to be taken over: nobody else may have led us there. */
@@ -97,7 +97,7 @@ export class PinPlace implements Disposable {
         Atomics.wait(NOTHING, 0, 0, ms);
         if (tryLock(directory)) return place;
       }
-      throw place.#isLocked(waitMs);
+      throw place.#isLocked();
     } catch (error) {
       place[Symbol.dispose]();
       throw error;
@@ -118,20 +118,20 @@ export class PinPlace implements Disposable {
         await pause(ms, signal);
         if (tryLock(directory)) return place;
       }
-      throw place.#isLocked(waitMs);
+      throw place.#isLocked();
     } catch (error) {
       place[Symbol.dispose]();
       throw error;
     }
   }
 
-  #isLocked(waitMs: number): BpfError {
+  #isLocked(): BpfError {
     const directory = directoryOf(this.path);
     return new BpfError(EAGAIN, {
       action: `Cannot change pin "${this.path}"`,
       command: "flock",
       reason: "busy",
-      meaning: `${holderOfLock(this.#directory)} holds the lock of directory "${directory}", ${waitMs} ms long`,
+      meaning: `${holderOfLock(this.#directory)} holds the lock of directory "${directory}"`,
       hint:
         "it may be changing pins, or be stopped; whoever may read a directory can hold its lock: end that process, " +
         "or pin in a directory that only this user may read (mode 700)",

@@ -37,6 +37,7 @@ function* stepsBelow(directory: string, device: bigint, visit: Visit): Generator
   let isWhole = true;
   for (const { name, isDirectory, isFile, inode } of entries) {
     const path = `${directory}/${name}`;
+    if (name.includes("\ufffd")) isWhole = false; // no UTF-8, so no string names it
     if (isDirectory) isWhole = (yield* stepsBelow(path, device, visit)) && isWhole;
     if (isFile) isWhole = visit(path, `${device} ${inode}`) && isWhole;
     yield;

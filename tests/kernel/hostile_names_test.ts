@@ -75,6 +75,16 @@ kernelTest("cgroups too deep for a path leave the others their names", NEEDS, as
   assert("links" in shown && shown.links[0]!.cgroupPath === cgroup.path);
 });
 
+kernelTest("a pin whose name is no UTF-8 is said to be missing", NEEDS, () => {
+  using pins = new PinDirectory();
+  using program = skLookup();
+  using link = Link.attach(program, { type: "netns" });
+  link.pin(pins.pin("link"));
+  const move = new Deno.Command("sh", { args: ["-c", `mv "$1/link" "$1/$(printf 'caf\\351')"`, "sh", pins.path] });
+  assertEquals(move.outputSync().code, 0);
+  assertEquals(link.holders(), { holders: [], partial: true });
+});
+
 const HOSTILE = "x\x1b]0;owned\x07\u009b31m\u202e";
 const SHOWN = "x\\x1b]0;owned\\x07\\x9b31m\\u{202e}";
 

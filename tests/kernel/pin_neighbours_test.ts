@@ -10,7 +10,7 @@ import { Cgroup } from "../fixture/place/cgroup.ts";
 import { executable } from "../fixture/place/elf.ts";
 import { FEW_FILES, MOD, runScript } from "../fixture/process/script.ts";
 import { LockHolder } from "../fixture/process/lock_holder.ts";
-import { answering, cgroupEgress, rawTracepoint, skLookup } from "../fixture/program/programs.ts";
+import { answering, cgroupEgress, skLookup } from "../fixture/program/programs.ts";
 import { SINCE } from "../fixture/run/expectations.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 import { assertGone } from "../fixture/run/state.ts";
@@ -18,7 +18,6 @@ import { delay } from "../fixture/run/wait.ts";
 
 const NEEDS = { needs: ["cgroup2", "bpffs", "netns"] } as const;
 const NETNS = { type: "netns" } as const;
-const RAW = { type: "raw_tracepoint", name: "oom_score_adj_update" } as const;
 /** A user who is neither root nor the test. */
 const STRANGER = 65533;
 
@@ -172,23 +171,27 @@ kernelTest("symbolic links to the directory: own ones lead, a stranger's does no
 
 kernelTest("what a killed run left is ended, if it is proved to be that", NEEDS, async () => {
   using pins = new PinDirectory();
-  using program = rawTracepoint();
+  using program = skLookup();
   const leave = (nameOf: (id: number) => string): Link => {
-    const link = Link.attach(program, RAW);
+    const link = Link.attach(program, NETNS);
     link.pin(pins.pin(nameOf(link.id)));
     return link;
   };
   const random = "0123456789abcdef";
   using stack = new DisposableStack();
-  const ofAnotherId = stack.use(leave((id) => `link~${id + 1}-${random}`));
-  const ofAnotherPin = stack.use(leave((id) => `another~${id}-${random}`));
-  const ofTwoNames = stack.use(leave((id) => `link~${id}-${random}`));
+  const ends = (link: Link): Link => {
+    link.onClose = "detach";
+    return stack.use(link);
+  };
+  const ofAnotherId = ends(leave((id) => `link~${id + 1}-${random}`));
+  const ofAnotherPin = ends(leave((id) => `another~${id}-${random}`));
+  const ofTwoNames = ends(leave((id) => `link~${id}-${random}`));
   Deno.linkSync(ofTwoNames.pinnedPath!, pins.pin("second"));
-  const ofStranger = stack.use(leave((id) => `link~${id}-${random}`));
+  const ofStranger = ends(leave((id) => `link~${id}-${random}`));
   Deno.chownSync(ofStranger.pinnedPath!, STRANGER, STRANGER);
   const left = leave((id) => `link~${id}-${random}`), name = left.pinnedPath!;
   left.close();
-  using ensured = ensure(pins.pin("link"), program, RAW);
+  using ensured = ensure(pins.pin("link"), program, NETNS);
   assertEquals(ensured.outcome, "created");
   await assertGone(left.id);
   assert(!pins.pins.includes(name.slice(name.lastIndexOf("/") + 1)));
@@ -196,6 +199,7 @@ kernelTest("what a killed run left is ended, if it is proved to be that", NEEDS,
     using there = Link.openPinned(pinnedPath!);
     assertEquals(there.id, id);
   }
+  ensured.link.detach();
   ensured.link.unpin();
 });
 
@@ -273,19 +277,17 @@ kernelTest("ensurePinnedAsync: many at once in one process make one link", NEEDS
 
 kernelTest("unpin() looks and removes under the lock: a successor's pin stays", NEEDS, async () => {
   using pins = new PinDirectory();
-  using program = rawTracepoint();
-  using other = Link.attach(program, RAW);
+  using program = skLookup();
+  using other = Link.attach(program, NETNS);
   other.pin(pins.pin("next"));
   for (const ending of ["unpin", "detach", "close"] as const) {
-    using target = ending === "unpin" ? Link.attach(program, RAW) : undefined;
-    using scoped = skLookup();
-    const link = target ?? Link.attach(scoped, NETNS);
+    const link = Link.attach(program, NETNS);
     link.pin(pins.pin("link"));
     if (ending === "close") link.onClose = "detach";
     const lock = open(pins.path);
     assert(tryLock(lock));
     // the look and the removal must both come after the successor, whatever the time between
-    const done = ending === "unpin" ? unpinElsewhere(pins.pin("link")) : link[`${ending}Async`]();
+    const done = ending === "unpin" ? (await unpinElsewhere(pins.pin("link"))).result : link[`${ending}Async`]();
     await delay(300);
     Deno.renameSync(pins.pin("next"), pins.pin("link"));
     close(lock);
@@ -295,24 +297,27 @@ kernelTest("unpin() looks and removes under the lock: a successor's pin stays", 
       assertEquals(there.id, other.id, ending);
     }
     Deno.renameSync(pins.pin("link"), pins.pin("next"));
-    if (ending === "detach") link.close();
+    link.onClose = "detach";
+    link.close();
   }
 });
 
-/** The reason for which another process cannot unpin. */
-async function unpinElsewhere(path: string): Promise<string> {
-  const mod = new URL("../../mod.ts", import.meta.url).href;
-  const script = `import { Link } from "${mod}"; using link = Link.openPinned("${path}");
+/** Lets another process open a pin and then unpin it; `result` is the reason for which it cannot. */
+async function unpinElsewhere(path: string): Promise<{ result: Promise<string> }> {
+  const script = `import { Link } from "${MOD}"; using link = Link.openPinned("${path}"); console.log("opened");
     try { link.unpin(); console.log("unpinned"); } catch (error) { console.log(error.reason); }`;
-  const args = [
-    "run",
-    "--no-config",
-    "--no-lock",
-    "--allow-ffi",
-    `data:application/typescript,${encodeURIComponent(script)}`,
-  ];
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" }).output();
-  return new TextDecoder().decode(stdout).trim();
+  const url = `data:application/typescript,${encodeURIComponent(script)}`;
+  const args = ["run", "--no-config", "--no-lock", "--allow-ffi", url];
+  const process = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  const lines = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  assertEquals((await lines.read()).value, "opened\n");
+  const result = async () => {
+    const { value } = await lines.read();
+    await lines.cancel();
+    await process.status;
+    return value!.trim();
+  };
+  return { result: result() };
 }
 
 kernelTest("detach() keeps in mind the pins that it could not remove", NEEDS, async () => {
@@ -325,7 +330,7 @@ kernelTest("detach() keeps in mind the pins that it could not remove", NEEDS, as
     assert(tryLock(lock));
     let ticks = 0;
     const timer = setInterval(() => ticks++, 10);
-    const error = await assertRejects(() => link.detachAsync(), AggregateError); // after the limit, for each
+    const error = await assertRejects(() => link.detachAsync(), AggregateError); // after the limit
     clearInterval(timer);
     assertEquals(error.errors.map(({ reason }) => reason), ["busy", "busy"]);
     assert(ticks > 10, `${ticks}`);
