@@ -6,6 +6,8 @@
  * something would be blamed for leaving it open (`--sanitize-resources`). Workers find by name what is there already.
  */
 import { checkPath } from "../check.ts";
+import { refused, type Row, type Rows } from "../refusal.ts";
+import { EFBIG } from "../uapi/errno.ts";
 import {
   F_ADD_SEALS,
   F_SEAL_GROW,
@@ -186,8 +188,18 @@ export class NativeLibrary<F extends object> {
         ? new Deno.errors.NotCapable(message, { cause })
         : new Deno.errors.NotSupported(message, { cause });
     }
-    const number = (result: Uint8Array<ArrayBuffer>) => new Int32Array(result.buffer)[0]!;
     const call = libc.symbols, encoder = new TextEncoder();
+    const failed = (errno: number, command: string) => {
+      const cause = refused(-errno, { command, rows: NO_MEMORY_FILE }, "Cannot load native library");
+      return new Deno.errors.NotSupported(`${cause.message}; ${cause.hint ?? `${asFile} and ${byPath}`}`, { cause });
+    };
+    const number = (result: Uint8Array<ArrayBuffer>, command: string): number => {
+      const value = new Int32Array(result.buffer)[0]!;
+      if (value >= 0) return value;
+      const errno = new Int32Array(1);
+      call.memcpy(errno, new BigUint64Array(call.__errno_location().buffer)[0]!, 4n); // where the C library keeps it
+      throw failed(errno[0]!, command);
+    };
     let fd = -1;
     try {
       // Deno looks for a bare name in the current directory, unless all is granted.
@@ -195,14 +207,9 @@ export class NativeLibrary<F extends object> {
       const known = takesNames && call.dlopen?.(encoder.encode(`${name}\0`), RTLD_LAZY | RTLD_NOLOAD) as Uint8Array;
       let file = name;
       if (!known || known.every((byte) => byte === 0)) {
-        fd = number(call.memfd_create(encoder.encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-        const written = number(call.write(fd, bytes, BigInt(bytes.length)));
-        const sealed = number(call.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
-        if (written !== bytes.length || sealed !== 0) {
-          throw new Deno.errors.NotSupported(
-            `Cannot load native library: this system makes no sealed memory file; ${asFile} and ${byPath}`,
-          );
-        }
+        fd = number(call.memfd_create(encoder.encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create");
+        if (number(call.write(fd, bytes, BigInt(bytes.length)), "write") !== bytes.length) throw failed(EFBIG, "write");
+        number(call.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), "fcntl");
         file = pathOf(fd, name);
       }
       const library = Deno.dlopen(file, symbols);
@@ -215,6 +222,15 @@ export class NativeLibrary<F extends object> {
     }
   }
 }
+
+const POLICY: Row = ["policy", "a policy allows no memory file whose code can be run"];
+
+/** What errnos of a memory file mean. */
+const NO_MEMORY_FILE: Rows = {
+  EPERM: POLICY,
+  EACCES: POLICY,
+  ENOSYS: ["unsupported", "this system makes no sealed memory file"],
+};
 
 /** Other runtimes may import the package, for a part of their program that runs elsewhere; they cannot call it. */
 function checkRuntime(owner: string): void {
@@ -249,6 +265,8 @@ const LIBC = {
   fcntl: { parameters: ["i32", "i32", "i32"], result: { struct: ["i32"] } },
   close: { parameters: ["i32"], result: { struct: ["i32"] } },
   dlopen: { parameters: ["buffer", "i32"], result: { struct: ["u64"] }, optional: true }, // since glibc 2.34
+  __errno_location: { parameters: [], result: { struct: ["u64"] } },
+  memcpy: { parameters: ["buffer", "u64", "usize"], result: { struct: ["u64"] } },
 } as const;
 
 /**

@@ -1,5 +1,5 @@
 /** Questions that are refused: no answer is neither yes nor no. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { PinDirectory } from "../../fixture/place/bpffs.ts";
 import { FEW_FILES, MOD, runScript } from "../../fixture/process/script.ts";
 import { skLookup } from "../../fixture/program/programs.ts";
@@ -164,4 +164,27 @@ kernelTest("what cannot be read of this process is no missing capability, and no
     FEW_FILES,
   );
   assertEquals(rows, ["load policy EPERM"]);
+});
+
+kernelTest("the native library says why there is no memory file for it", {}, async () => {
+  for (
+    const [errno, says] of [[1, /policy.*\(EPERM\)/], [38, /no sealed memory file \(ENOSYS\)/], [
+      24,
+      /too many open files/,
+    ]]
+  ) {
+    const script = `
+      import { refuse } from "${REFUSE}";
+      import { probe } from "${MOD}";
+      refuse({ call: "memfd_create", errno: ${errno} });
+      try {
+        probe();
+      } catch (error) {
+        console.log(error.message, error.name);
+      }`;
+    const { output, errors } = await runScript(script, ["--allow-ffi"]);
+    assertEquals(errors, "");
+    assertMatch(output, says as RegExp);
+    assertMatch(output, /^Cannot load native library: .* NotSupported\n$/);
+  }
 });
