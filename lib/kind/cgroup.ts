@@ -1,7 +1,8 @@
 /** Links to a cgroup. */
 import { checkFlag, checkKeys, keysOf } from "../check.ts";
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { closeIfOpen, inode, open } from "../os/files.ts";
+import { unlessRefused } from "../refusal.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { updateLink } from "../sys/link.ts";
 import { programFits } from "../sys/link_create.ts";
@@ -23,6 +24,7 @@ import {
   type Attachment,
   type Held,
   type Kind,
+  type LinkCreation,
   type LinkInfoBase,
   type LinkKind,
   type Look,
@@ -101,6 +103,27 @@ function prepare(program: Program, target: CgroupTarget): Attachment {
   return { attachType, targetFd: fd, options, temporary };
 }
 
+/** Which of two things an errno means. */
+function whyRefused(
+  refusal: BpfError,
+  { position }: CgroupTarget,
+  attachment: Attachment,
+  program: Program,
+): Explanation | undefined {
+  const { targetFd } = attachment as LinkCreation;
+  if (refusal.code === "EBADF" && unlessRefused(() => inode(targetFd)) !== undefined) {
+    return {
+      reason: "invalid",
+      meaning: "target.cgroup is no directory of a cgroup2 file system",
+      hint: "name a directory below a cgroup2 mount, not a file and not cgroup v1",
+    };
+  }
+  if (refusal.code === "ENOENT" && position === undefined) {
+    return { reason: "gone", meaning: "the cgroup is being removed", hint: "make the cgroup anew" };
+  }
+  return whyMisfit(refusal, attachment, program);
+}
+
 /** A kernel that keeps no revision of the hook ignores the expected one, so it must not be asked. */
 function requireRevision(fd: number, attachType: AttachTypeName): void {
   if (progQuery(fd, attachType).revision !== undefined) return;
@@ -158,7 +181,7 @@ export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", 
   linkType: "cgroup",
   prepare,
   describe,
-  whyRefused: (refusal, _target, attachment, program) => whyMisfit(refusal, attachment, program),
+  whyRefused,
   read,
   where: ({ cgroupId, attachType }, { cgroup }) => `${cgroup ?? `cgroup ${cgroupId}`} ${attachType}`,
   update: (link, source, expected, action) => update(link, source as Program, expected, action),

@@ -4,13 +4,13 @@ import { BpfError, type Explanation } from "../error.ts";
 import { globMatches } from "../os/elf.ts";
 import { ambiguousNames, functionsNamed, splitName, variantsOf } from "../os/kallsyms.ts";
 import { readTracefs } from "../os/tracefs.ts";
-import { expectedAttachTypeOf, type Program } from "../program.ts";
+import type { Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { BPF_F_KPROBE_MULTI_RETURN } from "../uapi/constants.ts";
 import { EADDRNOTAVAIL, ENOENT, EPERM, ESRCH } from "../uapi/errno.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { create, NO_NAME } from "./probe.ts";
-import { checkArray, checkPerPlace, checkRun, countOf, severalFunctions } from "./target.ts";
+import { checkArray, checkPerPlace, checkRun, countOf, severalFunctions, whyLoadedFor } from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel enters one of many functions, or returns from one; on every CPU and
@@ -209,17 +209,35 @@ function begins(functions: readonly TraceableFunction[]): bigint[] {
 /** Bytes before the place where a function is traced, at most. */
 const LONGEST_ENTRY = 16n;
 
+/** The kernel says the same of a program that was not loaded for such links as of a function: asked with none, it tells. */
+function whyRefusedAll(program: Program, wanted: "trace_kprobe_session" | "trace_kprobe_multi"): Explanation {
+  try {
+    NOTHING_THERE(wanted)(program.fd);
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    if (error.code === "EINVAL") {
+      const hint = `load it with expectedAttachType "${wanted}"`;
+      return { reason: "invalid", meaning: `the program was not loaded for ${wanted}`, hint };
+    }
+  }
+  const hint = "available_filter_functions in tracefs lists those that can be traced; each may be given once";
+  return { reason: "invalid", meaning: "the kernel refuses one of the functions", hint };
+}
+
+/** A call that fails at its function, if not before. */
+const NOTHING_THERE = (attachType: "trace_kprobe_session" | "trace_kprobe_multi"): (program: number) => void =>
+  create(0, attachType, { kprobeMulti: { syms: [NO_NAME] } });
+
 /** Which of many places the kernel means, where it says of one that there is no such. */
 function whyRefused(
-  { code }: BpfError,
+  refusal: BpfError,
   { symbols, session }: KprobeMultiTarget & Places,
   _attachment: Attachment,
   program: Program,
 ): Explanation | undefined {
-  const loadedFor = expectedAttachTypeOf(program), wanted = session ? "trace_kprobe_session" : "trace_kprobe_multi";
-  if (code === "EINVAL" && loadedFor !== undefined && loadedFor !== wanted) {
-    const hint = `load it with expectedAttachType "${wanted}"`;
-    return { reason: "invalid", meaning: `the program was loaded for ${loadedFor}`, hint };
+  const { code } = refusal, wanted = session ? "trace_kprobe_session" : "trace_kprobe_multi";
+  if (code === "EINVAL" && refusal.reason === "invalid") {
+    return whyLoadedFor(refusal, program, wanted) ?? whyRefusedAll(program, wanted);
   }
   if (code === "E2BIG" && symbols !== undefined) {
     const [longest] = symbols.toSorted((a, b) => b.length - a.length);
@@ -273,7 +291,7 @@ export const kprobe_multi:
       attach: {
         since: TYPES.kprobe_multi.since,
         config: "CONFIG_FPROBE",
-        proofs: [{ call: create(0, "trace_kprobe_multi", { kprobeMulti: { syms: [NO_NAME] } }), errno: "ESRCH" }],
+        proofs: [{ call: NOTHING_THERE("trace_kprobe_multi"), errno: "ESRCH" }],
       },
       cookie: TYPES.kprobe_multi.since,
     },

@@ -1,5 +1,6 @@
 /** Links to a network namespace. */
 import { checkKeys, checkOneOf, keysOf } from "../check.ts";
+import type { BpfError, Explanation } from "../error.ts";
 import { inode } from "../os/files.ts";
 import { OWN_NETNS } from "../os/interfaces.ts";
 import type { Program } from "../program.ts";
@@ -7,9 +8,17 @@ import { progQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import type { AttachType } from "../uapi/constants.ts";
 import { ask, ordered, within } from "./hook.ts";
-import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
+import {
+  always,
+  type Attachment,
+  type Kind,
+  type LinkCreation,
+  type LinkInfoBase,
+  type LinkKind,
+  type Look,
+} from "./kind.ts";
 import { create, NO_TARGET } from "./probe.ts";
-import { attachTypeOf, type Netns, openNetns } from "./target.ts";
+import { attachTypeOf, type Netns, openNetns, whyMisfit } from "./target.ts";
 
 /**
  * The programs of a network namespace choose the socket for a new connection (`sk_lookup`) or take packets apart
@@ -55,6 +64,20 @@ function describe(target: NetnsTarget): string {
   return target.netns === undefined ? "this network namespace" : `network namespace ${target.netns}`;
 }
 
+/** What the namespace lacks room for depends on what the program does. */
+function whyRefused(
+  refusal: BpfError,
+  _target: NetnsTarget,
+  attachment: Attachment,
+  program: Program,
+): Explanation | undefined {
+  if (refusal.code !== "E2BIG") return whyMisfit(refusal, attachment, program);
+  const has = (attachment as LinkCreation).attachType === "sk_lookup"
+    ? "its 64 sk_lookup programs"
+    : "a flow dissector";
+  return { reason: "limit", meaning: `the namespace has ${has} already`, hint: "detach one that is there first" };
+}
+
 function read({ id, progId, netnsIno, attachType }: Extract<BpfLinkInfo, { type: "netns" }>): NetnsInfo {
   return { type: "netns", id, programId: progId, attached: netnsIno !== 0, netnsIno, attachType };
 }
@@ -65,6 +88,7 @@ export const netns: Kind<NetnsTarget, "netns", Program> & LinkKind<"netns", Netn
   programs: ["sk_lookup", "flow_dissector"],
   prepare,
   describe,
+  whyRefused,
   read,
   where: ({ netnsIno, attachType }) => `net:[${netnsIno}] ${attachType}`,
   isAt: (info, { attachType, targetFd }) => info.attachType === attachType && BigInt(info.netnsIno) === inode(targetFd),

@@ -154,6 +154,12 @@ rows(
     /was loaded for perf_event.*trace_kprobe_multi/,
   ],
   [
+    "a program that was loaded for no such links",
+    (own) => Link.attach(own.use(answering(0, { type: "kprobe" })), { type: "kprobe_multi", symbols: [AT_EXEC] }),
+    "LINK_CREATE EINVAL invalid",
+    /was not loaded for trace_kprobe_multi/,
+  ],
+  [
     "a program of another type",
     (own) => Link.attach(own.use(xdp()), { type: "kprobe_multi", symbols: [AT_EXEC] }),
     "LINK_CREATE EINVAL invalid",
