@@ -342,13 +342,20 @@ function another(old: Link, { file, place }: Wanted): BpfError {
  */
 function temporaryOf(name: string, id: number): string {
   const random = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0"));
-  return `${name}~${id}-${random.join("")}`;
+  return `${stemOf(name)}~${id}-${random.join("")}`;
+}
+
+/** As much of a name as leaves room for the rest: a name has 255 bytes at most. */
+function stemOf(name: string): string {
+  const { read } = new TextEncoder().encodeInto(name, new Uint8Array(200));
+  return name.slice(0, read);
 }
 
 /** The id of the link in such a name of a pin. */
 function idInTemporary(temporary: string, name: string): number | undefined {
-  if (!temporary.startsWith(`${name}~`)) return undefined;
-  const [, id] = /^([1-9]\d{0,9})-[0-9a-f]{16}$/.exec(temporary.slice(name.length + 1)) ?? [];
+  const stem = stemOf(name);
+  if (!temporary.startsWith(`${stem}~`)) return undefined;
+  const [, id] = /^([1-9]\d{0,9})-[0-9a-f]{16}$/.exec(temporary.slice(stem.length + 1)) ?? [];
   return id === undefined ? undefined : Number(id);
 }
 

@@ -203,6 +203,19 @@ kernelTest("what a killed run left is ended, if it is proved to be that", NEEDS,
   ensured.link.unpin();
 });
 
+kernelTest("the longest name leaves room for what is pinned meanwhile", NEEDS, () => {
+  using pins = new PinDirectory();
+  using program = skLookup();
+  for (const name of ["x".repeat(255), "é".repeat(127)]) {
+    using created = ensure(pins.pin(name), program, NETNS);
+    created.link.detach();
+    using replaced = ensure(pins.pin(name), program, NETNS);
+    assertEquals([replaced.outcome, pins.pins], ["replaced", [name]]);
+    replaced.link.detach();
+    replaced.link.unpin();
+  }
+});
+
 // ---- the lock
 
 kernelTest("a lock that somebody holds is waited for with a limit, which says who", NEEDS, async () => {
