@@ -9,6 +9,7 @@ import {
   checkU64,
   keysOf,
   kindOf,
+  printable,
 } from "../check.ts";
 import type { BpfError, Explanation } from "../error.ts";
 import { close } from "../os/files.ts";
@@ -180,7 +181,7 @@ function encodeConfig({ type, config }: PerfEvent): bigint {
     const number = cacheEvent(name);
     if (number !== undefined) return number;
     throw new TypeError(
-      `target.event.config must be a bigint or a name such as "L1-dcache-load-misses", not "${config}"`,
+      `target.event.config must be a bigint or a name such as "L1-dcache-load-misses", not "${printable(config)}"`,
     );
   }
   const names = type === "hardware" ? HARDWARE_EVENTS : type === "software" ? SOFTWARE_EVENTS : undefined;
@@ -189,7 +190,7 @@ function encodeConfig({ type, config }: PerfEvent): bigint {
   }
   const number = names.indexOf(ALIASES[name] ?? name);
   if (number >= 0) return BigInt(number);
-  throw new TypeError(`target.event.config must be a bigint or one of ${names.join(", ")}, not "${config}"`);
+  throw new TypeError(`target.event.config must be a bigint or one of ${names.join(", ")}, not "${printable(config)}"`);
 }
 
 /** Names of perf that differ from the kernel's. */
