@@ -56,7 +56,7 @@ export interface MadeCgroup extends Disposable {
  *
  * using program = Program.openPinned("/sys/fs/bpf/quota");
  * using cgroup = makeCgroup("/sys/fs/cgroup/web");
- * using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" });
+ * using _link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" });
  * cgroup.add(Deno.pid);
  * ```
  */

@@ -15,6 +15,25 @@ const MOST = 300; // characters
  * policy refuses behind the verifier.
  */
 export function complaintOf(log: string): string | undefined {
+  const { before: way, title } = parse(log);
+  return lastComplaint(way) ?? title;
+}
+
+/** What the kernel suggests to do about it, in one line; since Linux 7.3. */
+export function suggestionOf(log: string): string | undefined {
+  const { report } = parse(log);
+  const text = /^Suggestion:\n((?:[ \t]+\S.*\n?)+)/m.exec(report)?.[1];
+  return text?.trim().replace(/\s+/g, " ");
+}
+
+/** Since Linux 7.3 a report in sections follows the complaint. */
+function parse(log: string): { before: string; title: string | undefined; report: string } {
+  const found = /^Verification failed: (.*)$/m.exec(log);
+  if (found === null) return { before: log, title: undefined, report: "" };
+  return { before: log.slice(0, found.index), title: found[1], report: log.slice(found.index) };
+}
+
+function lastComplaint(log: string): string | undefined {
   const lines = log.split("\n").map((line) => line.trimEnd())
     .filter((line) => line !== "" && !COUNTS.test(line));
   const at = lines.findLastIndex((line) => !STEPS.test(line));

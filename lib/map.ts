@@ -412,13 +412,7 @@ export class BpfMap implements Disposable {
    * end, `invalid` if the type does not take this value, `unsupported` if elements of this type cannot be written.
    */
   update(key: ArrayBufferView, value: ArrayBufferView, options?: { create?: boolean | undefined }): void {
-    let flags = 0;
-    if (options !== undefined) {
-      checkKeys(options, "options", ["create"]);
-      const create = checkFlag(options.create, "options.create");
-      if (options.create !== undefined) flags = create ? BPF_NOEXIST : BPF_EXIST;
-    }
-    this.#open.update(key, value, flags);
+    this.#open.update(key, value, updateFlags(options));
   }
 
   /**
@@ -433,6 +427,65 @@ export class BpfMap implements Disposable {
    */
   delete(key: ArrayBufferView): boolean {
     return this.#open.delete(key);
+  }
+
+  /**
+   * Writes many elements, with one system call for hundreds of them where the type has batches: hashes and arrays; else
+   * one by one.
+   *
+   * @param entries Keys with their values.
+   * @param options As {@linkcode update}, for each of them.
+   * @throws {TypeError} If an argument has the wrong type.
+   * @throws {RangeError} If a key or a value has another length than the map's.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {BpfError} As {@linkcode update}; the elements before are written.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 1000 });
+   * map.updateAll(Array.from({ length: 1000 }, (_, i) => [new Uint32Array([i]), new BigUint64Array([BigInt(i)])]));
+   * map.deleteAll([new Uint32Array([7]), new Uint32Array([8])]);
+   * ```
+   */
+  updateAll(
+    entries: Iterable<readonly [key: ArrayBufferView, value: ArrayBufferView]>,
+    options?: { create?: boolean | undefined },
+  ): void {
+    const flags = updateFlags(options), elements = this.#open, { keySize, valueSize } = this.#info;
+    for (const part of parts(entries, keySize + valueSize)) {
+      // batches take no flags
+      if (flags === 0 && elements.updateBatch(part) !== undefined) continue;
+      for (const [key, value] of part) elements.update(key, value, flags);
+    }
+  }
+
+  /**
+   * Removes many elements, as {@linkcode updateAll} writes them.
+   *
+   * @param keys Their keys; those that are not there are left out.
+   * @returns How many were there.
+   * @throws {TypeError} If a key is no view of bytes.
+   * @throws {RangeError} If a key has another length than the map's keys.
+   * @throws {Deno.errors.BadResource} If the handle is closed.
+   * @throws {BpfError} As {@linkcode delete}; the elements before are removed.
+   */
+  deleteAll(keys: Iterable<ArrayBufferView>): number {
+    const elements = this.#open;
+    let removed = 0;
+    for (const part of parts(keys, this.#info.keySize)) {
+      for (let at = 0; at < part.length;) {
+        const done = elements.deleteBatch(part.slice(at));
+        if (done === undefined) {
+          for (; at < part.length; at++) if (elements.delete(part[at]!)) removed++;
+        } else {
+          removed += done;
+          at += done + 1; // the one behind is not there
+        }
+      }
+    }
+    return removed;
   }
 
   /**
@@ -609,6 +662,25 @@ export class BpfMap implements Disposable {
     const { fd } = this; // throws if it is closed
     return this.#elements ??= new Elements(fd, this.#info, `map ${this.id}`);
   }
+}
+
+function updateFlags(options: { create?: boolean | undefined } | undefined): number {
+  if (options === undefined) return 0;
+  checkKeys(options, "options", ["create"]);
+  const create = checkFlag(options.create, "options.create");
+  return options.create === undefined ? 0 : create ? BPF_NOEXIST : BPF_EXIST;
+}
+
+/** The kernel holds a copy of a batch, and takes no more than a buffer of this size at once. */
+function* parts<T>(all: Iterable<T>, bytes: number): Generator<T[], void, void> {
+  const most = Math.max(1, Math.floor(PART / Math.max(1, bytes)));
+  let part: T[] = [];
+  for (const each of all) {
+    if (part.push(each) < most) continue;
+    yield part;
+    part = [];
+  }
+  if (part.length > 0) yield part;
 }
 
 function readInfo(fd: number): MapInfo {

@@ -4,7 +4,7 @@ import { align, insisting, MAX_SIZE, Request } from "../ffi/request.ts";
 import { readTextFile } from "../os/files.ts";
 import { checked, CLOSED, type Refusals, refused, type Rows } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
-import { EFAULT, EINTR, EINVAL, ENOENT } from "../uapi/errno.ts";
+import { EFAULT, EINTR, EINVAL, ENOENT, ENOTSUPP } from "../uapi/errno.ts";
 import { batch, map_elem } from "../uapi/layout.ts";
 import { mapGetInfoByFd, type MapInfo, mapTypeFacts } from "./map.ts";
 import { isMap } from "./object.ts";
@@ -379,6 +379,43 @@ export class Elements {
     return { entries, next: result === -ENOENT ? undefined : request.bytes(next, tokenSize).slice() };
   }
 
+  /** Writes elements in one call; how many, or `undefined` if the type has no batches. */
+  updateBatch(entries: readonly Entry[]): number | undefined {
+    const { result, done } = this.#writeBatch(Command.MAP_UPDATE_BATCH, entries.map(([key]) => key), entries);
+    if (result === -ENOTSUPP) return undefined;
+    checked(result, { ...MAP_UPDATE_ELEM, command: "MAP_UPDATE_BATCH" }, () => `Cannot write to ${this.#what}`);
+    return done;
+  }
+
+  /** Removes elements in one call, up to the first that is not there; how many, or `undefined` if the type has no batches. */
+  deleteBatch(keys: readonly ArrayBufferView[]): number | undefined {
+    const { result, done } = this.#writeBatch(Command.MAP_DELETE_BATCH, keys, undefined);
+    if (result === -ENOTSUPP) return undefined;
+    if (result === -ENOENT) return done;
+    checked(result, { ...MAP_DELETE_ELEM, command: "MAP_DELETE_BATCH" }, () => `Cannot delete from ${this.#what}`);
+    return done;
+  }
+
+  #writeBatch(
+    command: number,
+    keys: readonly ArrayBufferView[],
+    entries: readonly Entry[] | undefined,
+  ): { result: number; done: number } {
+    const { keySize } = this.#info, valueSize = entries === undefined ? 0 : this.#valueSize, { length } = keys;
+    if (keySize === 0) return { result: -ENOTSUPP, done: 0 }; // queues and their like
+    const request = new Request(batch.sizeof, batch.sizeof + 64 + (align(keySize) + align(valueSize)) * length)
+      .u32(batch.map_fd, this.#fd).u32(batch.count, length);
+    const bytes = request.bytes(request.room(batch.keys, keySize * length), keySize * length);
+    keys.forEach((key, i) => bytes.set(checkBytes(key, "key", keySize), i * keySize));
+    if (entries !== undefined) {
+      const bytes = request.bytes(request.room(batch.values, valueSize * length), valueSize * length);
+      entries.forEach(([, value], i) => bytes.set(checkBytes(value, "value", valueSize), i * valueSize));
+    }
+    if (mapGetInfoByFd(this.#fd).id !== this.#info.id) return { result: -EFAULT, done: 0 }; // it would read beyond
+    const result = request.bpf(command);
+    return { result, done: request.getU32(batch.count) };
+  }
+
   /** A request with a key and nothing else. */
   #keyed(blockSize: number, key: ArrayBufferView | undefined): Request {
     const { keySize } = this.#info, request = new Request(blockSize, blockSize + 2 * align(keySize));
@@ -401,6 +438,9 @@ export class Elements {
     return size === 0 ? 0 : this.#request.room(at, size);
   }
 }
+
+/** An element to be written. */
+export type Entry = readonly [key: ArrayBufferView, value: ArrayBufferView];
 
 let cpus: number | undefined;
 

@@ -1,6 +1,6 @@
 /** The commands of bpf(2) on programs that links need. */
 import { bytesOf, checkFd, checkInteger, checkKeys, checkString, checkU32, keysOf, printable } from "../check.ts";
-import { complaintOf } from "../complaint.ts";
+import { complaintOf, suggestionOf } from "../complaint.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { insisting, Request } from "../ffi/request.ts";
@@ -182,8 +182,11 @@ function explainProgLoad(
   // the helper is there, but not for now
   const locked = /(helper|func) bpf_probe_read/.test(log) ? lockedDown("programs that read its memory") : undefined;
   if (locked !== undefined) return locked;
-  // with a complaint of the verifier these mean something else
-  if (log !== "") return [EPERM, ENOENT, ENOTSUPP].includes(errno) ? explanation(-EACCES, PROG_LOAD) : known;
+  if (log !== "") {
+    // with a complaint of the verifier these mean something else
+    const explained = [EPERM, ENOENT, ENOTSUPP].includes(errno) ? explanation(-EACCES, PROG_LOAD) : known;
+    return { ...explained, hint: suggestionOf(log) ?? explained.hint };
+  }
   if (known.reason === "policy") {
     return missingCapabilities(capabilitiesFor(type)) ?? refusedKind(type, attachType) ?? known;
   }

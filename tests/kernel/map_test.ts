@@ -811,3 +811,41 @@ kernelTest("map: keys and values in any view of bytes", {}, () => {
   assertThrows(() => map.lookup(new Uint16Array(1)), RangeError, "4 bytes, not 2");
   assertThrows(() => map.lookup(new ArrayBuffer(4) as never), TypeError, "view of bytes");
 });
+
+kernelTest("map: many elements at once, with and without batches", {}, () => {
+  const keys = Array.from({ length: 20_000 }, (_, i) => i);
+  for (const type of ["hash", "lru_hash", "percpu_hash", "lpm_trie"] as const) {
+    using map = BpfMap.create({ type, keySize: 8, valueSize: 8, maxEntries: 40_000 });
+    const valueSize = type === "percpu_hash" ? cpus : 1;
+    const key = (i: number) => new Uint32Array([32, i]);
+    map.updateAll(keys.map((i) => [key(i), new BigUint64Array(valueSize).fill(BigInt(i))]));
+    for (const i of [0, 1, 9_999, 19_999]) assertEquals(map.lookup(key(i))!.slice(0, 8), u64(BigInt(i)), type);
+    assertEquals([...map.keys()].length, 20_000, type);
+    // every third is not there
+    const some = keys.slice(0, 3000), there = some.filter((i) => i % 3 !== 0);
+    assertEquals(map.deleteAll(some.filter((i) => i % 3 === 0).map(key)), 1000, type);
+    assertEquals(map.deleteAll(some.map(key)), there.length, type);
+    assertEquals([...map.keys()].length, 17_000, type);
+  }
+  using array = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 3 });
+  array.updateAll([[u32(0), u32(5)], [u32(2), u32(7)]]);
+  assertEquals(Array.from(array.entries(), ([, value]) => number(value)), [5, 0, 7]);
+  assertEquals(refusal(() => array.deleteAll([u32(0)])).reason, "unsupported");
+  using queue = BpfMap.create({ type: "queue", valueSize: 4, maxEntries: 3 });
+  queue.updateAll([[NOTHING, u32(1)], [NOTHING, u32(2)]]);
+  assertEquals([queue.deleteAll([NOTHING, NOTHING, NOTHING]), queue.lookup(NOTHING)], [2, undefined]);
+});
+
+kernelTest("map: many elements at once: what fails, and what was done before", {}, () => {
+  using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 2 });
+  map.updateAll([]);
+  assertEquals(map.deleteAll([]), 0);
+  assertEquals(refusal(() => map.updateAll([1, 2, 3].map((i) => [u32(i), u64(1n)]))).reason, "limit");
+  assertEquals(sorted(map.keys()), [1, 2]);
+  assertEquals(refusal(() => map.updateAll([[u32(1), u64(1n)]], { create: true })).reason, "exists");
+  assertThrows(() => map.updateAll([[u32(1), u32(1)]]), RangeError, "value must have 8 bytes");
+  assertThrows(() => map.deleteAll([NOTHING]), RangeError, "key must have 4 bytes");
+  assertThrows(() => map.updateAll([[u32(1), u64(1n)]], { creat: true } as never), TypeError, "creat");
+  map.close();
+  assertThrows(() => map.deleteAll([]), Deno.errors.BadResource);
+});

@@ -582,6 +582,11 @@ export interface BpfMapShape extends Disposable {
   lookup: (key: ArrayBufferView) => Uint8Array | undefined;
   update: (key: ArrayBufferView, value: ArrayBufferView, options?: { create?: boolean | undefined }) => void;
   delete: (key: ArrayBufferView) => boolean;
+  updateAll: (
+    entries: Iterable<readonly [ArrayBufferView, ArrayBufferView]>,
+    options?: { create?: boolean | undefined },
+  ) => void;
+  deleteAll: (keys: Iterable<ArrayBufferView>) => number;
   keys: () => IterableIterator<Uint8Array, void, void>;
   entries: () => IterableIterator<[Uint8Array, Uint8Array], void, void>;
   records: (options?: { signal?: AbortSignal | undefined }) => AsyncIterableIterator<Uint8Array, void, void>;
