@@ -86,6 +86,7 @@ impl Request {
         }
     }
 
+    #[inline(always)]
     fn make(&self, call: &dyn Fn(&Request) -> i32) -> i32 {
         self.write_addresses(true);
         let result = syscall::in_netns(self.netns, || call(self));
