@@ -25,7 +25,8 @@
  * | random sequences over several handles against a model of the kernel's rules | property/ |
  * | what is left after 100,000 links a type, and after minutes of mixed work: only by `deno task soak` | soak/ |
  * | the package as it is published: built, served by a registry here, used | package/ |
- * | the examples in comments and the README | run here, from where they stand |
+ * | the examples in comments and the README | run here, from where they stand; doc/lint_test |
+ * | what is shown of an error that nobody catches · handles and infos as JSON · what users write compiles | kernel/uncaught_test · kernel/json_test · unit/typing_test |
  * | all of it on other kernels | vm/ |
  *
  * To add a test: `kernelTest(name, { needs, since }, fn)` of fixture/run/kernel.ts where a kernel must take part; it
