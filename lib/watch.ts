@@ -173,6 +173,10 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
     if (before === undefined) return this.#added(now, j, false, events);
     const after = now.info(j);
     if (after === undefined) return; // the next look will not find it
+    if (before.type !== after.type) { // ids are counted anew some day: another link has this one
+      this.#removed(before.id, events);
+      return this.#added(now, j, false, events);
+    }
     const what = difference(before, after);
     if (what.length === 0) return;
     this.#infos.set(after.id, after);
