@@ -62,7 +62,7 @@ kernelTest("a pin of somebody else beside ours, whatever its name, stays", NEEDS
   using pins = new PinDirectory();
   using firewall = new Firewall();
   using program = skLookup();
-  const names = ["web~", "web~~", "web~1", `web~${firewall.link.id}`, `web~${firewall.link.id + 1}-0123456789abcdef`];
+  const names = ["web~", "web~~", "web~01", `web~${firewall.link.id}`, `web~${firewall.link.id + 1}-0123456789abcdef`];
   for (const name of names) firewall.link.pin(pins.pin(name));
   using _ensured = ensure(pins.pin("web"), program, NETNS);
   firewall.assertUntouched();
