@@ -348,6 +348,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /**
    * Opens the link that is pinned at `path`. Needs no capability, only permission on the file.
    *
+   * Symbolic links are followed, so somebody who may write into a directory of the path chooses what is opened;
+   * {@linkcode unpin} follows none.
+   *
    * @param path The pin, on a bpf file system.
    * @returns A handle of it, which {@linkcode unpin} can take away.
    * @throws {TypeError} If `path` is no path.

@@ -264,6 +264,9 @@ export class BpfMap implements Disposable {
   /**
    * Opens the map that is pinned at `path`.
    *
+   * Symbolic links are followed, so somebody who may write into a directory of the path chooses what is opened;
+   * {@linkcode unpin} follows none.
+   *
    * @param path The pin, on a bpf file system.
    * @returns A handle of it.
    * @throws {TypeError} If `path` is no path.

@@ -272,6 +272,9 @@ export class Program implements Disposable {
   /**
    * Opens the program that is pinned at `path`.
    *
+   * Symbolic links are followed, so somebody who may write into a directory of the path chooses what is opened;
+   * {@linkcode unpin} follows none.
+   *
    * @param path The pin, on a bpf file system.
    * @returns A handle of it.
    * @throws {TypeError} If `path` is no path.
