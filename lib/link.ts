@@ -43,7 +43,7 @@ import {
   updateLink,
 } from "./sys/link.ts";
 import { linkGetId, linkGetInfoByFd } from "./sys/link_info.ts";
-import { isLink, objGet } from "./sys/object.ts";
+import { isLink, keptIf, objGet } from "./sys/object.ts";
 import { EINVAL, EOPNOTSUPP } from "./uapi/errno.ts";
 import type { AttachTypeName, LinkType } from "./uapi/constants.ts";
 import { onAbort, poll, type WaitOptions } from "./wait.ts";
@@ -563,8 +563,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   /** The same for an fd that may be something else: info alone would take a map for a link. */
   static #adopted(fd: number, action: string): AnyLink {
-    if (isLink(fd)) return Link.#opened(fd);
-    closeIfOpen(fd);
+    if (keptIf(fd, isLink)) return Link.#opened(fd);
     const hint = "programs and maps have classes of their own";
     throw new BpfError(EINVAL, { action, command: "LINK_UPDATE", reason: "mismatch", meaning: "it is no link", hint });
   }

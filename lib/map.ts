@@ -23,7 +23,7 @@ import {
   type MapInfo as KernelMapInfo,
   mapTypeFacts,
 } from "./sys/map.ts";
-import { isMap, objGet } from "./sys/object.ts";
+import { isMap, keptIf, objGet } from "./sys/object.ts";
 import {
   BPF_EXIST,
   BPF_F_LINK,
@@ -314,8 +314,7 @@ export class BpfMap implements Disposable {
   }
 
   static #adopt(fd: number, action: string): BpfMap {
-    if (isMap(fd)) return new BpfMap(fd);
-    closeIfOpen(fd);
+    if (keptIf(fd, isMap)) return new BpfMap(fd);
     throw new BpfError(EINVAL, {
       action,
       command: "MAP_LOOKUP_BATCH",

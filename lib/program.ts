@@ -9,7 +9,7 @@ import { toJson } from "./json.ts";
 import { listObjects, type ObjectListOptions } from "./listing/objects.ts";
 import { closeIfOpen, duplicateFd } from "./os/files.ts";
 import { deviceIndex } from "./os/interfaces.ts";
-import { isProgram, objGet } from "./sys/object.ts";
+import { isProgram, keptIf, objGet } from "./sys/object.ts";
 import { MOST_DATA, progTestRun } from "./sys/prog_test_run.ts";
 import {
   loadProgram,
@@ -326,8 +326,7 @@ export class Program implements Disposable {
   }
 
   static #adopt(fd: number, action: string): Program {
-    if (isProgram(fd)) return new Program(fd);
-    closeIfOpen(fd);
+    if (keptIf(fd, isProgram)) return new Program(fd);
     throw new BpfError(EINVAL, {
       action,
       command: "PROG_BIND_MAP",

@@ -1,7 +1,7 @@
 /** The commands of bpf(2) on links that exist. */
 import { checkFd, checkKeys, checkU32 } from "../check.ts";
 import { Request } from "../ffi/request.ts";
-import { ADMIN, checked, CLOSED, NOT_A_LINK, type Refusals, refused } from "../refusal.ts";
+import { ADMIN, checked, CLOSED, NOT_A_LINK, type Refusals, refused, unlessRefused } from "../refusal.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOENT, EPERM } from "../uapi/errno.ts";
 import { get_id, link_detach, link_update } from "../uapi/layout.ts";
@@ -390,7 +390,7 @@ function settleOpen(id: number, result: number): number {
 /** The kernel says EINVAL of flags, of what is no link, of types without an update and of a program that does not fit. */
 function explainInvalid(linkFd: number, flags: number): Refusals {
   if (flags !== 0 && flags !== BPF_F_REPLACE) return UPDATE_FLAGS;
-  if (!isLink(linkFd)) return UPDATE_NO_LINK;
+  if (unlessRefused(() => isLink(linkFd)) === false) return UPDATE_NO_LINK;
   return rowOf(linkGetInfoByFd(linkFd).type)?.hasUpdate ? UPDATE_UPDATABLE : LINK_UPDATE;
 }
 

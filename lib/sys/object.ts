@@ -3,7 +3,7 @@ import { checkFd, checkString, checkU32 } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { PATH_SIZE, Request } from "../ffi/request.ts";
 import { isOlderThan, missingCapabilities } from "../os/capabilities.ts";
-import { readTextFile } from "../os/files.ts";
+import { closeIfOpen, readTextFile } from "../os/files.ts";
 import { CLOSED, explanation, plain, type Refusals, refused, unlessRefused } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { EBADF, EINVAL, ENOTSUPP, EPERM } from "../uapi/errno.ts";
@@ -165,6 +165,16 @@ export function isMap(fd: number): boolean {
   const result = new Request(batch.sizeof).u32(batch.map_fd, fd).bpf(Command.MAP_LOOKUP_BATCH);
   if (result === 0 || result === -ENOTSUPP) return true; // ENOTSUPP: of a type without batches
   return result !== -EINVAL && result !== -EBADF && isShownAs("map", fd, result, "MAP_LOOKUP_BATCH");
+}
+
+/** Whether an fd is what it is asked for; if not, or if nobody says, it is closed. */
+export function keptIf(fd: number, is: (fd: number) => boolean): boolean {
+  let isKept = false;
+  try {
+    return isKept = is(fd);
+  } finally {
+    if (!isKept) closeIfOpen(fd);
+  }
 }
 
 /** The second question, where a policy refuses the first: what `/proc` says of the fd. */

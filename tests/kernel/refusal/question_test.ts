@@ -70,6 +70,26 @@ kernelTest(
   },
 );
 
+kernelTest("what nobody says is an error, and leaves no fd open", { needs: ["bpffs"] }, async () => {
+  using pins = new PinDirectory();
+  using map = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 1 });
+  map.pin(pins.pin("map"));
+  const rows = await logged(
+    `
+    const UPDATE = 29, BIND = 35, BATCH = 24, files = [];
+    refuse(...[UPDATE, BIND, BATCH].map((argument) => ({ call: "bpf", argument, errno: EPERM })));
+    try {
+      for (;;) files.push(sys.open("/dev/null"));
+    } catch {}
+    sys.close(files.pop()); // for the pin, and not for /proc
+    for (const type of [Link, Program, BpfMap, Link]) outcome(type.name, () => type.openPinned("${pins.pin("map")}"));
+    `,
+    FEW_FILES,
+  );
+  const expected = ["Link", "Program", "BpfMap", "Link"].map((type) => `${type} policy EPERM`);
+  assertEquals(rows, expected);
+});
+
 kernelTest("an id that the kernel refuses to tell is an error, not 0", { needs: ["netns", "bpffs"] }, async () => {
   using pins = new PinDirectory();
   const rows = await logged(`
