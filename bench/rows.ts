@@ -3,13 +3,23 @@ import { calls } from "./calls.ts";
 import { cycles } from "./cycles.ts";
 import { list } from "./list.ts";
 import { loop } from "./loop.ts";
+import { ring } from "./ring.ts";
 import { peers } from "./peers.ts";
 import { size } from "./size.ts";
 import { start } from "./start.ts";
 import { printRow, type Rows } from "./table.ts";
 
 /** The lines of the table that each name stands for. */
-export const ROWS: Record<string, Rows> = { ...calls, ...list, ...start, ...loop, ...size, ...cycles, ...peers };
+export const ROWS: Record<string, Rows> = {
+  ...calls,
+  ...list,
+  ...start,
+  ...loop,
+  ...ring,
+  ...size,
+  ...cycles,
+  ...peers,
+};
 
 /** The names of those that compare microseconds, and so want a processor for themselves. */
 export const pinned: ReadonlySet<string> = new Set(Object.keys({ ...calls, ...list }));

@@ -2,14 +2,20 @@
 //
 //   twin CGROUP PIN [threaded]
 //   twin walk | first
+//   twin produce PROGRAM MICROSECONDS
+//   twin ring_rate | ring_latency MAP COUNT
 //
 // Reads lines "OPERATION COUNT" and answers each with the nanoseconds that one operation took. `threaded` starts a
 // second thread, which sleeps: from then on the kernel counts references to fds, as it does in every Deno process.
 // `walk` and `first` read the infos of all links, or of one, and end.
+// `produce` runs a program of the network by hand, with a pause between two runs or, without one, many at once, until its
+// input is closed. `ring_rate` and `ring_latency` take COUNT records of a ring buffer: nanoseconds for each, or from the
+// time in the record to its being there (the median).
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <limits.h>
 #include <linux/bpf.h>
 #include <pthread.h>
@@ -126,6 +132,47 @@ static double nanoseconds(void (*run)(void), long count) {
     return ((end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec)) / count;
 }
 
+static int produce(int program, long pause_us) {
+    char packet[64] = {};
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof packet,
+                .repeat = pause_us ? 1 : 100000);
+    struct pollfd input = { .fd = 0, .events = POLLIN };
+    while (poll(&input, 1, 0) == 0) {
+        checked(bpf_prog_test_run_opts(program, &options), "test run");
+        if (pause_us) usleep(pause_us);
+    }
+    return 0;
+}
+
+static long taken, wanted;
+static double *delays;
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1e9 + time.tv_nsec;
+}
+
+static int take(void *context, void *record, size_t size) {
+    if (delays != NULL && taken < wanted) delays[taken] = now() - *(__u64 *)record;
+    return taken++ == wanted - 1 ? -1 : 0;
+}
+
+static int ascending(const void *a, const void *b) { return *(double *)a < *(double *)b ? -1 : 1; }
+
+static int consume(int map, long count, int is_latency) {
+    struct ring_buffer *ring = ring_buffer__new(map, take, NULL, NULL);
+    if (ring == NULL) return 1;
+    wanted = count;
+    if (is_latency) delays = malloc(count * sizeof *delays);
+    double start = now();
+    while (taken < count) ring_buffer__poll(ring, -1);
+    double each = (now() - start) / count;
+    if (is_latency) qsort(delays, count, sizeof *delays, ascending);
+    printf("%f\n", is_latency ? delays[count / 2] : each);
+    return 0;
+}
+
 static void *sleep_on(void *nothing) {
     for (;;) pause();
     return nothing;
@@ -137,6 +184,10 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (argc < 3) return 2;
+    if (strcmp(argv[1], "produce") == 0)
+        return produce(checked(bpf_prog_get_fd_by_id(atoi(argv[2])), "program"), atol(argv[3]));
+    if (strncmp(argv[1], "ring_", 5) == 0)
+        return consume(checked(bpf_map_get_fd_by_id(atoi(argv[2])), "map"), atol(argv[3]), argv[1][5] == 'l');
     pthread_t thread;
     int is_threaded = argc > 3 && strcmp(argv[3], "threaded") == 0;
     if (is_threaded && pthread_create(&thread, NULL, sleep_on, NULL) != 0) return 1;
