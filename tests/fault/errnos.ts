@@ -27,6 +27,7 @@ const CALLS: Readonly<Record<string, readonly string[]>> = {
   GETDENTS64: ["EACCES", "EIO", "ENOENT"],
   IOCTL: ["EPERM", "ENOMEM", "ENOTTY"],
   KCMP: ["EPERM", "ESRCH", "ENOSYS"],
+  MKDIRAT: ["EACCES", "EEXIST", "ENOENT", "ENOMEM", "ENOSPC", "EPERM", "EROFS"],
   MMAP: ["EACCES", "EAGAIN", "ENOMEM", "EPERM"],
   OPENAT: ["EACCES", "EINTR", "ELOOP", "ENOENT", "EPERM", ...FD],
   PERF_EVENT_OPEN: [
@@ -39,12 +40,14 @@ const CALLS: Readonly<Record<string, readonly string[]>> = {
   RENAMEAT2: ["EACCES", "EBUSY", "EEXIST", "ENOENT", "ENOMEM", "ENOSPC", "EPERM"],
   SETNS: ["EINVAL", "ENOMEM", "EPERM"],
   SOCKET: ["EACCES", "EAFNOSUPPORT", "ENOBUFS", "EPERM", ...FD],
+  STATX: ["EACCES", "EIO", "ENOENT", "ENOMEM", "EPERM"],
+  TGKILL: ["EPERM", "ESRCH"],
   UNLINKAT: ["EACCES", "EBUSY", "EIO", "ENOENT", "ENOMEM", "EPERM", "EROFS"],
   WRITE: ["EINTR", "EIO", "ENOBUFS", "ENOMEM", "EPERM"],
 };
 
-/** Cannot fail: a whole mapping is unmapped. */
-export const INFALLIBLE: readonly string[] = ["MUNMAP"];
+/** Cannot fail: a whole mapping of the library's own is unmapped or protected, and who one is can be asked always. */
+export const INFALLIBLE: readonly string[] = ["MPROTECT", "MUNMAP", "GETEUID", "GETPID", "GETTID"];
 
 /** Not here: what is an answer and no failure, as the ENOENT of a key or of the next id, the EINVAL of a question. */
 const COMMANDS: Readonly<Record<string, readonly string[]>> = {
@@ -53,6 +56,8 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   MAP_DELETE_ELEM: ["EBUSY"],
   MAP_LOOKUP_BATCH: ["EINTR", "ENOSPC"],
   PROG_LOAD: ["EACCES", "EAGAIN", "EINVAL", "E2BIG"],
+  MAP_FREEZE: ["EBUSY", "EOPNOTSUPP"],
+  PROG_TEST_RUN: ["EINTR", "EINVAL", "EOPNOTSUPP"],
   OBJ_PIN: ["EACCES", "EEXIST", "EINVAL", "ENOENT", "ENOSPC"],
   OBJ_GET: ["EACCES", "ENOENT", "ELOOP"],
   PROG_GET_FD_BY_ID: ["ENOENT", "EAGAIN"],
@@ -71,7 +76,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
 
 /** Commands that give no fd. */
 const WITHOUT_FD =
-  /^(MAP_(?!CREATE|GET_FD)\w+|OBJ_PIN|OBJ_GET_INFO\w+|PROG_QUERY|LINK_(UPDATE|DETACH|GET_NEXT_ID)|\w+_NEXT_ID)$/;
+  /^(MAP_(?!CREATE|GET_FD)\w+|OBJ_PIN|OBJ_GET_INFO\w+|PROG_(QUERY|TEST_RUN)|LINK_(UPDATE|DETACH|GET_NEXT_ID)|\w+_NEXT_ID)$/;
 
 const COMMAND_NAME: ReadonlyMap<number, string> = new Map(
   Object.entries(Command).map(([name, number]) => [number, name]),

@@ -9,6 +9,7 @@
 import { assertEquals } from "@std/assert";
 import { inNamespaces } from "../fixture/run/own.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
+import { errnosOf } from "./errnos.ts";
 import { numbersOf } from "./numbers.ts";
 import { Steps } from "./steps.ts";
 import type { Begun, Cold, ColdFault, Ended } from "./workload.ts";
@@ -49,6 +50,11 @@ class Tally {
     for (const what of wrong) this.wrong.push(`${call} (${which}, ${errno}): ${what}`);
   }
 }
+
+Deno.test("it is said of every system call of the library which errnos it can give", () => {
+  const calls = Object.keys(numbersOf("x86_64"));
+  assertEquals(calls.filter((call) => errnosOf(call, 0) === undefined), []);
+});
 
 const MODES = {
   calls: "its calls fail",

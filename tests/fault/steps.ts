@@ -29,6 +29,8 @@ type Watched = { readonly kinds: unknown };
 type Unknowable = readonly (readonly [name: string, answers: readonly string[]])[];
 
 const NETNS = { type: "netns" } as const;
+/** How long to wait for a lock. */
+const SOON = { waitMs: 50 } as const;
 const LO_INGRESS = { type: "tcx", device: "lo", direction: "ingress" } as const;
 const TRACEPOINT = "oom_score_adj_update";
 const SKIPPED = new Set([
@@ -158,6 +160,22 @@ export class Steps implements Disposable {
           using same = Program.fromFd(opened.fd);
           return [type, name, fromPin.type, opened.type, same.tag];
         },
+      },
+      "Program.run": {
+        run: () => {
+          const { returnValue, data } = packets.run({ data: new Uint8Array(64) });
+          return [returnValue, data.length];
+        },
+      },
+      "Program.infos": {
+        run: async () => {
+          const found: unknown[] = [];
+          for await (const info of Program.infos({ types: ["sk_lookup"] })) {
+            if (info.id === sk.id) found.push(plain(info));
+          }
+          return found;
+        },
+        accepts: (_result, _usual, errno) => isGone(errno),
       },
       "Program: load for a function": {
         run: () => {
@@ -324,6 +342,16 @@ export class Steps implements Disposable {
           return [isKnown, plain(same.info()), link.onClose];
         },
       },
+      "Link: pin in a directory that is to be made": {
+        run: () => {
+          using link = Link.attach(sk, NETNS);
+          const directory = pin();
+          link.pin(`${directory}/a/link`, { makeDirectories: true });
+          link.unpin();
+          Deno.removeSync(directory, { recursive: true });
+          return link.onClose;
+        },
+      },
       "Link: pinned twice, ended with its pins": {
         run: () => {
           using link = Link.attach(sk, NETNS, { onClose: "detach" });
@@ -336,7 +364,7 @@ export class Steps implements Disposable {
         run: () => {
           const path = pin(), outcomes: string[] = [];
           for (const program of [sk, otherSk, sk]) {
-            using ensured = Link.ensurePinned(path, program, NETNS);
+            using ensured = Link.ensurePinned(path, program, NETNS, SOON);
             outcomes.push(ensured.outcome);
             if (outcomes.length > 1) ensured.link.detach();
             if (outcomes.length === 3) ensured.link.unpin();
@@ -346,11 +374,23 @@ export class Steps implements Disposable {
         // then a new link takes the place
         accepts: (_result, _usual, errno) => errno === "ENOLINK" || errno === "EOPNOTSUPP",
       },
+      "Link.ensurePinnedAsync": {
+        run: async () => {
+          const path = pin(), outcomes: string[] = [];
+          for (const program of [sk, otherSk]) {
+            await using ensured = await Link.ensurePinnedAsync(path, program, NETNS, SOON);
+            outcomes.push(ensured.outcome);
+            if (outcomes.length === 2) ensured.link.unpin();
+          }
+          return outcomes;
+        },
+        accepts: (_result, _usual, errno) => errno === "ENOLINK" || errno === "EOPNOTSUPP",
+      },
       "Link.ensurePinned: a type without update": {
         run: () => {
           const path = pin(), outcomes: string[] = [];
           for (const program of [raw, otherRaw]) {
-            using ensured = Link.ensurePinned(path, program, { type: "raw_tracepoint", name: TRACEPOINT });
+            using ensured = Link.ensurePinned(path, program, { type: "raw_tracepoint", name: TRACEPOINT }, SOON);
             outcomes.push(ensured.outcome);
             if (outcomes.length === 2) ensured.link.unpin();
           }
@@ -384,6 +424,27 @@ export class Steps implements Disposable {
           map.unpin();
           using opened = BpfMap.open(map.id);
           return [entries, keys, [...value!], fromPin.name, opened.type, [...opened.entries()].length];
+        },
+      },
+      "BpfMap: info, freeze, infos": {
+        run: async () => {
+          using map = BpfMap.create({ type: "array", valueSize: 8, maxEntries: 2, name: "some" });
+          map.freeze();
+          const { type, valueSize } = map.info();
+          let found = 0;
+          for await (const { id } of BpfMap.infos({ types: ["array"] })) found += id === map.id ? 1 : 0;
+          return [type, valueSize, found];
+        },
+        accepts: (_result, _usual, errno) => isGone(errno),
+      },
+      "BpfMap.ensurePinned": {
+        run: () => {
+          const path = pin(), options = { type: "array", valueSize: 8, maxEntries: 2 } as const;
+          using made = BpfMap.ensurePinned(path, options, SOON);
+          using found = BpfMap.ensurePinned(path, options, SOON);
+          const isSame = made.id === found.id;
+          found.unpin();
+          return isSame;
         },
       },
       "BpfMap percpu_array": {

@@ -142,7 +142,7 @@ async function failCold(step: Step, [number, command, errno, usual]: ColdFault):
   closeIterator();
   closeInjected();
   const wrong = [...judge(outcome, errno, step, usual), ...stray.splice(0)];
-  for (const { name } of Deno.readDirSync(pins)) Deno.removeSync(`${pins}/${name}`);
+  for (const { name } of Deno.readDirSync(pins)) Deno.removeSync(`${pins}/${name}`, { recursive: true });
   for (const problem of judge(await settle(step), "", step, usual, true)) wrong.push(`afterwards: ${problem}`);
   tell(wasReached, outcome, usual, wrong);
 }
@@ -211,7 +211,7 @@ async function fault(
     // what was to outlive the operation may, if it says that it failed; a temporary name may not
     const isGone = begun.errno === "ENOENT" || "error" in outcome; // as the kernel says
     if (!isGone || !/^pin\d+$/.test(name)) wrong.push(`left a pin: ${name.replace(/\d+/g, "N")}`);
-    Deno.removeSync(`${pins}/${name}`);
+    Deno.removeSync(`${pins}/${name}`, { recursive: true });
   }
   const again = await settle(step);
   closeIterator();

@@ -94,14 +94,16 @@ kernelTest(
   async () => {
     using directory = new PinDirectory();
     using steps = new Steps(directory.path);
-    const all = Object.entries(steps.all), usual = new Map<string, string>();
-    for (const [name, step] of all) usual.set(name, JSON.stringify(await step.run()));
+    const all = Object.entries(steps.all), usual = new Map<string, unknown>();
+    for (const [name, step] of all) usual.set(name, await step.run());
     const begin = performance.now(), length = MINUTES * 60_000;
     const samples: Sample[] = [];
     let done = 0;
     for (let passed; (passed = performance.now() - begin) < length; done++) {
       const [name, step] = all[Math.floor(Math.random() * all.length)]!;
-      assertEquals(JSON.stringify(await step.run()), usual.get(name), name);
+      const result = await step.run(), expected = usual.get(name);
+      // who holds a link cannot be told for certain while another process looks at it
+      if (!step.accepts?.(result, expected, "")) assertEquals(result, expected, name);
       if (passed >= samples.length * length / 20) samples.push(await sample(passed));
     }
     samples.push(await sample(length));
