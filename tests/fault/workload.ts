@@ -143,7 +143,7 @@ async function failCold(step: Step, [number, command, errno, usual]: ColdFault):
   closeInjected();
   const wrong = [...judge(outcome, errno, step, usual), ...stray.splice(0)];
   for (const { name } of Deno.readDirSync(pins)) Deno.removeSync(`${pins}/${name}`, { recursive: true });
-  for (const problem of judge(await settle(step), "", step, usual, true)) wrong.push(`afterwards: ${problem}`);
+  for (const problem of await afterwards(step, usual)) wrong.push(`afterwards: ${problem}`);
   tell(wasReached, outcome, usual, wrong);
 }
 
@@ -213,9 +213,7 @@ async function fault(
     if (!isGone || !/^pin\d+$/.test(name)) wrong.push(`left a pin: ${name.replace(/\d+/g, "N")}`);
     Deno.removeSync(`${pins}/${name}`, { recursive: true });
   }
-  const again = await settle(step);
-  closeIterator();
-  for (const problem of judge(again, "", step, usual, true)) wrong.push(`afterwards: ${problem}`);
+  for (const problem of await afterwards(step, usual)) wrong.push(`afterwards: ${problem}`);
   const isDone = tell(wasReached, outcome, usual, wrong);
   if (wrong.some((what) => what.startsWith("left open") || what.startsWith("afterwards"))) Deno.exit(77); // begin anew
   return isDone;
@@ -227,6 +225,16 @@ function tell(wasReached: boolean, outcome: Outcome, usual: unknown, wrong: read
   const good = !wasReached ? "unreached" : isDone ? "done" : "result" in outcome ? "documented" : "error";
   say({ outcome: wrong.length > 0 ? "wrong" : good, wrong } satisfies Ended);
   return isDone;
+}
+
+/** What is wrong with an operation from now on. What other processes look at just now takes a moment to end. */
+async function afterwards(step: Step, usual: unknown): Promise<string[]> {
+  for (let tries = 0;; tries++) {
+    const wrong = [...judge(await settle(step), "", step, usual, true)];
+    closeIterator();
+    if (wrong.length === 0 || tries === 20) return wrong;
+    await new Promise((go) => setTimeout(go, 50));
+  }
 }
 
 type Outcome = { readonly result: unknown } | { readonly error: unknown };
