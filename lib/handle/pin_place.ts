@@ -217,7 +217,8 @@ export class PinPlace implements Disposable {
   /** Whether the name stands for this file. */
   holds({ inode }: FileStatus): boolean {
     const entry = openEntry(this.#directory, this.name);
-    if (entry < 0) return false;
+    if (entry === -ENOENT) return false;
+    if (entry < 0) throw refused(entry, OPENAT, `Cannot open pin "${this.path}"`);
     try {
       return fileStatus(entry).inode === inode;
     } finally {
