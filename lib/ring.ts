@@ -7,7 +7,15 @@ import { atUnload, heldFds, track, untrack } from "./handle/open_handles.ts";
 import { closeIfOpen, duplicateFd } from "./os/files.ts";
 import { plain, type Refusals, refused } from "./refusal.ts";
 import { E2BIG } from "./uapi/errno.ts";
-import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLET, EPOLLIN } from "./uapi/linux.ts";
+import {
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  EPOLLET,
+  EPOLLIN,
+  EPOLLOUT,
+} from "./uapi/linux.ts";
 import { onAbort, Waiting } from "./wait.ts";
 
 /** Between two pieces the event loop has its turn: a thousand small records take about a millisecond. */
@@ -27,6 +35,8 @@ const RING: Refusals = {
       "a ring buffer has one reader",
     ],
     EPERM: ["policy", "the ring buffer may not be written, which a reader must", "open it for reading and writing"],
+    EACCES: ["policy", "a security module lets its pages not be mapped"],
+    EAGAIN: ["limit", "its pages cannot be locked into memory", "raise RLIMIT_MEMLOCK"],
   },
 };
 
@@ -49,20 +59,31 @@ class Poller {
   #isPolling = false;
 
   constructor() {
-    this.#epoll = hold(call("epoll_create1", [EPOLL_CLOEXEC]));
-    this.#wake = hold(call("eventfd2", [0, EPOLL_CLOEXEC]));
+    using made = new DisposableStack();
+    made.use(this.#threads);
+    this.#epoll = made.adopt(hold(call("epoll_create1", [EPOLL_CLOEXEC])), release);
+    this.#wake = made.adopt(hold(call("eventfd2", [0, EPOLL_CLOEXEC])), release);
     control(this.#epoll, EPOLL_CTL_ADD, this.#wake);
+    made.move(); // made whole
   }
 
   add(fd: number, reader: RingReader): void {
-    control(this.#epoll, EPOLL_CTL_ADD, fd);
-    this.#readers.set(fd, reader);
+    try {
+      control(this.#epoll, EPOLL_CTL_ADD, fd);
+      this.#readers.set(fd, reader);
+    } finally {
+      this.#closeIfIdle();
+    }
   }
 
   /** Takes a reader out; without readers nothing is kept open. */
   remove(fd: number): void {
     if (this.#readers.delete(fd)) epollControl(this.#epoll, EPOLL_CTL_DEL, fd);
     if (this.#isPolling && !this.#hasWaiting()) this.#ring();
+    this.#closeIfIdle();
+  }
+
+  #closeIfIdle(): void {
     if (this.#readers.size > 0) return;
     poller = undefined;
     if (!this.#isPolling) this.#close();
@@ -101,7 +122,9 @@ class Poller {
 
   #ring(): void {
     const request = new Request(ARGS, 72).u64(0, BigInt(this.#wake)).u64(16, 8n);
-    request.u32(request.room(8, 8), 1).system(Call.write);
+    const result = request.u32(request.room(8, 8), 1).system(Call.write);
+    // that it may be written is an event too; without any the thread would sleep for good
+    if (result < 0) epollControl(this.#epoll, EPOLL_CTL_MOD, this.#wake, EPOLLOUT);
   }
 
   #close(): void {
@@ -243,10 +266,12 @@ function control(epoll: number, operation: number, fd: number): void {
 }
 
 /** The data of the event is the fd: a 64-bit number that begins at 4 or, where it is aligned, at 8. */
-function epollControl(epoll: number, operation: number, fd: number): number {
+function epollControl(epoll: number, operation: number, fd: number, more = 0): number {
   const request = new Request(ARGS, 72).u64(0, BigInt(epoll)).u64(8, BigInt(operation)).u64(16, BigInt(fd));
   const event = request.room(24, 16);
-  return request.u32(event, (EPOLLIN | EPOLLET) >>> 0).u32(event + 4, fd).u32(event + 8, fd).system(Call.epoll_ctl);
+  return request.u32(event, (EPOLLIN | EPOLLET | more) >>> 0).u32(event + 4, fd).u32(event + 8, fd).system(
+    Call.epoll_ctl,
+  );
 }
 
 function call(name: "eventfd2" | "epoll_create1", args: readonly number[]): number {

@@ -361,7 +361,7 @@ const MKDIRAT: Refusals = {
     EACCES: ["policy", "the directory above it may not be written"],
     EEXIST: ["exists", "it is there already"],
     ENOENT: ["gone", "the directory above it does not exist"],
-    EPERM: ["invalid", "its name has a dot, or the file system has no directories of users"],
+    EPERM: ["policy", "a security module or the file system refuses it; one of bpf has no names with a dot"],
     EROFS: ["policy", "the file system is mounted read-only"],
     ENOSPC: ["limit", "the file system has no room for it"],
   },

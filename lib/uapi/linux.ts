@@ -38,7 +38,13 @@ export const RTLD_LAZY = 1, RTLD_NOLOAD = 4;
 /** Mounts: fsopen(2), fsmount(2), fsconfig(2). */
 export const FSOPEN_CLOEXEC = 1, FSMOUNT_CLOEXEC = 1, FSCONFIG_CMD_CREATE = 6;
 /** Events: epoll(7). */
-export const EPOLL_CLOEXEC = 0o2000000, EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLLIN = 1, EPOLLET = 0x80000000;
+export const EPOLL_CLOEXEC = 0o2000000,
+  EPOLL_CTL_ADD = 1,
+  EPOLL_CTL_DEL = 2,
+  EPOLL_CTL_MOD = 3,
+  EPOLLIN = 1,
+  EPOLLOUT = 4,
+  EPOLLET = 0x80000000;
 /** Namespaces: what ioctl(2) asks of one, and its answers; the inode number of the first of process ids. */
 export const NS_GET_NSTYPE = 0xb703, CLONE_NEWNET = 0x40000000, INITIAL_PID_NAMESPACE = 0xefff_fffcn;
 /** Sockets, and what ioctl(2) asks of interfaces through them. */

@@ -27,7 +27,8 @@ const CALLS: Readonly<Record<string, readonly string[]>> = {
   GETDENTS64: ["EACCES", "EIO", "ENOENT"],
   IOCTL: ["EPERM", "ENOMEM", "ENOTTY"],
   KCMP: ["EPERM", "ESRCH", "ENOSYS"],
-  MKDIRAT: ["EACCES", "EEXIST", "ENOENT", "ENOMEM", "ENOSPC", "EPERM", "EROFS"],
+  LSEEK: ["EINVAL"],
+  MKDIRAT: ["EACCES", "ENOENT", "ENOMEM", "ENOSPC", "EPERM", "EROFS"],
   MMAP: ["EACCES", "EAGAIN", "ENOMEM", "EPERM"],
   OPENAT: ["EACCES", "EINTR", "ELOOP", "ENOENT", "EPERM", ...FD],
   PERF_EVENT_OPEN: [

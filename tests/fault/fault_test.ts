@@ -14,12 +14,8 @@ import { numbersOf } from "./numbers.ts";
 import { Steps } from "./steps.ts";
 import type { Begun, Cold, ColdFault, Ended } from "./workload.ts";
 
-/** What is wrong, and why it is still so: patterns of `operation: call (which, errno): what`. */
-const KNOWN: readonly (readonly [what: RegExp, why: string])[] = [
-  [/: close \(.*(left open|hangs|afterwards)/, "a close that fails takes the place of the result"],
-  [/: read \(every, EAGAIN\): hangs/, "it is asked for ever"],
-  [/^BpfMap.records: (mmap|epoll_ctl)/, "an error while the ring is opened or ended"],
-];
+/** What is wrong, and why it stays so: patterns of `operation: call (which, errno): what`. */
+const KNOWN: readonly (readonly [what: RegExp, why: string])[] = [];
 
 /** How long an operation may take with a fault, on a crowded machine; a lock that cannot be had is waited for 5 seconds. */
 const DEADLINE_MS = 30_000;

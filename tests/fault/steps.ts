@@ -329,7 +329,7 @@ export class Steps implements Disposable {
             link.unpin();
           }
         },
-        accepts: orPartial,
+        accepts: (result, _usual, errno) => orPartial(result) || isGone(errno), // as a process may be
       },
       "Link: pin, openPinned, unpin, fromFd": {
         run: () => {
