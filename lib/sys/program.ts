@@ -19,7 +19,7 @@ import {
   programTypeName,
   programTypeNumber,
 } from "../uapi/constants.ts";
-import { EACCES, ENOENT, ENOSPC, ENOTSUPP, EPERM } from "../uapi/errno.ts";
+import { EACCES, EAGAIN, ENOENT, ENOSPC, ENOTSUPP, EPERM } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
 import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { tooOld } from "./type/mod.ts";
@@ -85,6 +85,11 @@ export const PROG_LOAD: Refusals = {
       "privileges suffice, so the kernel or a security module refuses the kind itself",
     ],
     EACCES: ["invalid", "the verifier refuses the program", SEE_LOG],
+    EAGAIN: [
+      "unsettled",
+      "signals interrupted the verifier, five times in a row",
+      "load when fewer come: stop profilers and timers that send them to this process",
+    ],
     EINVAL: [
       "invalid",
       "the kernel refuses the program or its options",
@@ -161,7 +166,7 @@ export function loadProgram(
     else if (again >= 0) return { fd: again };
   }
   if (result >= 0) return isLogged ? { fd: result, log } : { fd: result };
-  if (complaintOf(log) === undefined) log = "";
+  if (result === -EAGAIN || complaintOf(log) === undefined) log = ""; // it tells how far the verifier came
   const name = options.name === undefined ? "" : ` "${options.name}"`;
   throw new BpfError(-result, {
     action: `Cannot load ${type} program${name}`,

@@ -126,6 +126,7 @@ const UNPROVOKED = [
   "open: EPERM",
   "perfEventOpen: EBUSY",
   "perfEventOpen: EPERM",
+  "progLoad: EAGAIN",
   "progLoad: ENOENT",
   "progTestRun: EINTR",
   "rawTracepointOpen: EPERM",

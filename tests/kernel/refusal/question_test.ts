@@ -113,6 +113,22 @@ kernelTest("an id that the kernel refuses to tell is an error, not 0", { needs: 
   assertEquals([...Deno.readDirSync(pins.path)], []);
 });
 
+kernelTest("a verifier that signals interrupt is asked again, then that is said", {}, async () => {
+  const rows = await logged(`
+    const LOAD = 5, EAGAIN = 11;
+    refuse({ call: "bpf", argument: LOAD, errno: EAGAIN });
+    outcome("load", () => loads("xdp", 1));
+    try {
+      loads("xdp", 1);
+    } catch (error) {
+      console.log(error.message);
+    }`);
+  assertEquals(rows, [
+    "load unsettled EAGAIN",
+    "Cannot load xdp program: signals interrupted the verifier, five times in a row (EAGAIN)",
+  ]);
+});
+
 kernelTest("a batch that is interrupted gives no elements that were not found", {}, async () => {
   const rows = await logged(`
     using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 4, maxEntries: 4 });
