@@ -65,9 +65,9 @@ addEventListener("error", (event) => {
 });
 
 let index = 0;
+const steps = new DisposableStack();
 try {
-  using steps = new Steps(pins);
-  const step = steps.all[name]!;
+  const step = steps.use(new Steps(pins)).all[name]!;
   if (mode === "cold") await (skip === "" ? listCold(step) : failCold(step, JSON.parse(skip)));
   else {
     const usual = await usually(step);
@@ -75,9 +75,11 @@ try {
     else if (mode === "files") await fillTable(step, usual);
     else await freeStdio(step, usual);
   }
+  steps.dispose();
   say({ finished: true });
 } catch (error) {
   say({ failed: String((error as Error).stack) }); // or the listeners above would swallow it
+  steps.dispose();
   Deno.exit(1);
 }
 
@@ -215,7 +217,10 @@ async function fault(
   }
   for (const problem of await afterwards(step, usual)) wrong.push(`afterwards: ${problem}`);
   const isDone = tell(wasReached, outcome, usual, wrong);
-  if (wrong.some((what) => what.startsWith("left open") || what.startsWith("afterwards"))) Deno.exit(77); // begin anew
+  if (wrong.some((what) => what.startsWith("left open") || what.startsWith("afterwards"))) {
+    steps.dispose();
+    Deno.exit(77); // begin anew
+  }
   return isDone;
 }
 
