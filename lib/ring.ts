@@ -57,6 +57,7 @@ class Poller {
   readonly #ready = new Uint32Array(EVENTS);
   readonly #readers = new Map<number, RingReader>(); // by the fd of their map
   #isPolling = false;
+  #polled = Promise.resolve(); // settled when the thread is back
 
   constructor() {
     using made = new DisposableStack();
@@ -94,6 +95,11 @@ class Poller {
     if (!this.#isPolling) void this.#poll();
   }
 
+  /** Settled when no thread waits that nobody needs any more. */
+  get settled(): Promise<void> {
+    return this.#hasWaiting() ? Promise.resolve() : this.#polled;
+  }
+
   /** Ends all readers at once, before the isolate is gone. */
   end(): void {
     for (const reader of [...this.#readers.values()]) reader.end();
@@ -104,7 +110,9 @@ class Poller {
     this.#isPolling = true;
     try {
       while (this.#hasWaiting()) {
-        const count = await ringWait(this.#epoll, this.#thread, this.#ready, heldFds());
+        const waiting = ringWait(this.#epoll, this.#thread, this.#ready, heldFds());
+        this.#polled = waiting.then(() => {}, () => {});
+        const count = await waiting;
         if (count < 0) throw refused(count, plain("epoll_pwait"), ACTION);
         for (const fd of this.#ready.subarray(0, count)) this.#readers.get(fd)?.call();
       }
@@ -178,6 +186,11 @@ export class RingReader {
   /** Whether {@linkcode RingReader.end} was called. */
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Settled when it has ended and left no thread that waits. */
+  get finished(): Promise<void> {
+    return this.#poller.settled;
   }
 
   /** Whether it sleeps until it is called. */
@@ -287,7 +300,7 @@ const readers = new Map<number, RingReader>();
 export interface RecordStream extends AsyncIterableIterator<Uint8Array<ArrayBuffer>, void, void>, AsyncDisposable {
   /** Ends the iteration, and at once a step that is waiting. */
   close(): void;
-  /** The same. */
+  /** The same; settled when no thread waits for it any more. */
   return(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>>;
 }
 
@@ -327,6 +340,7 @@ export class RingRecords extends Waiting<Uint8Array<ArrayBuffer>> implements Rec
     this.#reader ??= this.#begin();
     const value = await this.#reader?.next();
     if (value !== undefined) return { done: false, value };
+    await this.#reader?.finished;
     signal?.throwIfAborted();
     return { done: true, value };
   }
@@ -345,6 +359,12 @@ export class RingRecords extends Waiting<Uint8Array<ArrayBuffer>> implements Rec
   #endReader(reader: RingReader): void {
     reader.end();
     if (readers.get(this.#mapId) === reader) readers.delete(this.#mapId);
+  }
+
+  override async return(): Promise<IteratorResult<Uint8Array<ArrayBuffer>, void>> {
+    const step = await super.return();
+    await this.#reader?.finished;
+    return step;
   }
 
   close(): void {
