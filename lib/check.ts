@@ -126,8 +126,8 @@ export function kindOf(value: unknown): string {
 }
 
 /**
- * A text without control and formatting characters, which could command a terminal: a process chooses its name, whoever
- * may write to a directory those of pins and cgroups.
+ * A text without control and formatting characters, which could command a terminal: processes
+ * choose their names, and users who may write to a directory those of pins and cgroups.
  */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {

@@ -11,8 +11,8 @@ const TYPE = /^\[\d+\] /; // of BTF, with what is wrong with it behind it
 const MOST = 300; // characters
 
 /**
- * What a log complains of, in one line; `undefined` if it tells the way and counts only, as that of a program that a
- * policy refuses behind the verifier.
+ * What a log complains of, in one line; `undefined` if it has only the verifier's steps and counts, as when a policy
+ * refuses the program after the verifier.
  */
 export function complaintOf(log: string): string | undefined {
   const { before: way, title } = parse(log);

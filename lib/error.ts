@@ -45,7 +45,7 @@ export interface BpfErrorInit extends Explanation {
  *
  * The message says what could not be done, what the errno means at this place, the line of the kernel's log that says
  * why, and the errno's code. `hint` says what to do about it. Programs decide by `reason` or `code`, never by the message.
- * Control and formatting characters of names in them are escaped, for whoever names a pin, a cgroup or a process could
+ * Control and formatting characters of names in them are escaped, since a neighbour who names a pin, a cgroup or a process could
  * command a terminal with them.
  *
  * What Deno prints of an error that nobody catches is its message, its stack and its cause: so `cause` shows the hint and

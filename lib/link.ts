@@ -244,7 +244,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * So the target is never without a program, except where it takes one link and that has no update, such as a priority
    * of a netfilter hook: there the old one is detached first. Of several processes that do this at once for pins in one
    * directory, one makes the link and the others take it over: they wait for the lock (flock) of the directory, at most
-   * `options.waitMs`. Whoever may read the directory can hold that lock; the error then names the process.
+   * `options.waitMs`. Every user who may read the directory can hold that lock; the error then names the process.
    *
    * **What it ends, and what proves that it may.** Neighbours who may write into the directory, or above it, lead it
    * nowhere: what is pinned is opened without following a symbolic link, and is taken over only if the pin belongs to

@@ -78,7 +78,7 @@ export class Names {
    * What a link is attached to, in a few words, with names where they are known.
    *
    * @param info The link's info.
-   * @returns Such as `eth1 ingress`, or `detached`. Whoever makes a cgroup or an interface chooses its name, control
+   * @returns Such as `eth1 ingress`, or `detached`. The maker of a cgroup or an interface chooses its name, control
    * characters included.
    */
   place(info: LinkInfo): string {

@@ -150,7 +150,7 @@ const HEADROOM = 512;
 /** The attach type that a program was loaded for, if it was loaded here and has one. */
 export let expectedAttachTypeOf: (program: Program) => AttachTypeName | undefined;
 
-/** Makes a handle of a program's fd, which is the handle's from then on, with what whoever loaded it knows. */
+/** Makes a handle of a program's fd, which the handle then owns, with what the caller that loaded it knows. */
 export let adoptProgram: (fd: number, expectedAttachType: AttachTypeName | undefined, log?: string) => Program;
 
 /**

@@ -168,7 +168,7 @@ export class NativeLibrary<F extends object> {
         `${is}: it has interface ${version}, this version of the package needs ${abi.version}; write ${api.bytes} to that path`,
       );
     }
-    return Deno.dlopen(path, symbols).symbols; // not closed: whoever built it may have left out the flag
+    return Deno.dlopen(path, symbols).symbols; // not closed: it may have been built without the flag
   }
 
   /** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */

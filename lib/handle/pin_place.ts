@@ -174,8 +174,8 @@ export class PinPlace implements Disposable {
 
   /**
    * The same of what this user may take over: a pin of the user's own or of root's, which has no other name. Nobody
-   * without rights on it can have put that here: a hard link is a second name, a symbolic link is none. `ofAnyone` lets
-   * the pins of other users pass, and `isOwn` tells them.
+   * without rights on it can have put that here: a hard link is a second name, a symbolic link is none. With `ofAnyone`
+   * also pins of other users, for which `isOwn` is false.
    */
   findOwn(name: string = this.name, ofAnyone = false): OwnPin | undefined {
     const found = this.find(name);
@@ -330,8 +330,8 @@ const MAX_LINKS = 40; // as the kernel follows
 
 /**
  * Opens the directory of a pin, which must lie on a bpf file system. Symbolic links on the way are followed if they are
- * root's or the user's own: whoever may write into a directory could lead us elsewhere. Makes directories that are
- * missing, if told to.
+ * root's or the user's own: another user who may write into a directory could lead us elsewhere. Makes directories that are
+ * missing, if `makesDirectories`.
  */
 function openDirectoryOf(path: string, makesDirectories: boolean): number {
   if (nameIn(path) === "") throw cannotPin(path, EISDIR, "invalid", "path names a directory, not a pin");

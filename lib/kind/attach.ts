@@ -109,7 +109,7 @@ function actionOf<K extends TargetType>({ source, kind, target }: Plan<K>): stri
   return `Cannot attach ${isHandle(source, "map") ? "map" : "program"} ${source.id} to ${kind.describe(target)}`;
 }
 
-/** The same refusal, with what further questions tell about it. */
+/** The same refusal, explained by the answers to further questions. */
 function explained<K extends TargetType>(error: unknown, planned: Plan<K>): unknown {
   if (!(error instanceof BpfError)) return error;
   const { kind, target, attachment, source } = planned;

@@ -209,7 +209,7 @@ function begins(functions: readonly TraceableFunction[]): bigint[] {
 /** Bytes before the place where a function is traced, at most. */
 const LONGEST_ENTRY = 16n;
 
-/** The kernel says the same of a program that was not loaded for such links as of a function: asked with none, it tells. */
+/** The errno is the same for a wrong program and for a wrong function: a call without functions says which it is. */
 function whyRefusedAll(program: Program, wanted: "trace_kprobe_session" | "trace_kprobe_multi"): Explanation {
   try {
     NOTHING_THERE(wanted)(program.fd);

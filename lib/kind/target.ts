@@ -234,7 +234,7 @@ export function checkArray<T>(value: unknown, name: string, check: Check<T>): re
   return value.map((element, i) => check(element, `${name}[${i}]`));
 }
 
-/** A field of one value for each place, if it is given. With a pattern there is no telling which place is whose. */
+/** A field of one value for each place, if it is given. With a pattern nothing says which value belongs to which place. */
 export function checkPerPlace<T>(
   target: object,
   field: string,

@@ -5,7 +5,7 @@ import { unlessGone, visibly } from "../refusal.ts";
 import { isLink, objGet } from "../sys/object.ts";
 import { runToEnd } from "../wait.ts";
 
-/** Calls back for a pin: its path, and what tells it from others whatever names it has. False if it cannot be seen. */
+/** Called for each pin with its path and its identity, which is the same under every name. Returns false if it cannot be seen. */
 export type Visit = (path: string, file: string) => boolean;
 
 /** Looks at each pin on the bpf file systems of this mount namespace. False if some could not be seen. */

@@ -243,7 +243,7 @@ export class ElfFile {
     return "names" in wanted ? this.#byName(wanted.names, tables) : this.#byPattern(wanted.pattern, tables);
   }
 
-  /** What tells its build from all others, in hexadecimal digits, if its linker wrote that. */
+  /** The build id, in hexadecimal digits, if the linker wrote one. */
   buildId(): string | undefined {
     for (const note of this.#sectionsOf(SHT_NOTE).slice(0, 64)) {
       if (note.size > MAX_SMALL) continue;

@@ -39,7 +39,7 @@ export const OPENAT: Refusals = {
 /**
  * Opens a file for what other calls want an fd for: the directory of a cgroup, a network namespace.
  *
- * (Deno's own files do not tell their fds.) Needs no capability, only permission on the file.
+ * (Deno's own files do not report their fds.) Needs no capability, only permission on the file.
  *
  * @param path The file or directory.
  * @param flags Flags of open(2); O_RDONLY by default, O_CLOEXEC always.
@@ -266,7 +266,7 @@ export function readLink(fd: number): string {
   return request.getString(at, size);
 }
 
-/** A path that stays the same when the process changes its directory; as it is where `/proc` does not tell that. */
+/** A path that stays the same when the process changes its directory; unchanged where `/proc` does not report that. */
 export function absolutePath(path: string): string {
   if (path.startsWith("/")) return path;
   const fd = openEntry(AT_FDCWD, "/proc/self/cwd");
@@ -378,8 +378,7 @@ const RENAMEAT2: Refusals = {
 };
 
 /**
- * Gives a file another name in its directory, in place of what is there: whoever opens that name finds the one or the
- * other.
+ * Gives a file another name in its directory, in place of what is there: an open of that name finds the one or the other.
  */
 export function renameAt(directory: number, from: string, to: string): void {
   const result = system(Call.renameat2, [directory, 0, directory, 0, 0], (r) => {

@@ -166,7 +166,7 @@ export function loadProgram(
     else if (again >= 0) return { fd: again };
   }
   if (result >= 0) return isLogged ? { fd: result, log } : { fd: result };
-  if (result === -EAGAIN || complaintOf(log) === undefined) log = ""; // it tells how far the verifier came
+  if (result === -EAGAIN || complaintOf(log) === undefined) log = ""; // it reports only how far the verifier came
   const name = options.name === undefined ? "" : ` "${options.name}"`;
   throw new BpfError(-result, {
     action: `Cannot load ${type} program${name}`,
@@ -217,7 +217,7 @@ function capabilitiesFor(type: ProgramTypeName): (keyof typeof CAPABILITIES)[] {
   return type === "ext" ? ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"] : ["CAP_BPF", "CAP_NET_ADMIN"];
 }
 
-/** Why a program is refused by who has all capabilities for it; undefined if nothing tells. */
+/** Why a program is refused to a caller that has all capabilities for it; undefined if unknown. */
 function refusedKind(type: ProgramTypeName, attachType: AttachTypeName | undefined): Explanation | undefined {
   if (capabilitiesFor(type).includes("CAP_PERFMON") && iteratorLoads()) {
     const kind = attachType === undefined ? `program type ${type}` : `attach type ${attachType}`;

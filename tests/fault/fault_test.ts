@@ -82,7 +82,9 @@ function names(): string[] {
   const pins = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
   using steps = new Steps(pins);
   Deno.removeSync(pins);
-  return Object.keys(steps.all).filter((name) => name.includes(pick));
+  const picked = Object.keys(steps.all).filter((name) => name.includes(pick));
+  if (picked.length === 0) throw new Error(`no operation has "${pick}" in its name`);
+  return picked;
 }
 
 /** Lets one operation meet all its faults, in as many processes as that takes. */

@@ -1,5 +1,5 @@
 /** The operations that are made to fail, one by one: small uses of the package, each with a result that can be compared. */
-import { BpfMap, Hook, Link, type LinkInfo, type LinkListing, probe, Program } from "../../mod.ts";
+import { BpfMap, Hook, Link, type LinkInfo, type LinkListing, makeCgroup, probe, Program } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { Victim } from "../fixture/place/victim.ts";
 import { tracer } from "../fixture/program/functions.ts";
@@ -54,6 +54,14 @@ function plain(value: unknown): unknown {
       (key, inner) => SKIPPED.has(key) ? undefined : typeof inner === "bigint" ? `${inner}n` : inner,
     ) ?? "null",
   );
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 /** Waits for both; throws what the first or the second threw. */
@@ -210,6 +218,18 @@ export class Steps implements Disposable {
           return plain([link.info(), second.info()]);
         },
       },
+      makeCgroup: {
+        run: () => {
+          const path = `${cgroup}/made`;
+          try {
+            using made = makeCgroup(path);
+            using link = Link.attach(egress, { type: "cgroup", cgroup: path });
+            return link.info().cgroupId === made.id;
+          } finally {
+            if (isThere(path)) Deno.removeSync(path); // removing it is what failed
+          }
+        },
+      },
       "Link tcx, Hook.attach": {
         run: () => {
           using link = Link.attach(cls, LO_INGRESS);
@@ -331,6 +351,15 @@ export class Steps implements Disposable {
         },
         accepts: (result, _usual, errno) => orPartial(result) || isGone(errno), // as a process may be
       },
+      "Link.holdersAsync": {
+        run: async () => {
+          using link = Link.attach(sk, NETNS);
+          using second = Link.open(link.id);
+          const { holders, partial } = await second.holdersAsync();
+          return { kinds: holders.map(({ kind }) => kind).sort(), partial };
+        },
+        accepts: (result, _usual, errno) => orPartial(result) || isGone(errno),
+      },
       "Link: pin, openPinned, unpin, fromFd": {
         run: () => {
           using link = Link.attach(sk, NETNS);
@@ -424,6 +453,14 @@ export class Steps implements Disposable {
           map.unpin();
           using opened = BpfMap.open(map.id);
           return [entries, keys, [...value!], fromPin.name, opened.type, [...opened.entries()].length];
+        },
+      },
+      "BpfMap: many elements": {
+        run: () => {
+          using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+          const keys = Array.from({ length: 5 }, (_, i) => new Uint32Array([i]));
+          map.updateAll(keys.map((key) => [key, new BigUint64Array([7n])]));
+          return [[...map.entries()].length, map.deleteAll(keys)];
         },
       },
       "BpfMap: info, freeze, infos": {
