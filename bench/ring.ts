@@ -102,7 +102,7 @@ function produce(twin: string, program: Program, pauseUs: number): AsyncDisposab
   const args = ["produce", String(program.id), String(pauseUs)];
   const process = new Deno.Command(twin, { args, stdin: "piped" }).spawn();
   return {
-    async [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose](): Promise<void> {
       await process.stdin.close();
       await process.status;
     },
