@@ -813,19 +813,19 @@ kernelTest("map: keys and values in any view of bytes", {}, () => {
 });
 
 kernelTest("map: many elements at once, with and without batches", {}, () => {
-  const keys = Array.from({ length: 20_000 }, (_, i) => i);
+  const keys = Array.from({ length: 10_000 }, (_, i) => i);
   for (const type of ["hash", "lru_hash", "percpu_hash", "lpm_trie"] as const) {
-    using map = BpfMap.create({ type, keySize: 8, valueSize: 8, maxEntries: 40_000 });
+    using map = BpfMap.create({ type, keySize: 8, valueSize: 8, maxEntries: 20_000 });
     const valueSize = type === "percpu_hash" ? cpus : 1;
     const key = (i: number) => new Uint32Array([32, i]);
     map.updateAll(keys.map((i) => [key(i), new BigUint64Array(valueSize).fill(BigInt(i))]));
-    for (const i of [0, 1, 9_999, 19_999]) assertEquals(map.lookup(key(i))!.slice(0, 8), u64(BigInt(i)), type);
-    assertEquals([...map.keys()].length, 20_000, type);
+    for (const i of [0, 1, 4_999, 9_999]) assertEquals(map.lookup(key(i))!.slice(0, 8), u64(BigInt(i)), type);
+    assertEquals([...map.keys()].length, 10_000, type);
     // every third is not there
     const some = keys.slice(0, 3000), there = some.filter((i) => i % 3 !== 0);
     assertEquals(map.deleteAll(some.filter((i) => i % 3 === 0).map(key)), 1000, type);
     assertEquals(map.deleteAll(some.map(key)), there.length, type);
-    assertEquals([...map.keys()].length, 17_000, type);
+    assertEquals([...map.keys()].length, 7_000, type);
   }
   using array = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 3 });
   array.updateAll([[u32(0), u32(5)], [u32(2), u32(7)]]);

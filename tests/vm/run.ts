@@ -20,6 +20,8 @@ const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=100"];
  * comments and claims are compared on the host, once.
  */
 const SUITES = ["tests/unit/library_test.ts", "tests/kernel/", "tests/doc/claims/"];
+/** Files of tests/kernel in which Deno or the package alone decides: they run on the host and on the other processor. */
+const SAME_ON_ALL = ["endings", "handle", "hostile_names", "json", "names", "open_handles", "sanitizers", "uncaught"];
 
 interface Result {
   readonly series: string;
@@ -34,7 +36,7 @@ const kernels = Deno.args.filter(isKernel);
 const picks = Deno.args.filter((arg) => !isKernel(arg));
 // the types were checked outside, where that is faster
 const command = ["env", ...SETTINGS, "deno", "run", "-A", "--no-check", "tests/run.ts", "--no-check", ...picks];
-if (!picks.some((pick) => /_test|^tests\//.test(pick))) command.push(...SUITES);
+const isWhole = !picks.some((pick) => /_test|^tests\//.test(pick));
 
 console.log("QEMU emulates the machines; KVM is not used");
 const waiting = kernels.length > 0 ? kernels : [...MACHINES].reverse();
@@ -58,7 +60,8 @@ async function testOn(series: string): Promise<Result> {
   console.log(`${series}: starts`);
   const start = performance.now();
   const print = linePrinter(`${series}: `);
-  const { status, output, console: log } = await runOn(series, command, TIMEOUT_SECONDS, print)
+  const suites = isWhole ? suitesFor(series) : [];
+  const { status, output, console: log } = await runOn(series, [...command, ...suites], TIMEOUT_SECONDS, print)
     .catch((error) => ({ status: undefined, output: "", console: String(error) }));
   const seconds = Math.round((performance.now() - start) / 1000);
   if (status === 0 && picks.length === 0) keepClaims(series, output);
@@ -67,6 +70,15 @@ async function testOn(series: string): Promise<Result> {
   const [passed = 0, failed = 0, skipped = 0] = counts?.slice(1).map(Number) ?? [];
   // a run that broke off has counted no failure
   return { series, passed, failed: status === 0 && counts ? failed : Math.max(failed, 1), skipped, seconds };
+}
+
+function suitesFor(series: string): string[] {
+  if (series === "arm64") return SUITES;
+  const left = SAME_ON_ALL.map((name) => `${name}_test.ts`);
+  const kernel = [...Deno.readDirSync("tests/kernel")]
+    .filter(({ name, isDirectory }) => isDirectory || name.endsWith("_test.ts") && !left.includes(name))
+    .map(({ name }) => `tests/kernel/${name}`);
+  return [...SUITES.filter((suite) => suite !== "tests/kernel/"), ...kernel];
 }
 
 /** Prints what comes in pieces line by line, so that machines do not mix their lines. */
