@@ -113,8 +113,10 @@ function actionOf<K extends TargetType>({ source, kind, target }: Plan<K>): stri
 function explained<K extends TargetType>(error: unknown, planned: Plan<K>): unknown {
   if (!(error instanceof BpfError)) return error;
   const { kind, target, attachment, source } = planned;
+  // a kernel without such links answers every question about them with EINVAL
+  const isTooOld = error.code === "EINVAL" && error.reason === "unsupported";
   const why = wrongType(error, planned) ??
-    unlessRefused(() => kind.whyRefused?.(error, target, attachment, source));
+    (isTooOld ? undefined : unlessRefused(() => kind.whyRefused?.(error, target, attachment, source)));
   if (why === undefined) return error;
   return new BpfError(error.errno, { action: actionOf(planned), command: error.command, log: error.log, ...why });
 }
