@@ -1,12 +1,12 @@
 /** Records of a ring buffer, as they come, against libbpf's ring_buffer: how many, and how soon. */
 import { BpfMap, Program } from "../mod.ts";
-import { add, assemble, call, copy, exit, loadMap, mapValue, set, store } from "../tests/fixture/program/assembler.ts";
-import { testRun } from "../tests/kernel/counting.ts";
+import { assemble, call, copy, exit, mapValue, set, store } from "../tests/fixture/program/assembler.ts";
+import { intoRing, testRun } from "../tests/kernel/counting.ts";
 import { median, type Row, type Rows, type Surroundings } from "./table.ts";
 
 const RATE = 2_000_000, LATENCY = 1_000, ROUNDS = 5;
 const PAUSE_US = 1_000;
-const KTIME_GET_NS = 5, RINGBUF_OUTPUT = 130;
+const KTIME_GET_NS = 5;
 
 type What = "ring_rate" | "ring_latency";
 
@@ -86,12 +86,7 @@ function timesInto(ring: BpfMap): Program {
     instructions: assemble(
       call(KTIME_GET_NS),
       store(10, -8, 0),
-      ...loadMap(1, ring.fd),
-      copy(2, 10),
-      add(2, -8),
-      set(3, 8),
-      set(4, 0),
-      call(RINGBUF_OUTPUT),
+      ...intoRing(ring),
       set(0, 0),
       exit,
     ),

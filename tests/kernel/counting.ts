@@ -61,16 +61,16 @@ export function recordingProgram(tally: BpfMap, ring: BpfMap): Program {
       store(10, -8, 2),
       add(2, 1),
       store(1, COUNT, 2),
-      ...loadMap(1, ring.fd),
-      copy(2, 10),
-      add(2, -8),
-      set(3, 8),
-      set(4, 0),
-      call(RINGBUF_OUTPUT),
+      ...intoRing(ring),
       set(0, 0),
       exit,
     ),
   });
+}
+
+/** Writes a word into a ring buffer: what the program left at the top of its stack. */
+export function intoRing(ring: BpfMap): Parameters<typeof assemble> {
+  return [...loadMap(1, ring.fd), copy(2, 10), add(2, -8), set(3, 8), set(4, 0), call(RINGBUF_OUTPUT)];
 }
 
 /** Runs a program of the network without attaching it. */
