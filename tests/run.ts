@@ -25,6 +25,7 @@
  * | random sequences over several handles against a model of the kernel's rules | property/ |
  * | what is left after 100,000 links a type, and after minutes of mixed work: only by `deno task soak` | soak/ |
  * | the package as it is published: built, served by a registry here, used | package/ |
+ * | compiled objects: what the C programs of object/c become, beside libbpf's own loader (build.ts compiles, needs clang) | object/ |
  * | the examples in comments and the README | run here, from where they stand; doc/lint_test |
  * | what is shown of an error that nobody catches · handles and infos as JSON · what users write compiles | kernel/uncaught_test · kernel/json_test · unit/typing_test |
  * | all of it on other kernels | vm/ |
@@ -38,7 +39,8 @@
  * what they may do), run (what runs a test and looks after it). They import nothing from the tests.
  */
 import { missingCapabilities } from "./fixture/process/privileges.ts";
-import { inNamespaces, netns, OWN } from "./fixture/run/own.ts";
+import { inNamespaces, inOwnVm, netns, OWN } from "./fixture/run/own.ts";
+import { compileObjects } from "./object/build.ts";
 
 Deno.chdir(new URL("..", import.meta.url));
 
@@ -50,7 +52,7 @@ if (Deno.args.includes("--print-config")) {
 console.log(config === "deno.json" ? "@std from JSR" : "@std from the linked stand-ins");
 
 const tests = filesIn("tests", "_test.ts").filter((file) =>
-  /^tests\/(unit|kernel|doc|package|property|fault)\//.test(file)
+  /^tests\/(unit|kernel|object|examples|doc|package|property|fault)\//.test(file)
 );
 if (Deno.args.some((arg) => arg.startsWith("tests/soak"))) tests.push(...filesIn("tests/soak", "_test.ts"));
 const documents = ["mod.ts", "README.md", ...filesIn("lib", ".ts")];
@@ -64,6 +66,7 @@ const temporary = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 try {
+  if (!inOwnVm()) compileObjects(); // a machine of tests/vm has what was compiled outside
   // The namespace has no way out to fetch anything.
   await succeeds(Deno.execPath(), "cache", `--config=${config}`, ...tests.filter(isPicked));
   const enter = await ownNamespaces();

@@ -2,6 +2,8 @@
 export interface Architecture {
   /** Debian's name of it. */
   readonly name: "amd64" | "arm64";
+  /** Deno's. */
+  readonly processor: typeof Deno.build.arch;
   /** The emulator, and the package that has it. */
   readonly qemu: string;
   readonly package: string;
@@ -15,6 +17,7 @@ export interface Architecture {
 
 export const AMD64: Architecture = {
   name: "amd64",
+  processor: "x86_64",
   qemu: "qemu-system-x86_64",
   package: "qemu-system-x86",
   // All processors in one thread: with a thread each, the kernel's patching of its own code crashes now and then.
@@ -28,6 +31,7 @@ export const AMD64: Architecture = {
 
 export const ARM64: Architecture = {
   name: "arm64",
+  processor: "aarch64",
   qemu: "qemu-system-aarch64",
   package: "qemu-system-arm",
   // New enough that the kernel need not switch page tables for each access to a process's memory, and too old for

@@ -1,4 +1,5 @@
 /** Virtual machines that run one command on another kernel. */
+import { builtFiles, compileObjects } from "../object/build.ts";
 import { AMD64, ARM64 } from "./architecture.ts";
 import { Archive } from "./archive.ts";
 import { capture, install } from "./command.ts";
@@ -34,7 +35,7 @@ let installing: Promise<void> = Promise.resolve();
 /**
  * Runs a command as root on a machine, in the folder of this repository.
  *
- * The machine has a copy of what git does not ignore, deno, busybox and no network. Nothing written in it is kept.
+ * The machine has a copy of what git does not ignore, compiled objects, deno, busybox and no network. Nothing written in it is kept.
  * The command's output goes to `show` as it comes.
  *
  * @param machine Its kernel, such as `6.12`, on x86_64; or `arm64`.
@@ -55,7 +56,8 @@ export async function runOn(
   const work = Deno.makeTempDirSync({ prefix: "bpf-link-vm-" });
   try {
     const initramfs = `${work}/initramfs`, log = `${work}/console`;
-    await pack(initramfs, modules, programs, command);
+    compileObjects();
+    await pack(initramfs, modules, new Map([...programs, ...builtFiles(architecture.processor)]), command);
     interrupted.signal.throwIfAborted();
     const late = AbortSignal.timeout(timeoutSeconds * 1000);
     // whatever ends this process ends the machine

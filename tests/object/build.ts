@@ -1,0 +1,199 @@
+/**
+ * Compiles the C programs of the tests (`tests/object/c`, `tests/examples`, `tests/demo`) with clang, into `.cache`.
+ *
+ * What is at hand decides: clang 15 or newer under any name, and libbpf's headers from the crate that `ffi/object` is
+ * built from. Where one is missing, tests that want objects are skipped and say so. A virtual machine gets what was
+ * compiled outside. An object is compiled again when its source, a header, the compiler or its options changed.
+ */
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const OUT = `${ROOT}.cache/objects`;
+const SOURCES = ["tests/object/c", "tests/examples", "tests/demo"];
+const HEADERS = `${ROOT}tests/object/c`;
+
+/** The processors that objects are compiled for: what differs are the registers in which functions get arguments. */
+export const PROCESSORS = { x86_64: "x86", aarch64: "arm64" } as const;
+type Processor = keyof typeof PROCESSORS;
+
+/** The oldest clang whose BTF has what the programs use. */
+const OLDEST = 15;
+const NEWEST = 30;
+
+/** A compiler, and what goes with it. */
+interface Clang {
+  readonly command: string;
+  readonly version: number;
+  /** Removes what debuggers alone read; without it objects are larger and the same. */
+  readonly strip: string | undefined;
+}
+
+/** The objects for this processor by name, such as `maps` for `maps.bpf.c`; none where there was no compiler. */
+export function objects(processor: Processor = Deno.build.arch): ReadonlyMap<string, string> | undefined {
+  const folder = `${OUT}/${processor}`;
+  const files = namesIn(folder).filter((name) => name.endsWith(".bpf.o"));
+  return files.length === 0 ? undefined : new Map(files.map((name) => [name.slice(0, -6), `${folder}/${name}`]));
+}
+
+/** The path of an object. */
+export function objectPath(name: string): string {
+  const path = objects()?.get(name);
+  if (path === undefined) {
+    throw new Error(`${name}.bpf.c was not compiled: ${whyNoObjects() ?? "its clang is too old"}`);
+  }
+  return path;
+}
+
+/** Why there are no objects; `undefined` if there are. */
+export function whyNoObjects(): string | undefined {
+  if (objects() !== undefined) return undefined;
+  return findClang() === undefined ? `needs clang ${OLDEST} or newer` : "needs compiled objects: run `deno task test`";
+}
+
+/** What was made for a processor, for a machine of tests/vm: paths there and here. */
+export function builtFiles(processor: Processor): [string, string][] {
+  return namesIn(`${OUT}/${processor}`).map((name) => [builtPath(name, processor), builtPath(name, processor)]);
+}
+
+/** Where files that were made beside the objects are, such as programs to compare with. */
+export function builtPath(name: string, processor: Processor = Deno.build.arch): string {
+  return `${OUT}/${processor}/${name}`;
+}
+
+/** Compiles what changed, for all processors; says why not where that cannot be done. */
+export function compileObjects(): void {
+  const clang = findClang();
+  if (clang === undefined) return console.log(`No objects are compiled: there is no clang ${OLDEST} or newer`);
+  const libbpf = findLibbpf();
+  if (libbpf === undefined) return console.log("No objects are compiled: cargo cannot fetch libbpf's headers");
+  const include = includeFolder(libbpf);
+  const headers = ["kernel.h", "linux/types.h", "linux/errno.h"].map((name) => `${HEADERS}/${name}`);
+  const common = [clang.version, libbpf.replace(/.*\//, ""), ...headers.map((path) => Deno.readTextFileSync(path))];
+  const wanted = new Set<string>();
+  for (const source of SOURCES.flatMap((folder) => namesIn(ROOT + folder).map((name) => `${ROOT}${folder}/${name}`))) {
+    if (!source.endsWith(".bpf.c")) continue;
+    const name = source.replace(/.*\//, "").replace(/\.c$/, "");
+    const text = Deno.readTextFileSync(source);
+    const [, oldest = OLDEST, options = ""] = /^\/\/ clang(?: (\d+))?((?: -\S+)*)$/m.exec(text) ?? [];
+    if (clang.version < Number(oldest)) continue;
+    wanted.add(name);
+    for (const [processor, target] of Object.entries(PROCESSORS)) {
+      const object = `${OUT}/${processor}/${name}.o`;
+      const args = [
+        ...["-target", "bpf", "-g", "-O2", "-Wall", "-Wno-unknown-attributes", "-Werror", "-mcpu=v3"],
+        ...[`-D__TARGET_ARCH_${target}`, `-I${include}`, `-I${HEADERS}`],
+        // Line info names the source as it is found from the root, whatever the folder of this checkout.
+        ...[`-ffile-prefix-map=${ROOT}=`, `-fdebug-compilation-dir=.`, ...options.split(" ").filter(Boolean)],
+      ];
+      const digest = hash([...common, text, ...args.map((arg) => arg.replaceAll(ROOT, ""))].join("\0"));
+      if (readIfThere(`${object}.digest`) === digest) continue;
+      Deno.mkdirSync(`${OUT}/${processor}`, { recursive: true });
+      // Two runs at once each write a file of their own and rename it.
+      const own = `${object}.${Deno.pid}`;
+      run(clang.command, [...args, "-c", source, "-o", own]);
+      if (clang.strip !== undefined) run(clang.strip, ["-g", own]);
+      Deno.renameSync(own, object);
+      Deno.writeTextFileSync(`${object}.digest`, digest);
+    }
+  }
+  for (const processor of Object.keys(PROCESSORS) as Processor[]) {
+    for (const [name, path] of objects(processor) ?? []) {
+      if (!wanted.has(`${name}.bpf`)) Deno.removeSync(path);
+    }
+  }
+}
+
+/** The newest clang at hand. */
+export function findClang(): Clang | undefined {
+  const suffixes = ["", ...Array.from({ length: NEWEST - OLDEST + 1 }, (_, i) => `-${NEWEST - i}`)];
+  for (const suffix of suffixes) {
+    const version = Number(/version (\d+)/.exec(outputOf(`clang${suffix}`, ["--version"]) ?? "")?.[1] ?? 0);
+    if (version < OLDEST) continue;
+    const strips = [`llvm-strip${suffix}`, `llvm-strip-${version}`, "llvm-strip"];
+    const strip = strips.find((command) => outputOf(command, ["--version"]) !== undefined);
+    return { command: `clang${suffix}`, version, strip };
+  }
+  return undefined;
+}
+
+/** The folder `libbpf` of the crate that `ffi/object` depends on, fetched if it must be. */
+export function findLibbpf(): string | undefined {
+  const own = `${ROOT}ffi/object/Cargo.toml`,
+    manifest = namesIn(`${ROOT}ffi/object`).length > 0 ? own : `${OUT}/Cargo.toml`;
+  if (manifest !== own) { // TODO: until ffi/object is there
+    Deno.mkdirSync(OUT, { recursive: true });
+    Deno.writeTextFileSync(
+      manifest,
+      '[package]\nname = "x"\nversion = "0.0.0"\nedition = "2024"\n[lib]\npath = "x.rs"\n[dependencies]\nlibbpf-sys = "=1.7.0"\n',
+    );
+    Deno.writeTextFileSync(`${OUT}/x.rs`, "");
+  }
+  const args = ["metadata", "--format-version=1", `--manifest-path=${manifest}`];
+  const metadata = outputOf("cargo", args);
+  if (metadata === undefined) return undefined;
+  const { packages } = JSON.parse(metadata) as { packages: { name: string; manifest_path: string }[] };
+  return packages.find(({ name }) => name === "libbpf-sys")?.manifest_path.replace(/Cargo\.toml$/, "libbpf");
+}
+
+/** A folder in which `<bpf/…>` and `<linux/bpf.h>` are found, and nothing else of libbpf's. */
+function includeFolder(libbpf: string): string {
+  const include = `${OUT}/include`;
+  Deno.mkdirSync(`${include}/linux`, { recursive: true });
+  const links = {
+    bpf: `${libbpf}/src`,
+    "linux/bpf.h": `${libbpf}/include/uapi/linux/bpf.h`,
+    "linux/bpf_common.h": `${libbpf}/include/uapi/linux/bpf_common.h`,
+  };
+  for (const [name, to] of Object.entries(links)) {
+    const link = `${include}/${name}`, own = `${link}.${Deno.pid}`;
+    Deno.symlinkSync(to, own);
+    Deno.renameSync(own, link);
+  }
+  return include;
+}
+
+function hash(text: string): string {
+  let value = 0xcbf29ce484222325n; // FNV-1a: it tells changes, nobody attacks it
+  for (const byte of new TextEncoder().encode(text)) {
+    value = BigInt.asUintN(64, (value ^ BigInt(byte)) * 0x100000001b3n);
+  }
+  return value.toString(16);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** What a command writes; `undefined` if it is not installed or fails. */
+function outputOf(command: string, args: string[]): string | undefined {
+  try {
+    const { success, stdout } = new Deno.Command(command, { args, stderr: "null" }).outputSync();
+    return success ? new TextDecoder().decode(stdout) : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+function run(command: string, args: string[]): void {
+  const { success, stderr } = new Deno.Command(command, { args }).outputSync();
+  if (!success) throw new Error(`${command} ${args.at(-3)}\n${new TextDecoder().decode(stderr)}`);
+}
+
+if (import.meta.main) {
+  compileObjects();
+  console.log([...objects()?.keys() ?? []].join("\n"));
+}
