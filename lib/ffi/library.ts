@@ -234,11 +234,19 @@ const NO_MEMORY_FILE: Rows = {
 
 /** Other runtimes may import the package, for a part of their program that runs elsewhere; they cannot call it. */
 function checkRuntime(owner: string): void {
-  if (typeof Deno !== "undefined") return;
-  throw new Error(
-    `Cannot load native library: ${owner} works under Deno only; this is another runtime; see https://deno.com`,
+  if (typeof Deno === "undefined") {
+    throw new Error(
+      `Cannot load native library: ${owner} works under Deno only; this is another runtime; see https://deno.com`,
+    );
+  }
+  if ("fromBase64" in Uint8Array) return;
+  throw new Deno.errors.NotSupported(
+    `Cannot load native library: ${owner} needs Deno ${OLDEST_DENO} or newer, this is ${Deno.version.deno}; run deno upgrade`,
   );
 }
+
+/** The first that reads base64 by itself; the tests run both sides of it. */
+const OLDEST_DENO = "2.5";
 
 /**
  * The C library. Deno looks for a bare name in the current directory, where anybody may have put something, unless all

@@ -63,6 +63,7 @@ async function bundleCode(entries: ReadonlyMap<string, string>, folder: string):
     format: "esm",
     platform: "neutral",
     target: "esnext",
+    supported: { using: false }, // else runtimes that are too old report a syntax error, and not what they lack
     charset: "utf8",
     external: ["node:*"],
     chunkNames: "shared-[hash]",
