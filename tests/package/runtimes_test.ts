@@ -1,9 +1,9 @@
 /** The package under the oldest Deno that works, and under runtimes that get one clear sentence. */
 import { assert, assertStringIncludes } from "@std/assert";
 // these packages are runtimes: imported, they are fetched before the tests lose the network
-import _oldest from "npm:@deno/linux-x64-glibc@2.5.0/package.json" with { type: "json" };
-import _tooOld from "npm:@deno/linux-x64-glibc@2.2.0/package.json" with { type: "json" };
-import _bun from "npm:@oven/bun-linux-x64@1.3.0/package.json" with { type: "json" };
+import "npm:@deno/linux-x64-glibc@2.5.0/package.json" with { type: "json" };
+import "npm:@deno/linux-x64-glibc@2.2.0/package.json" with { type: "json" };
+import "npm:@oven/bun-linux-x64@1.3.0/package.json" with { type: "json" };
 import { fileURLToPath } from "node:url";
 import { kernelTest } from "../fixture/run/kernel.ts";
 import { stage } from "./stage.ts";
