@@ -51,12 +51,14 @@ export function whyNoObjects(): string | undefined {
 
 /** What was made for a processor, for a machine of tests/vm: paths there and here. */
 export function builtFiles(processor: Processor): [string, string][] {
-  return namesIn(`${OUT}/${processor}`).map((name) => [builtPath(name, processor), builtPath(name, processor)]);
+  const files = namesIn(`${OUT}/${processor}`).filter((name) => !name.endsWith(".digest"));
+  return files.map((name) => [`${OUT}/${processor}/${name}`, `${OUT}/${processor}/${name}`]);
 }
 
-/** Where files that were made beside the objects are, such as programs to compare with. */
-export function builtPath(name: string, processor: Processor = Deno.build.arch): string {
-  return `${OUT}/${processor}/${name}`;
+/** The path of a program that was compiled beside the objects; `undefined` if it was not. */
+export function programPath(name: "reference" | "mutate"): string | undefined {
+  const folder = `${OUT}/${Deno.build.arch}`;
+  return namesIn(folder).includes(name) ? `${folder}/${name}` : undefined;
 }
 
 /** Compiles what changed, for all processors; says why not where that cannot be done. */
@@ -69,6 +71,7 @@ export function compileObjects(): void {
   const headers = ["kernel.h", "linux/types.h", "linux/errno.h"].map((name) => `${HEADERS}/${name}`);
   const common = [clang.version, libbpf.replace(/.*\//, ""), ...headers.map((path) => Deno.readTextFileSync(path))];
   const wanted = new Set<string>();
+  compilePrograms(libbpf, include);
   for (const source of SOURCES.flatMap((folder) => namesIn(ROOT + folder).map((name) => `${ROOT}${folder}/${name}`))) {
     if (!source.endsWith(".bpf.c")) continue;
     const name = source.replace(/.*\//, "").replace(/\.c$/, "");
@@ -99,6 +102,39 @@ export function compileObjects(): void {
     for (const [name, path] of objects(processor) ?? []) {
       if (!wanted.has(`${name}.bpf`)) Deno.removeSync(path);
     }
+  }
+}
+
+/**
+ * Compiles what is compared with, and what mutates objects, for this processor: linked with nothing that a virtual
+ * machine might lack. Where it cannot be done, their tests are skipped.
+ */
+function compilePrograms(libbpf: string, include: string): void {
+  const compiler = outputOf("cc", ["--version"]);
+  if (compiler === undefined) return;
+  const folder = `${OUT}/${Deno.build.arch}`,
+    libraries = namesIn(`${libbpf}/src`).filter((name) => name.endsWith(".c"));
+  const includes = [`${libbpf}/include`, `${libbpf}/include/uapi`, include, `${libbpf}/src`].map((path) => `-I${path}`);
+  const programs: Record<string, string[]> = {
+    // as a distribution builds libbpf: it is measured too
+    reference: [
+      ...["-static", "-w", "-D_LARGEFILE64_SOURCE", "-D_FILE_OFFSET_BITS=64", ...includes],
+      ...[...libraries.map((name) => `${libbpf}/src/${name}`), "-lelf", "-lz"],
+    ],
+    mutate: ["-Wall", "-Wextra", "-ldl"],
+  };
+  for (const [name, args] of Object.entries(programs)) {
+    const source = `${ROOT}tests/object/${name}.c`, program = `${folder}/${name}`;
+    const digest = hash([compiler, libbpf.replace(/.*\//, ""), Deno.readTextFileSync(source), args.length].join("\0"));
+    if (readIfThere(`${program}.digest`) === digest) continue;
+    Deno.mkdirSync(folder, { recursive: true });
+    const own = `${program}.${Deno.pid}`;
+    if (outputOf("cc", ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-o", own, source, ...args]) === undefined) {
+      console.log(`Without ${name}.c, which cc does not compile: install gcc and libelf-dev`);
+      continue;
+    }
+    Deno.renameSync(own, program);
+    Deno.writeTextFileSync(`${program}.digest`, digest);
   }
 }
 

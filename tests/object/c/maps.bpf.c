@@ -52,7 +52,7 @@ struct {
 SEC("socket")
 int use_maps(struct __sk_buff *skb)
 {
-	struct flow flow = { .port = skb->remote_port, .protocol = skb->protocol };
+	struct flow flow = { .port = skb->mark, .protocol = skb->protocol };
 	struct counters one = { 1, skb->len }, *counters;
 	struct prefix prefix = { 32, { 10, 0, 0, 1 } };
 	__u32 zero = 0;
