@@ -36,8 +36,10 @@ export interface NativeLibraryOptions {
   readonly onThread: Deno.ForeignLibraryInterface;
   /** The one of them that takes nothing and returns the version of the interface, and which version that must be. */
   readonly abi: { readonly symbol: string; readonly version: number };
-  /** The library itself in base64, by architecture. */
-  readonly embedded: Readonly<Record<string, string>>;
+  /** What the caller gets instead of the functions as Deno returns them, if not those. */
+  readonly adapt?: (functions: object) => object;
+  /** The library itself in base64, by architecture; that of another one need not be here. */
+  readonly embedded: Readonly<Record<string, string | undefined>>;
   /** How the loader knows it, another name for other bytes. */
   readonly name: string;
 }
@@ -135,7 +137,8 @@ export class NativeLibrary<F extends object> {
   #open(): unknown {
     checkRuntime(this.#options.owner);
     const path = this.#path ??= this.#pathFromEnvironment();
-    return path === undefined ? this.#openEmbedded() : this.#openFile(path);
+    const functions = path === undefined ? this.#openEmbedded() : this.#openFile(path);
+    return this.#options.adapt?.(functions) ?? functions;
   }
 
   #pathFromEnvironment(): string | undefined {
@@ -144,7 +147,7 @@ export class NativeLibrary<F extends object> {
     return state === "granted" ? Deno.env.get(variable) || undefined : undefined;
   }
 
-  #openFile(path: string): unknown {
+  #openFile(path: string): object {
     const { owner, api, abi, symbols } = this.#options;
     const is = `Cannot load native library "${path}"`;
     let probe;
@@ -172,7 +175,7 @@ export class NativeLibrary<F extends object> {
   }
 
   /** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */
-  #openEmbedded(): unknown {
+  #openEmbedded(): object {
     const { api, symbols, name } = this.#options;
     const asFile = `write ${api.bytes} to a file`, byPath = `name it with ${api.setPath}`;
     const bytes = this.bytes();

@@ -1,0 +1,78 @@
+/* libbpf.c, and what only C can do with it: its messages (a va_list), and private parts of its maps and links. */
+#include <stdlib.h>
+#define getenv(name) ((char *)NULL) /* what the environment says is the program's affair, not a library's inside of it */
+#include "libbpf.c"
+
+static _Thread_local char *log_text;
+static _Thread_local size_t log_size, log_used; /* both without the final NUL */
+
+/* Appends a message. What there is no room for is left out at the beginning: the last words say what was refused. */
+static int keep(enum libbpf_print_level level, const char *format, va_list args)
+{
+	va_list again;
+	char *whole;
+	int length;
+
+	if (level > LIBBPF_WARN || !log_size)
+		return 0;
+	va_copy(again, args);
+	length = vsnprintf(NULL, 0, format, args);
+	whole = length > 0 ? malloc(length + 1L) : NULL;
+	if (whole) {
+		size_t keep, count = (size_t)length < log_size ? length : log_size;
+
+		vsnprintf(whole, length + 1L, format, again);
+		keep = log_used < log_size - count ? log_used : log_size - count;
+		memmove(log_text, log_text + log_used - keep, keep);
+		memcpy(log_text + keep, whole + length - count, count);
+		log_used = keep + count;
+		log_text[log_used] = 0;
+		free(whole);
+	}
+	va_end(again);
+	return 0;
+}
+
+/* From now on, messages of this thread go there; nowhere if it is NULL. */
+void glue_log_to(char *text, size_t room)
+{
+	log_text = text;
+	log_size = text && room ? room - 1 : 0;
+	log_used = 0;
+	if (text && room)
+		*text = 0;
+	libbpf_set_print(keep);
+}
+
+/* What a map holds the variables of; an arena has no kind of its own. */
+unsigned glue_section_kind(const struct bpf_map *map)
+{
+	return map->libbpf_type == LIBBPF_MAP_UNSPEC && map->mmaped && !map->st_ops ? LIBBPF_MAP_DATA : map->libbpf_type;
+}
+
+/* The variables of a section. (bpf_map__initial_value also gives struct_ops, which holds pointers, and forgets where an
+ * arena has its variables once it is loaded.) */
+void *glue_variables(const struct bpf_map *map, size_t *size)
+{
+	const struct bpf_object *object = map->obj;
+
+	if (map->st_ops || !map->mmaped)
+		return NULL;
+	if (map->def.type != BPF_MAP_TYPE_ARENA) {
+		*size = map->def.value_size;
+		return map->mmaped;
+	}
+	*size = object->arena_data_sz;
+	return map->mmaped == object->arena_data ? map->mmaped : map->mmaped + object->arena_data_off;
+}
+
+/* The fd that a link holds beside its own, -1 if none: once the kernel's link exists, nobody needs it. */
+int glue_other_fd(const struct bpf_link *link)
+{
+	if (link->detach == &bpf_link_perf_detach) {
+		int fd = container_of(link, struct bpf_link_perf, link)->perf_event_fd;
+
+		return fd == link->fd ? -1 : fd;
+	}
+	return -1;
+}
