@@ -2,12 +2,14 @@
 //
 //   reference load OBJECT PINS PROGRAM... | reference show p:NAME:ID... m:NAME:ID...
 //   reference time OBJECT COUNT
+//   reference sections NAME...
 //
 // `load` loads an object, with these programs alone if any are named, and prints a line for each program and map that it
 // made, or the step that failed and its errno. `show` prints the same lines for programs and maps that another process
 // holds. Instructions are those that the kernel's verifier left, without what differs between two loads: ids of maps
 // become their place in the list, and addresses zero. `time` answers each line of its input with the
-// nanoseconds that COUNT loads took, each from opening to closing.
+// nanoseconds that COUNT loads took, each from opening to closing. `sections` prints all names of sections that libbpf
+// knows, as it lists them itself, and a line with type and attach type for each NAME.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -155,11 +157,31 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
     return getenv("REFERENCE_LOG") && level <= LIBBPF_WARN ? vfprintf(stderr, format, arguments) : 0;
 }
 
+static int list(enum libbpf_print_level level, const char *format, va_list arguments) {
+    char text[1 << 14];
+    vsnprintf(text, sizeof text, format, arguments);
+    char *names = strstr(text, "names are:");
+    return names ? fputs(names + strlen("names are:"), stdout) : 0;
+}
+
+static int sections(char **names) {
+    enum bpf_prog_type type;
+    enum bpf_attach_type attach_type;
+    libbpf_set_print(list);
+    libbpf_prog_type_by_name("/", &type, &attach_type);
+    libbpf_set_print(quiet);
+    for (; *names; names++)
+        if (libbpf_prog_type_by_name(*names, &type, &attach_type)) printf("%s unknown\n", *names);
+        else printf("%s %s %d\n", *names, libbpf_bpf_prog_type_str(type), attach_type);
+    return 0;
+}
+
 int main(int count, char **arguments) {
+    if (count >= 2 && strcmp(arguments[1], "sections") == 0) return sections(arguments + 2);
     libbpf_set_print(quiet);
     if (count >= 4 && strcmp(arguments[1], "load") == 0) return load(arguments[2], arguments[3], arguments + 4);
     if (count >= 2 && strcmp(arguments[1], "show") == 0) return show(arguments + 2);
     if (count == 4 && strcmp(arguments[1], "time") == 0) return time_loads(arguments[2], atoi(arguments[3]));
-    fprintf(stderr, "usage: reference load OBJECT PINS PROGRAM... | show p:NAME:ID... m:NAME:ID... | time OBJECT COUNT\n");
+    fprintf(stderr, "usage: reference load OBJECT PINS PROGRAM... | show p:NAME:ID... m:NAME:ID... | time OBJECT COUNT | sections NAME...\n");
     return 2;
 }

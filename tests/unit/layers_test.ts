@@ -26,6 +26,7 @@ const LAYERS: readonly RegExp[] = [
   /^lib\/(group|ensure_pinned)\.ts$/,
   /^lib\/link\.ts$/,
   /^lib\/hooks?\.ts$/,
+  /^lib\/object\//,
   /^lib\/cli\//,
   /^mod\.ts$/,
 ];
@@ -76,8 +77,8 @@ Deno.test("no value import is cyclic", () => {
 
 // ---- where a type is named
 
-/** Where what is known of a link type stands: its own files, and the numbers and names of the kernel. */
-const HOME = /^lib\/(sys\/type|kind|uapi)\//;
+/** Where what is known of a link type stands: its own files, the numbers and names of the kernel, and libbpf's names. */
+const HOME = /^lib\/(sys\/type\/|kind\/|uapi\/|object\/sections\.ts$)/;
 
 /** Names that mean something else too where they stand. */
 const OTHER_MEANINGS: Readonly<Record<string, readonly string[]>> = {
