@@ -150,8 +150,16 @@ const HEADROOM = 512;
 /** The attach type that a program was loaded for, if it was loaded here and has one. */
 export let expectedAttachTypeOf: (program: Program) => AttachTypeName | undefined;
 
+/** The number of the interface that a program is bound to, if it was loaded here and is. */
+export let deviceOf: (program: Program) => number | undefined;
+
 /** Makes a handle of a program's fd, which the handle then owns, with what the caller that loaded it knows. */
-export let adoptProgram: (fd: number, expectedAttachType: AttachTypeName | undefined, log?: string) => Program;
+export let adoptProgram: (
+  fd: number,
+  expectedAttachType: AttachTypeName | undefined,
+  log?: string,
+  device?: number,
+) => Program;
 
 /**
  * A program in the kernel.
@@ -173,7 +181,9 @@ export let adoptProgram: (fd: number, expectedAttachType: AttachTypeName | undef
  */
 export class Program implements Disposable {
   readonly #owned: OwnedFd;
-  readonly #expectedAttachType: AttachTypeName | undefined; // if it was loaded here: no kernel reports it
+  // if it was loaded here: no kernel reports them
+  readonly #expectedAttachType: AttachTypeName | undefined;
+  readonly #device: number | undefined;
   /** The id, which the kernel gives once. It stays readable after {@linkcode close}. */
   readonly id: number;
   /** The name; may be empty. It stays readable after {@linkcode close}. */
@@ -186,7 +196,7 @@ export class Program implements Disposable {
   /** What the verifier wrote when it was loaded here, if {@linkcode ProgramLoadOptions.log} was given; the end of it if it is longer. */
   readonly log: string | undefined;
 
-  private constructor(fd: number, expectedAttachType?: AttachTypeName, log?: string) {
+  private constructor(fd: number, expectedAttachType?: AttachTypeName, log?: string, device?: number) {
     try {
       const info = progGetInfoByFd(fd);
       this.id = info.id;
@@ -206,6 +216,7 @@ export class Program implements Disposable {
       (other) => isProgram(other) && progGetInfoByFd(other).id === id,
     );
     this.#expectedAttachType = expectedAttachType;
+    this.#device = device;
     this.log = log;
   }
 
@@ -215,7 +226,8 @@ export class Program implements Disposable {
       return `Program ${program.id} (${program.type}${name}${program.closed ? ", closed" : ""})`;
     });
     expectedAttachTypeOf = (program) => #expectedAttachType in program ? program.#expectedAttachType : undefined;
-    adoptProgram = (fd, expectedAttachType, log) => new Program(fd, expectedAttachType, log);
+    deviceOf = (program) => #device in program ? program.#device : undefined;
+    adoptProgram = (fd, expectedAttachType, log, device) => new Program(fd, expectedAttachType, log, device);
   }
 
   /**
@@ -254,7 +266,7 @@ export class Program implements Disposable {
     } finally {
       if (place.attachBtfObjFd !== undefined) closeIfOpen(place.attachBtfObjFd);
     }
-    return adoptProgram(loaded.fd, expectedAttachType, loaded.log);
+    return adoptProgram(loaded.fd, expectedAttachType, loaded.log, load.progIfindex);
   }
 
   /**

@@ -125,9 +125,10 @@ type Functions = { syms: readonly string[] } | { addrs: readonly bigint[] };
  */
 function named(symbols: readonly string[]): Functions {
   const hasModule = symbols.some((symbol) => symbol.includes(":"));
-  const unclear = ambiguousNames();
+  const wanted = symbols.map(splitName), names = new Set(wanted.map(({ name }) => name));
+  const unclear = ambiguousNames(names);
   if (!hasModule && !symbols.some((symbol) => unclear.has(symbol))) return { syms: symbols };
-  const wanted = symbols.map(splitName), all = functionsNamed(new Set(wanted.map(({ name }) => name)));
+  const all = functionsNamed(names);
   if (all === undefined) return { syms: symbols };
   const addrs = wanted.map(({ name, module }, i) => {
     const found = (all.get(name) ?? []).filter((each) => module === undefined || each.module === module);

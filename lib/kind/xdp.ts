@@ -1,9 +1,11 @@
 /** Links to a network interface, before the kernel's network stack. */
-import type { BpfError, Explanation } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { checkKeys, checkOneOf, keysOf } from "../check.ts";
+import { isOlderThan } from "../os/capabilities.ts";
 import { type Interface, interfaces, type QueriedXdp, xdpQuery } from "../os/interfaces.ts";
-import { expectedAttachTypeOf, type Program } from "../program.ts";
+import { deviceOf, expectedAttachTypeOf, type Program } from "../program.ts";
 import type { ProgQuery } from "../sys/prog_query.ts";
+import { progTestRun } from "../sys/prog_test_run.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { type AttachTypeName, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { lookAtInterface, ordered } from "./hook.ts";
@@ -121,11 +123,13 @@ function whyRefused(
         const hint = 'load it with expectedAttachType "xdp"';
         return { reason: "invalid", meaning: `the program was loaded for ${loadedFor}`, hint };
       }
+      const bound = whyBound(program, loadedFor === undefined, own, all, mode);
+      if (bound !== undefined) return bound;
       if (mode === "offload") {
         return {
           reason: "invalid",
           meaning: "the program was not loaded for the device, or the device runs no programs itself",
-          hint: 'load it with progIfindex of progLoad in "@bpf/link/sys", or use another mode',
+          hint: 'load it with progIfindex of progLoad in "@bpf/link/sys" and no flag, or use another mode',
         };
       }
       if (mode === undefined && own.xdp.length > 1) {
@@ -135,13 +139,61 @@ function whyRefused(
           hint: "say which mode is meant",
         };
       }
-      const hint =
-        `the kernel's log may say why (dmesg): often the MTU, the queues, or a device that it is bound to; ${generic}`;
+      const hint = `the kernel's log may say why (dmesg): often the MTU or the queues; ${generic}`;
       return { reason: "invalid", meaning: "the driver refuses the program, which fits the interface otherwise", hint };
     }
     default:
       return undefined;
   }
+}
+
+/** Whether the program is bound to a device, of which the kernel says in one errno that it is another, or the mode wrong. */
+function whyBound(
+  program: Program,
+  isOpened: boolean,
+  own: Interface,
+  all: readonly Interface[],
+  mode: XdpTarget["mode"],
+): Explanation | undefined {
+  const device = deviceOf(program), other = all.find(({ ifindex }) => ifindex === device);
+  if (device !== undefined && device !== own.ifindex) {
+    return {
+      reason: "invalid",
+      meaning: `the program is bound to another device: ${
+        other === undefined ? "" : `"${other.name}", `
+      }interface ${device}`,
+      hint: `attach it there, or load it with device: "${own.name}"`,
+    };
+  }
+  if (device !== undefined && mode !== "native" && mode !== undefined) {
+    const hint = `use mode "native", or load it without device`;
+    return {
+      reason: "invalid",
+      meaning: `a program that is bound to a device cannot be attached in ${mode} mode`,
+      hint,
+    };
+  }
+  if (device !== undefined || !isOpened || canRun(program)) return undefined;
+  return {
+    reason: "invalid",
+    meaning: "the program is bound to a device, perhaps another one, or was loaded for xdp_devmap or xdp_cpumap",
+    hint: "no kernel reports which: load it again, for this device or for all",
+  };
+}
+
+/**
+ * Whether the kernel would run a program by hand: none that is bound (since Linux 6.3) or for other places. What is asked is
+ * refused after that.
+ */
+function canRun(program: Program): boolean {
+  if (isOlderThan("6.3")) return true;
+  try {
+    progTestRun(program.fd, { dataIn: new Uint8Array(64), ctxIn: new Uint8Array(256).fill(1) });
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    return error.code !== "EINVAL";
+  }
+  return true;
 }
 
 const NO_INTERFACE = "the interface does not exist in this network namespace";

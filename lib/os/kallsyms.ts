@@ -18,47 +18,74 @@ export function splitName(name: string): { name: string; module: string | undefi
 }
 
 /** The functions of these names, several for a name that several have; `undefined` if the list cannot be read. */
-export function functionsNamed(names: ReadonlySet<string>): Map<string, KernelFunction[]> | undefined {
-  const list = readList();
-  if (list === undefined) return undefined;
-  const found = new Map<string, KernelFunction[]>();
-  for (const [, hex, name, module] of list.matchAll(LINE)) {
-    if (!names.has(name!)) continue;
-    const each: KernelFunction = { name: name!, address: BigInt(`0x${hex}`), module };
-    const others = found.get(name!);
-    if (others === undefined) found.set(name!, [each]);
-    else others.push(each);
-  }
-  return found;
+export function functionsNamed(names: ReadonlySet<string>): ReadonlyMap<string, readonly KernelFunction[]> | undefined {
+  return look(names)?.functions;
 }
 
-let ambiguous: { readonly modules: string; readonly names: ReadonlySet<string> } | undefined;
-
-/** The names that several functions have. The list is long, so it is read once, and again when modules came or went. */
-export function ambiguousNames(): ReadonlySet<string> {
-  const modules = (unlessRefused(() => readTextFile("/proc/modules")) ?? "").replace(/ .*/g, "");
-  if (ambiguous?.modules === modules) return ambiguous.names;
-  const seen = new Set<string>(), names = new Set<string>();
-  for (const [, , name] of (readList() ?? "").matchAll(LINE)) (seen.has(name!) ? names : seen).add(name!);
-  ambiguous = { modules, names };
-  return names;
+/**
+ * The names that several functions have. Whoever asks is about to use `names`, which are looked up meanwhile; none if the
+ * list cannot be read.
+ */
+export function ambiguousNames(names: ReadonlySet<string>): ReadonlySet<string> {
+  if (ambiguous?.modules !== modules()) look(names);
+  return ambiguous?.names ?? NONE;
 }
 
 /** What the compiler made of functions that are not there by these names: `NAME.isra.0` and the like, a few. */
 export function variantsOf(names: readonly string[]): string[] {
-  const wanted = new Set(names), found = new Set<string>();
-  for (const [, , name] of (readList() ?? "").matchAll(LINE)) {
-    const dot = name!.indexOf(".");
-    if (dot > 0 && !name!.startsWith("__pfx_") && wanted.has(name!.slice(0, dot)) && !/\.cold(\.|$)/.test(name!)) {
-      found.add(name!);
+  const { variants } = look(new Set(names)) ?? {};
+  return names.flatMap((name) => variants?.get(name) ?? []).slice(0, MOST_VARIANTS);
+}
+
+/** What the list says of some names. */
+interface Look {
+  readonly modules: string;
+  readonly names: ReadonlySet<string>;
+  readonly functions: ReadonlyMap<string, readonly KernelFunction[]>;
+  readonly variants: ReadonlyMap<string, readonly string[]>;
+}
+
+const NONE: ReadonlySet<string> = new Set(), MOST_VARIANTS = 5, MOST_KEPT = 1000;
+
+/** Of the whole list; it holds until modules come or go. */
+let ambiguous: { readonly modules: string; readonly names: ReadonlySet<string> } | undefined;
+let last: Look | undefined;
+
+/**
+ * Reads the list, which takes a tenth of a second: once for all that one attach asks, so the last look is kept. `undefined` if
+ * it cannot be read.
+ */
+function look(names: ReadonlySet<string>): Look | undefined {
+  const now = modules();
+  if (last?.modules === now && names.isSubsetOf(last.names)) return last;
+  const list = unlessRefused(() => readTextFile("/proc/kallsyms"));
+  if (list === undefined) return undefined;
+  const seen = ambiguous?.modules === now ? undefined : new Set<string>(), several = new Set<string>();
+  const functions = new Map<string, KernelFunction[]>(), variants = new Map<string, string[]>();
+  for (const [, hex, text, module] of list.matchAll(LINE)) {
+    const name = text!;
+    if (seen !== undefined) (seen.has(name) ? several : seen).add(name);
+    if (names.has(name)) add(functions, name, { name, address: BigInt(`0x${hex}`), module });
+    const dot = name.indexOf("."), whole = dot > 0 ? name.slice(0, dot) : "";
+    if (names.has(whole) && !name.startsWith("__pfx_") && !/\.cold(\.|$)/.test(name)) {
+      if ((variants.get(whole)?.length ?? 0) < MOST_VARIANTS) add(variants, whole, name);
     }
   }
-  return [...found].slice(0, 5);
+  if (seen !== undefined) ambiguous = { modules: now, names: several };
+  const found = { modules: now, names, functions, variants };
+  last = names.size > MOST_KEPT ? undefined : found;
+  return found;
+}
+
+function add<T>(to: Map<string, T[]>, name: string, value: T): void {
+  const others = to.get(name);
+  if (others === undefined) to.set(name, [value]);
+  else others.push(value);
+}
+
+function modules(): string {
+  return (unlessRefused(() => readTextFile("/proc/modules")) ?? "").replace(/ .*/g, "");
 }
 
 // ffffffff81000000 t do_unlinkat [module]
 const LINE = /^([0-9a-f]+) [tTwW] (\S+)(?:\t\[(\S+)\])?/gm;
-
-function readList(): string | undefined {
-  return unlessRefused(() => readTextFile("/proc/kallsyms"));
-}

@@ -1,9 +1,11 @@
 /** Shared libraries by the names that programs load them by. */
 import { BpfError } from "../error.ts";
-import { unlessGone, unlessRefused } from "../refusal.ts";
+import { isNoAnswer, unlessGone, unlessRefused } from "../refusal.ts";
 import { ENOENT, ESRCH } from "../uapi/errno.ts";
 import { closeIfOpen, open, readTextFile, readToEnd, statPath } from "./files.ts";
 
+/** What says that there is no such file. */
+const ABSENT: readonly string[] = ["ENOENT", "ENOTDIR"];
 const CACHE = "/etc/ld.so.cache";
 /** Where loaders look that have no cache, or beyond it. */
 function directories(): string[] {
@@ -30,10 +32,22 @@ export function findLibrary(name: string, pid: number | undefined): string {
 }
 
 function installed(name: string): string {
-  const found = cached().find((library) => library.name === name)?.path;
-  if (found !== undefined && exists(found)) return found;
-  const path = directories().map((directory) => `${directory}/${name}`).find(exists);
+  let refusal: BpfError | undefined;
+  const look = <T>(ask: () => T): T | undefined => {
+    try {
+      return ask();
+    } catch (error) {
+      if (!(error instanceof BpfError) || isNoAnswer(error)) throw error;
+      if (!ABSENT.includes(error.code)) refusal ??= error;
+      return undefined;
+    }
+  };
+  const isThere = (path: string) => look(() => statPath(path)) !== undefined;
+  const found = look(cached)?.find((library) => library.name === name)?.path;
+  if (found !== undefined && isThere(found)) return found;
+  const path = directories().map((directory) => `${directory}/${name}`).find(isThere);
   if (path !== undefined) return path;
+  if (refusal !== undefined) throw refusal; // it may be where nobody could look
   throw notFound(name, `no such library is in ${CACHE} or ${directories().join(", ")}`);
 }
 
@@ -85,21 +99,19 @@ function notFound(name: string, meaning: string): BpfError {
   });
 }
 
-/** The libraries of this architecture that the loader of the GNU C library knows. */
+/** The libraries of this architecture that the loader of the GNU C library knows; other C libraries have no such file. */
 function cached(): { name: string; path: string }[] {
-  const bytes = unlessRefused(() => {
-    const fd = open(CACHE);
-    try {
-      return readToEnd(fd);
-    } finally {
-      closeIfOpen(fd);
-    }
-  });
+  const fd = open(CACHE);
+  let bytes;
+  try {
+    bytes = readToEnd(fd);
+  } finally {
+    closeIfOpen(fd);
+  }
   const MAGIC = "glibc-ld.so.cache1.1",
     CACHE_HEADER = 48,
     CACHE_ENTRY = 24,
     OURS = Deno.build.arch === "x86_64" ? 3 : 10;
-  if (bytes === undefined) return []; // other C libraries have none
   const text = new TextDecoder("latin1").decode(bytes), start = text.indexOf(MAGIC);
   if (start < 0) return [];
   const view = new DataView(bytes.buffer, start);
@@ -114,7 +126,9 @@ function cached(): { name: string; path: string }[] {
 
 /** Where a file would be that is called by a name alone: a library, or a program. */
 export function placesOf(name: string): string[] {
-  const libraries = cached().map((library) => library.name).filter((library) => library.startsWith(`${name}.so`));
+  const libraries = (unlessRefused(cached) ?? []).map((library) => library.name).filter((library) =>
+    library.startsWith(`${name}.so`)
+  );
   return [...libraries, ...PROGRAMS.map((directory) => `${directory}/${name}`).filter(exists)];
 }
 

@@ -1,12 +1,13 @@
 /** What links, programs and maps have in common: pins, their names on a bpf file system; and which of them an fd is. */
 import { checkFd, checkString, checkU32 } from "../check.ts";
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { PATH_SIZE, Request } from "../ffi/request.ts";
 import { isOlderThan, missingCapabilities } from "../os/capabilities.ts";
-import { closeIfOpen, readTextFile } from "../os/files.ts";
+import { closeIfOpen, directoryOf, fileSystemOf, open, readTextFile } from "../os/files.ts";
 import { CLOSED, explanation, plain, type Refusals, refused, unlessRefused } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { EBADF, EINVAL, ENOTSUPP, EPERM } from "../uapi/errno.ts";
+import { BPF_FS_MAGIC, O_PATH } from "../uapi/linux.ts";
 import { batch, link_update, obj_pin, prog_bind_map } from "../uapi/layout.ts";
 
 const pinning = new Request(obj_pin.sizeof, obj_pin.sizeof + 8 + PATH_SIZE);
@@ -60,7 +61,32 @@ export const OBJ_PIN: Refusals = {
  * ```
  */
 export function objPin(fd: number, path: string): void {
-  pinAs(checkFd(fd, "fd"), checkString(path, "path"), path);
+  try {
+    pinAs(checkFd(fd, "fd"), checkString(path, "path"), path);
+  } catch (error) {
+    if (!(error instanceof BpfError && error.code === "EPERM" && error.reason !== "capability")) throw error;
+    const why = unlessRefused(() => whyNotAt(path));
+    if (why === undefined) throw error;
+    throw new BpfError(error.errno, { action: `Cannot pin to "${path}"`, command: OBJ_PIN.command, ...why });
+  }
+}
+
+/** What an EPERM of OBJ_PIN means, which the kernel says of three things. */
+function whyNotAt(path: string): Explanation {
+  if (path.slice(path.lastIndexOf("/") + 1).includes(".")) {
+    const meaning = "the name of a pin may have no dot on a bpf file system";
+    return { reason: "invalid", meaning, hint: "choose a name without a dot" };
+  }
+  const directory = directoryOf(path), fd = open(directory, O_PATH);
+  try {
+    if (fileSystemOf(fd) === BPF_FS_MAGIC) {
+      return { reason: "policy", meaning: "a security module or the mount refuses it" };
+    }
+  } finally {
+    closeIfOpen(fd);
+  }
+  const hint = "choose a path below a bpf mount, such as /sys/fs/bpf";
+  return { reason: "invalid", meaning: `"${directory}" lies on no bpf file system`, hint };
 }
 
 /** The same, where the path of an error's words is another: one that begins at an open directory. */

@@ -14,12 +14,16 @@ import {
   BPF_OBJ_NAME_LEN,
   Command,
   LOG_SIZE,
+  PROBE_READ,
+  PROBE_READ_KERNEL,
+  PROBE_READ_KERNEL_STR,
+  PROBE_READ_STR,
   type ProgramType,
   type ProgramTypeName,
   programTypeName,
   programTypeNumber,
 } from "../uapi/constants.ts";
-import { EACCES, EAGAIN, ENOENT, ENOSPC, ENOTSUPP, EPERM } from "../uapi/errno.ts";
+import { EACCES, EAGAIN, EINVAL, ENOENT, ENOSPC, ENOTSUPP, EPERM } from "../uapi/errno.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
 import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { tooOld } from "./type/mod.ts";
@@ -172,20 +176,25 @@ export function loadProgram(
     action: `Cannot load ${type} program${name}`,
     command: "PROG_LOAD",
     log,
-    ...explainProgLoad(-result, log, type, options.expectedAttachType),
+    ...explainProgLoad(-result, log, type, options.expectedAttachType, logLevel === 0 && readsMemory(instructions)),
   });
 }
 
-/** What a refused PROG_LOAD means. `log` is the verifier's; empty if it has no complaint. */
+/**
+ * What a refused PROG_LOAD means. `log` is the verifier's; empty if it has no complaint. `mayReadMemory`: nobody asked for a
+ * log, which would say whether a helper that reads the kernel's memory is what is refused.
+ */
 function explainProgLoad(
   errno: number,
   log: string,
   type: ProgramTypeName,
   attachType: AttachTypeName | undefined,
+  mayReadMemory: boolean,
 ): Explanation {
   const known = explanation(-errno, PROG_LOAD);
   // the helper is there, but not for now
-  const locked = /(helper|func) bpf_probe_read/.test(log) ? lockedDown("programs that read its memory") : undefined;
+  const isRefusedHelper = mayReadMemory ? errno === EINVAL : /(helper|func) bpf_probe_read/.test(log);
+  const locked = isRefusedHelper ? lockedDown("programs that read its memory") : undefined;
   if (locked !== undefined) return locked;
   if (log !== "") {
     // with a complaint of the verifier these mean something else
@@ -257,9 +266,27 @@ function iteratorLoads(): boolean {
     .u32(prog_load.attach_btf_id, attachBtfId ?? 0);
   request.data(prog_load.insns, NOTHING);
   request.string(prog_load.license, "GPL");
-  const fd = request.bpf(Command.PROG_LOAD);
+  const fd = load(request);
   if (fd >= 0) closeIfOpen(fd);
   return fd >= 0;
+}
+
+const MEMORY_READERS: ReadonlySet<number> = new Set([
+  PROBE_READ,
+  PROBE_READ_STR,
+  PROBE_READ_KERNEL,
+  PROBE_READ_KERNEL_STR,
+]);
+
+/** Whether a program calls one of the helpers that a lockdown forbids. */
+function readsMemory(instructions: ArrayBufferView): boolean {
+  const { byteLength, buffer, byteOffset } = instructions, view = new DataView(buffer, byteOffset, byteLength);
+  for (let at = 0; at + 8 <= byteLength; at += 8) {
+    const isHelperCall = view.getUint8(at) === 0x85 && view.getUint8(at + 1) >> 4 === 0;
+    if (isHelperCall && MEMORY_READERS.has(view.getInt32(at + 4, true))) return true;
+    if (view.getUint8(at) === 0x18) at += 8; // it has a second half
+  }
+  return false;
 }
 
 /** A signal makes the verifier give up with EAGAIN. */

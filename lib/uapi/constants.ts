@@ -69,7 +69,7 @@ export const BPF_F_NO_PREALLOC = 1, BPF_NOEXIST = 1, BPF_EXIST = 2;
 export const BPF_OBJ_NAME_LEN = 16, LOG_SIZE = 65536;
 
 /** Helpers that programs call, by number. */
-export const PROBE_READ_KERNEL = 113, PROBE_READ_KERNEL_STR = 115, SEQ_WRITE = 127;
+export const PROBE_READ = 4, PROBE_READ_STR = 45, PROBE_READ_KERNEL = 113, PROBE_READ_KERNEL_STR = 115, SEQ_WRITE = 127;
 
 /** Which tasks an iterator walks (`BPF_TASK_ITER_*`). */
 export const TASK_TID = 1, TASK_TGID = 2;

@@ -76,14 +76,14 @@ for (const [mode, when] of Object.entries(MODES)) {
   );
 }
 
-/** The names of all operations, of which `BPF_LINK_TEST_FAULTS` may pick some. */
+/** The names of all operations, of which `BPF_LINK_TEST_FAULTS` may pick some: parts of names, with `|` between. */
 function names(): string[] {
-  const pick = Deno.env.get("BPF_LINK_TEST_FAULTS") ?? "";
+  const picks = (Deno.env.get("BPF_LINK_TEST_FAULTS") ?? "").split("|");
   const pins = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
   using steps = new Steps(pins);
   Deno.removeSync(pins);
-  const picked = Object.keys(steps.all).filter((name) => name.includes(pick));
-  if (picked.length === 0) throw new Error(`no operation has "${pick}" in its name`);
+  const picked = Object.keys(steps.all).filter((name) => picks.some((pick) => name.includes(pick)));
+  if (picked.length === 0) throw new Error(`no operation has "${picks.join('" or "')}" in its name`);
   return picked;
 }
 

@@ -1,18 +1,24 @@
 /** The operations that are made to fail, one by one: small uses of the package, each with a result that can be compared. */
-import { BpfMap, Hook, Link, type LinkInfo, type LinkListing, makeCgroup, probe, Program } from "../../mod.ts";
+import { close } from "../../lib/sys/mod.ts";
+import { BpfMap, Hook, Link, type LinkInfo, type LinkListing, makeCgroup, Names, probe, Program } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
+import { NetkitPair } from "../fixture/place/netkit.ts";
 import { Victim } from "../fixture/place/victim.ts";
 import { tracer } from "../fixture/program/functions.ts";
+import { AT_EXEC } from "../fixture/program/kernel_functions.ts";
 import {
   answering,
   cgroupEgress,
   netfilter,
   rawTracepoint,
   skLookup,
+  skMsg,
   taskIterator,
   tcx,
   xdp,
 } from "../fixture/program/programs.ts";
+import { type Need, whyMissing } from "../fixture/run/kernel.ts";
+import { sysSteps } from "./sys_steps.ts";
 
 /** An operation. */
 export interface Step {
@@ -20,6 +26,8 @@ export interface Step {
   run(): unknown;
   /** Whether another result than the usual one is right where a call fails with `errno`. */
   readonly accepts?: (result: unknown, usual: unknown, errno: string) => boolean;
+  /** What a kernel may lack: it is left out then. */
+  readonly needs?: readonly Need[];
 }
 
 type Listed = { readonly found: unknown };
@@ -108,6 +116,9 @@ export class Steps implements Disposable {
     const tracepoint = own.use(answering(0, { type: "tracepoint" })),
       probing = own.use(answering(0, { type: "kprobe" }));
     const sampling = own.use(answering(0, { type: "perf_event" }));
+    const message = own.use(skMsg()), otherMessage = own.use(skMsg());
+    const functions = own.use(answering(0, { type: "kprobe", expectedAttachType: "trace_kprobe_multi" }));
+    const sockets = own.use(BpfMap.create({ type: "sockmap", keySize: 4, valueSize: 4, maxEntries: 1 }));
     const places = own.use(answering(0, { type: "kprobe", expectedAttachType: "trace_uprobe_multi" }));
     const CGROUP = { type: "cgroup", cgroup } as const;
     const IN_ANOTHER = { netns: "/proc/self/ns/net" } as const;
@@ -157,7 +168,7 @@ export class Steps implements Disposable {
       accepts: (result, usual, errno) => isGone(errno) || same((result as Watched).kinds, (usual as Watched).kinds),
     });
 
-    this.all = {
+    const all: Record<string, Step> = {
       "Program: load, info, pin, open": {
         run: () => {
           using program = skLookup();
@@ -308,6 +319,66 @@ export class Steps implements Disposable {
           return plain(link.info());
         },
       },
+      "Link uprobe: a library by its name": {
+        run: () => {
+          using link = Link.attach(probing, { type: "uprobe", path: "libc.so.6", symbol: "getpid" });
+          return plain(link.info());
+        },
+      },
+      "Link sockmap, Hook.query": {
+        run: () => {
+          const target = { type: "sockmap", map: sockets, attachType: "sk_msg_verdict" } as const;
+          using link = Link.attach(message, target);
+          const hook = Hook.query(target), info = plain(link.info());
+          link.update(otherMessage, { expected: message });
+          link.detach();
+          return [hook.entries.length, hook.entries[0]?.linkId === link.id, info, link.attached()];
+        },
+        // without the list of links a program is still there, its link is not known
+        accepts: (result, usual) => same((result as unknown[]).with(1, true), usual),
+      },
+      "Link netkit, async, Hook.query": {
+        needs: ["netkit"],
+        run: async () => {
+          using pair = new NetkitPair();
+          const target = { type: "netkit", device: pair.primary, peer: true } as const;
+          await using link = await Link.attachAsync(cls, target);
+          const hook = Hook.query(target);
+          link.update(otherCls);
+          await link.detachAsync();
+          return [link.type, hook.entries.length, link.attached()];
+        },
+      },
+      "Link kprobe": {
+        needs: ["kprobe"],
+        run: () => {
+          using link = Link.attach(probing, { type: "kprobe", symbol: AT_EXEC, cookie: 3n });
+          return plain(link.info());
+        },
+      },
+      "Link kprobe_multi": {
+        needs: ["fprobe"],
+        run: () => {
+          using link = Link.attach(functions, { type: "kprobe_multi", symbols: [AT_EXEC], cookies: [1n] });
+          using second = Link.attach(functions, { type: "kprobe_multi", pattern: AT_EXEC });
+          return plain([link.info(), second.info()]);
+        },
+      },
+      "Link tracing": {
+        needs: ["trampolines"],
+        run: () => {
+          using program = tracer("trace_fentry", "security_inode_link");
+          using link = Link.attach(program, { type: "tracing" });
+          return plain(link.info());
+        },
+      },
+      "Link iter: of a cgroup": {
+        run: () => {
+          using program = taskIterator("c", "cgroup");
+          using link = Link.attach(program, { type: "iter", cgroup: { cgroup, order: "self_only" } });
+          return [plain(link.info()), link.read().length];
+        },
+      },
       "Link iter: read, lines": {
         run: async () => {
           using link = Link.attach(tasks, { type: "iter" });
@@ -333,6 +404,24 @@ export class Steps implements Disposable {
           return found;
         },
         accepts: (_result, _usual, errno) => isGone(errno),
+      },
+      "Link.holdersOf": {
+        run: () => {
+          using link = Link.attach(sk, NETNS);
+          const found = Link.holdersOf([link.id]).get(link.id);
+          return { kinds: found?.holders.map(({ kind }) => kind), partial: found?.partial };
+        },
+        accepts: (result, _usual, errno) => orPartial(result) || isGone(errno),
+      },
+      "Link: toJSON, names": {
+        run: () => {
+          using link = Link.attach(egress, CGROUP);
+          using second = Link.attach(cls, LO_INGRESS);
+          const names = new Names(), place = names.place(link.info());
+          return [plain(link.toJSON()), place === cgroup || place.startsWith("cgroup"), names.place(second.info())];
+        },
+        // a name that cannot be had is replaced by a number
+        accepts: (result, usual) => same((result as unknown[])[0], (usual as unknown[])[0]),
       },
       "Link.watch by iterator": watched({ source: "iterator" }),
       "Link.watch by system call": watched({ source: "syscall" }),
@@ -484,6 +573,18 @@ export class Steps implements Disposable {
           return isSame;
         },
       },
+      "BpfMap: fromFd, toJSON, release": {
+        run: () => {
+          using map = BpfMap.create({ type: "array", valueSize: 8, maxEntries: 2, name: "some" });
+          const { type, frozen } = map.toJSON();
+          using again = BpfMap.fromFd(map.fd);
+          const fd = again.release();
+          close(fd);
+          return [type, frozen, again.closed];
+        },
+        // fdinfo says whether it is frozen, and may not be readable
+        accepts: (result, usual) => same((result as unknown[]).with(1, false), usual),
+      },
       "BpfMap percpu_array": {
         run: () => {
           using map = BpfMap.create({ type: "percpu_array", valueSize: 8, maxEntries: 2 });
@@ -561,7 +662,9 @@ export class Steps implements Disposable {
             answers.every((answer, j) => answer === "unknown" || answer === (usual as Unknowable)[i]![1][j])
           ),
       },
+      ...sysSteps({ lookup: sk, egress, cgroup, raw, tasks, tracepoint: TRACEPOINT, pin }),
     };
+    this.all = Object.fromEntries(Object.entries(all).filter(([, { needs = [] }]) => whyMissing(needs) === undefined));
   }
 
   [Symbol.dispose](): void {
