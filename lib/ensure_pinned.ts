@@ -2,7 +2,7 @@
 import { checkFlag, checkKeys, checkPath, checkSignal } from "./check.ts";
 import { BpfError } from "./error.ts";
 import type { PinOptions } from "./handle/owned.ts";
-import { checkWaitMs, type OwnPin, PinPlace } from "./handle/pin_place.ts";
+import { checkClaim, type OwnPin, PinPlace } from "./handle/pin_place.ts";
 import type { Attachment } from "./kind/kind.ts";
 import {
   type AttachTargets,
@@ -16,12 +16,12 @@ import {
 import { closeTemporary } from "./kind/target.ts";
 import { toJson } from "./json.ts";
 import type { AnyLink, Link } from "./link.ts";
-import { closeIfOpen, type FileStatus, fileStatus, open } from "./os/files.ts";
+import { closeIfOpen, type FileStatus, fileStatus, fileSystemOf, open, readLink } from "./os/files.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { EEXIST } from "./uapi/errno.ts";
 import type { LinkType } from "./uapi/constants.ts";
-import { O_PATH } from "./uapi/linux.ts";
+import { O_NOFOLLOW, O_PATH, PROC_SUPER_MAGIC, S_IFLNK } from "./uapi/linux.ts";
 
 /** What the functions here need of the class, which imports them. */
 export interface LinkMaker {
@@ -144,14 +144,12 @@ function toWanted<K extends TargetType>(
   checkKeys(options, "options", ["replace", "waitMs", "makeDirectories", ...isAsync ? ["signal"] : []]);
   const { signal } = options;
   checkSignal(signal, "options.signal");
-  const replace = checkFlag(options.replace, "options.replace"), waitMs = checkWaitMs(options.waitMs, "options.waitMs");
-  const makesDirectories = checkFlag(options.makeDirectories, "options.makeDirectories");
+  const replace = checkFlag(options.replace, "options.replace"), claim = checkClaim(options, "options");
   signal?.throwIfAborted();
   const attachment = kind.prepare(source, target);
   return {
     file,
-    waitMs,
-    makesDirectories,
+    ...claim,
     signal,
     sourceId: source.id,
     replace,
@@ -387,11 +385,42 @@ function isSamePath(path: string, old: string): boolean {
   return old === path || old === `${path} (deleted)`; // as the kernel says it
 }
 
-/** Whether a file was changed or replaced since a pin was made. */
+/**
+ * Whether a file was changed or replaced since a pin was made; also by a symbolic link on the way to it that leads to another
+ * file now, which may be older than the pin.
+ */
 function isChangedSince(path: string, pin: FileStatus): boolean {
-  const fd = open(path, O_PATH);
+  const isNew = (fd: number) => fileStatus(fd).changedNs > pin.modifiedNs;
+  return opened(path, O_PATH, isNew) || [...linksOn(path)].some((link) => opened(link, O_PATH | O_NOFOLLOW, isNew));
+}
+
+const MAX_LINKS = 40; // as the kernel follows
+
+/** The symbolic links that lead to a file. Those of /proc are left out, which no path can stand for. */
+function* linksOn(path: string): Generator<string, void, void> {
+  const parts = path.split("/");
+  for (let count = 1, links = 0; count <= parts.length && links < MAX_LINKS; count++) {
+    const place = parts.slice(0, count).join("/");
+    if (place === "") continue;
+    const target = opened(
+      place,
+      O_PATH | O_NOFOLLOW,
+      (fd) => fileStatus(fd).type === S_IFLNK && fileSystemOf(fd) !== PROC_SUPER_MAGIC ? readLink(fd) : undefined,
+    );
+    if (target === undefined) continue;
+    yield place;
+    links++;
+    const before = target.startsWith("/") ? [] : parts.slice(0, count - 1);
+    parts.splice(0, count, ...before, ...target.split("/"));
+    count = 0;
+  }
+}
+
+/** What `look` sees of the open file. */
+function opened<T>(path: string, flags: number, look: (fd: number) => T): T {
+  const fd = open(path, flags);
   try {
-    return fileStatus(fd).changedNs > pin.modifiedNs;
+    return look(fd);
   } finally {
     closeIfOpen(fd);
   }

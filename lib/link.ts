@@ -257,9 +257,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * Two targets count as the same if everything that the kernel reports about the link matches. It does not report the
    * network namespace of a netfilter link, nor the CPU, process or category of an event. Position and cookie of a target,
    * and the mode of an xdp link, count when a link is attached, not when it is taken over by an update. Where a file was
-   * changed or replaced since the pin was made, the places in it count as the same, wherever they are now: the link is to
-   * a file that is no more. Perf events
-   * before Linux 6.6 report nothing, so taking them over needs `replace`. A cgroup that was removed counts as something
+   * changed or replaced since the pin was made, or a symbolic link leads to another, as their times of change say (a mount
+   * over a file has none), the places in it count as the same, wherever they are now: the link is to a file that is no
+   * more. Perf events before Linux 6.6 report nothing, so taking them over needs `replace`. A cgroup that was removed counts as something
    * else until the kernel has detached its links, some milliseconds later.
    *
    * @typeParam K The kind of target.

@@ -3,7 +3,7 @@ import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, che
 import { BpfError } from "./error.ts";
 import { btfFind, btfStructSize } from "./ffi/btf.ts";
 import { OwnedFd, type PinOptions } from "./handle/owned.ts";
-import { checkWaitMs, PinPlace } from "./handle/pin_place.ts";
+import { checkClaim, PinPlace } from "./handle/pin_place.ts";
 
 import { brand, checkHandle } from "./handle/brand.ts";
 import { toJson } from "./json.ts";
@@ -232,8 +232,8 @@ export class BpfMap implements Disposable {
   static ensurePinned(path: string | URL, options: MapCreateOptions, pinning: EnsureMapOptions = {}): BpfMap {
     const file = checkPath(path, "path"), plan = toPlan(options);
     checkKeys(pinning, "pinning", ["waitMs", "makeDirectories"]);
-    const makesDirectories = checkFlag(pinning.makeDirectories, "pinning.makeDirectories");
-    using pin = PinPlace.claim(file, checkWaitMs(pinning.waitMs, "pinning.waitMs"), makesDirectories);
+    const { waitMs, makesDirectories } = checkClaim(pinning, "pinning");
+    using pin = PinPlace.claim(file, waitMs, makesDirectories);
     const found = pin.findOwn();
     const map = found === undefined
       ? BpfMap.#create(plan)

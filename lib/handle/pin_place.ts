@@ -1,5 +1,5 @@
 /** Where a pin is: the directory, open and locked, and the name in it. */
-import { checkInteger } from "../check.ts";
+import { checkFlag, checkInteger } from "../check.ts";
 import { BpfError, type Reason } from "../error.ts";
 import {
   closeIfOpen,
@@ -273,9 +273,15 @@ function holderOfLock(directory: number): string {
   return `process ${pid}${command === undefined ? "" : ` (${command})`}`;
 }
 
-/** How long to wait for a lock, as an option says. */
-export function checkWaitMs(value: unknown, name: string): number {
-  return value === undefined ? LOCK_WAIT_MS : checkInteger(value, name, 0, 0x7fffffff);
+/** How a pin is claimed, as options say; `name` is theirs. */
+export function checkClaim(
+  { waitMs, makeDirectories }: { readonly waitMs?: unknown; readonly makeDirectories?: unknown },
+  name: string,
+): { waitMs: number; makesDirectories: boolean } {
+  return {
+    waitMs: waitMs === undefined ? LOCK_WAIT_MS : checkInteger(waitMs, `${name}.waitMs`, 0, 0x7fffffff),
+    makesDirectories: checkFlag(makeDirectories, `${name}.makeDirectories`),
+  };
 }
 
 function nameIn(path: string): string {

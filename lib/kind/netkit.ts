@@ -1,9 +1,20 @@
 /** Links to the hooks of a netkit pair, the interfaces of containers. */
 import { checkFlag, checkKeys, checkOneOf, keysOf } from "../check.ts";
+import type { BpfError, Explanation } from "../error.ts";
+import { btfFind } from "../ffi/btf.ts";
+import { interfaces } from "../os/interfaces.ts";
 import type { Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { ask, isListed, lookAtInterface, ordered } from "./hook.ts";
-import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
+import {
+  always,
+  type Attachment,
+  type Kind,
+  type LinkCreation,
+  type LinkInfoBase,
+  type LinkKind,
+  type Look,
+} from "./kind.ts";
 import { encodePosition, type Position } from "./position.ts";
 import { create, NO_TARGET } from "./probe.ts";
 import { describeInterface, type Device, deviceFrom, interfaceTarget, type Netns, whereInterface } from "./target.ts";
@@ -65,6 +76,27 @@ function prepare(_program: Program, target: NetkitTarget): Attachment {
   };
 }
 
+/** What the kernel says in one errno of several things. */
+function whyRefused(
+  { code }: BpfError,
+  _target: NetkitTarget,
+  attachment: Attachment,
+): Explanation | undefined {
+  if (code === "EINVAL") {
+    return btfFind("function", "netkit_link_attach") === undefined ? undefined : {
+      reason: "invalid",
+      meaning: "the anchor is no link or program of a netkit hook",
+      hint: "query the hook, and name one of its entries",
+    };
+  }
+  if (code !== "ENODEV") return undefined;
+  const { targetFd, options } = attachment as LinkCreation;
+  const isThere = interfaces(options?.netns).some(({ ifindex }) => ifindex === targetFd);
+  return isThere
+    ? { reason: "gone", meaning: "the interface has no peer any more", hint: "make a new pair" }
+    : { reason: "gone", meaning: "there is no such interface in this network namespace", hint: "see `ip link`" };
+}
+
 function read(
   { id, progId, ifindex, attachType, netnsIno }: Extract<BpfLinkInfo, { type: "netkit" }>,
 ): NetkitInfo {
@@ -86,6 +118,7 @@ export const netkit: Kind<NetkitTarget, "netkit", Program> & LinkKind<"netkit", 
   programs: ["sched_cls"],
   prepare,
   describe: describeInterface,
+  whyRefused,
   read,
   where: whereInterface,
   isAt: isListed,

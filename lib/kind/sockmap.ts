@@ -1,13 +1,23 @@
 /** Links to a map of sockets. */
 import { checkKeys, checkOneOf, keysOf } from "../check.ts";
+import type { BpfError, Explanation } from "../error.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
+import { unlessRefused } from "../refusal.ts";
 import { mapGetInfoByFd } from "../sys/map.ts";
 import { progQuery } from "../sys/prog_query.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
-import type { AttachType } from "../uapi/constants.ts";
+import type { AttachType, AttachTypeName } from "../uapi/constants.ts";
 import { ask, ordered } from "./hook.ts";
-import { always, type Attachment, type Kind, type LinkInfoBase, type LinkKind, type Look } from "./kind.ts";
+import {
+  always,
+  type Attachment,
+  type Kind,
+  type LinkCreation,
+  type LinkInfoBase,
+  type LinkKind,
+  type Look,
+} from "./kind.ts";
 import { create, NO_TARGET } from "./probe.ts";
 import { attachTypeOf, mapFd, whyMisfit } from "./target.ts";
 
@@ -54,6 +64,36 @@ function prepare(program: Program, target: SockmapTarget): Attachment {
   return { attachType, targetFd };
 }
 
+/** Which program is in the way, of the same place or of the other one that excludes it. */
+function whyRefused(
+  refusal: BpfError,
+  { map }: SockmapTarget,
+  attachment: Attachment,
+  program: Program,
+): Explanation | undefined {
+  if (refusal.code !== "EBUSY") return whyMisfit(refusal, attachment, program);
+  const { attachType, targetFd } = attachment as LinkCreation, other = OTHER_VERDICT[attachType];
+  for (const place of other === undefined ? [attachType] : [attachType, other]) {
+    // the question about a place is refused too while the other is in use
+    const holder = unlessRefused(() => progQuery(targetFd, place).progs[0]);
+    if (holder === undefined) continue;
+    return {
+      reason: "busy",
+      meaning: `program ${holder.progId} holds ${place} of map ${map.id}${
+        place === attachType ? " by another link" : `, which excludes ${attachType}`
+      }`,
+      hint: 'find its link with Link.infos({ types: ["sockmap"] }), and detach it or update it',
+    };
+  }
+  return undefined;
+}
+
+/** A map has one of these. */
+const OTHER_VERDICT: Partial<Record<AttachTypeName, AttachTypeName>> = {
+  sk_skb_verdict: "sk_skb_stream_verdict",
+  sk_skb_stream_verdict: "sk_skb_verdict",
+};
+
 function describe({ map }: SockmapTarget): string {
   return `${map.type} ${map.id}`;
 }
@@ -70,7 +110,7 @@ export const sockmap: Kind<SockmapTarget, "sockmap", Program> & LinkKind<"sockma
   programs: ["sk_msg", "sk_skb"],
   prepare,
   describe,
-  whyRefused: (refusal, _target, attachment, program) => whyMisfit(refusal, attachment, program),
+  whyRefused,
   read,
   where: ({ mapId, attachType }) => `map ${mapId} ${attachType}`,
   isAt: (info, { attachType, targetFd }) =>

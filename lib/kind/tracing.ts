@@ -1,9 +1,10 @@
 /** Links to functions: of the kernel, of its security hooks, of other programs. */
 import { btfFindInProgram } from "../btf/lookup.ts";
 import { checkKeys, checkOnlyOne, checkU32, checkU64, keysOf } from "../check.ts";
-import { BpfError } from "../error.ts";
+import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { checkHandle } from "../handle/brand.ts";
+import { allLinks } from "../listing/walk.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { EINVAL } from "../uapi/errno.ts";
@@ -120,6 +121,31 @@ function refuseTracepoint(program: Program): void {
   });
 }
 
+/** What is in the way, which the kernel says in one errno: a link of the same program, or one that excludes it. */
+function whyRefused(
+  { code }: BpfError,
+  { replace }: TracingTarget,
+  _attachment: Attachment,
+  program: Program,
+): Explanation | undefined {
+  if (code !== "EBUSY") return undefined;
+  const links = [...allLinks()].filter((info) => info.type === "tracing");
+  const own = links.find(({ progId }) => progId === program.id);
+  if (own !== undefined && replace === undefined) {
+    return {
+      reason: "busy",
+      meaning: `link ${own.id} attaches this program to its function already`,
+      hint: "use that link, or load the program a second time",
+    };
+  }
+  const there = links.find(({ targetObjId }) => replace !== undefined && targetObjId === replace.program.id);
+  return there && {
+    reason: "busy",
+    meaning: `link ${there.id} attaches program ${there.progId} to a function of program ${there.targetObjId}`,
+    hint: "a function that is replaced can be neither traced nor replaced again: end that link first",
+  };
+}
+
 function describe({ replace }: TracingTarget): string {
   if (replace === undefined) return "its function";
   const what = "symbol" in replace ? `"${replace.symbol}"` : `${replace.btfId}`;
@@ -142,6 +168,7 @@ export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracin
   programs: ["tracing", "lsm", "ext"],
   prepare,
   describe,
+  whyRefused,
   read,
   where: ({ attachType, targetBtfId }) => `${attachType}${targetBtfId === undefined ? "" : ` BTF id ${targetBtfId}`}`,
   probe: {

@@ -264,13 +264,8 @@ export class ElfFile {
 
   /** The name of its debug file, and the checksum of that, if it names one. */
   debugLink(): { name: string; checksum: number } | undefined {
-    const names = this.#section(this.#namesOfSections);
-    if (names === undefined || names.size > MAX_SMALL) return undefined;
-    const strings = asBytes(this.#bytes(names.offset, names.size, "table of sections' names"));
-    const link = this.#sectionsOf(undefined).find(({ name, size }) =>
-      size > 4 && size <= MAX_NAME && textAt(strings, name, 15) === ".gnu_debuglink"
-    );
-    if (link === undefined) return undefined;
+    const link = this.#sectionNamed(".gnu_debuglink");
+    if (link === undefined || link.size <= 4 || link.size > MAX_NAME) return undefined;
     const bytes = this.#bytes(link.offset, link.size, "debug link"), name = textAt(asBytes(bytes), 0, link.size);
     const checksumAt = padded(name === undefined ? 0 : utf8.encode(name).length + 1);
     if (!name || name.includes("/") || checksumAt + 4 > link.size) return undefined;
@@ -345,7 +340,7 @@ export class ElfFile {
         ? `the compiler made ${others.join(", ")} of it`
         : plus !== name
         ? `give bytes behind ${plus} as offset`
-        : BY_OFFSET;
+        : this.#remedy();
       return this.#fail(ENOENT, `it has no function ${name}${this.#lacking()}`, hint);
     }
     const shown = found.slice(0, 8).map((place) => `0x${place.toString(16)}`).join(", ");
@@ -380,7 +375,7 @@ export class ElfFile {
     }
     if (found.size > 0) return [...found].sort((a, b) => a - b);
     return indirect === undefined
-      ? this.#fail(ENOENT, `it has no function that matches "${pattern}"${this.#lacking()}`)
+      ? this.#fail(ENOENT, `it has no function that matches "${pattern}"${this.#lacking()}`, this.#remedy())
       : this.#fail(
         ENOENT,
         `only indirect functions (IFUNC) match "${pattern}", such as ${indirect}: which code runs is chosen when a process starts`,
@@ -499,6 +494,13 @@ export class ElfFile {
     );
   }
 
+  #sectionNamed(wanted: string): Section | undefined {
+    const names = this.#section(this.#namesOfSections);
+    if (names === undefined || names.size > MAX_SMALL) return undefined;
+    const strings = asBytes(this.#bytes(names.offset, names.size, "table of sections' names"));
+    return this.#sectionsOf(undefined).find(({ name }) => textAt(strings, name, wanted.length + 1) === wanted);
+  }
+
   /** The offset in the file of what is loaded at `address`: that of its segment counts, not that of its section. */
   #offsetOf(address: number): number | undefined {
     const segment = this.#segments.find((it) => address >= it.address && address - it.address < it.size);
@@ -508,10 +510,22 @@ export class ElfFile {
 
   /** Why a function is not found, where that can be told. */
   #lacking(): string {
-    if (this.#tables.length === 0) return ": it has no symbol table";
-    return this.#tables.some(({ type }) => type === SHT_SYMTAB)
+    if (this.#tables.some(({ type }) => type === SHT_SYMTAB)) return "";
+    // a table of what is not exported, compressed with xz: its reader would be larger than this one
+    const packed = this.#sectionNamed(".gnu_debugdata") === undefined
       ? ""
+      : ", and its section .gnu_debugdata, which may have it, is compressed and not read";
+    const known = this.#tables.length === 0
+      ? ": it has no symbol table"
       : " among those that it exports; its others are stripped";
+    return known + packed;
+  }
+
+  /** What to do about that. */
+  #remedy(): string {
+    return this.#tables.some(({ type }) => type === SHT_SYMTAB)
+      ? BY_OFFSET
+      : `install the file's debug symbols, or ${BY_OFFSET}`;
   }
 
   #bytes(offset: number, size: number, what: string): DataView<ArrayBuffer> {

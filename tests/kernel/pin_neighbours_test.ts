@@ -434,6 +434,40 @@ kernelTest("uprobes of a file that was replaced are deployed anew, wherever the 
   }
 });
 
+kernelTest("uprobes of a file that a symbolic link names follow it to an older file", {
+  ...NEEDS,
+  since: "6.6", // where the kernel reports what a perf event is
+}, async () => {
+  using pins = new PinDirectory();
+  const directory = Deno.makeTempDirSync();
+  try {
+    const path = `${directory}/current/program`;
+    ["work", "other"].forEach((first, i) => {
+      const names = first === "work" ? ["work", "other"] : ["other", "work"];
+      const functions = names.map((name) => ({ name, code: new Uint8Array(64).fill(0x90) }));
+      Deno.mkdirSync(`${directory}/${i}`);
+      Deno.writeFileSync(`${directory}/${i}/program`, executable({ functions }).bytes, { mode: 0o755 });
+    });
+    const choose = (version: string) => {
+      Deno.symlinkSync(version, `${directory}/next`);
+      Deno.renameSync(`${directory}/next`, `${directory}/current`);
+    };
+    choose("0");
+    await delay(50);
+    using program = answering(0, { type: "kprobe" });
+    const deploy = (symbol: string) => ensure(pins.pin("one"), program, { type: "uprobe", path, symbol });
+    using _first = deploy("work");
+    assertThrows(() => deploy("other"), BpfError, "something else");
+    await delay(50);
+    choose("1"); // both files are older than the pin
+    using second = deploy("work");
+    assertEquals(second.outcome, "replaced");
+    second.link.unpin();
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+});
+
 kernelTest("uprobe_multi of a file that was replaced are deployed anew", { ...NEEDS, since: "6.8" }, async () => {
   using pins = new PinDirectory();
   const directory = Deno.makeTempDirSync();

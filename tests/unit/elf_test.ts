@@ -60,6 +60,16 @@ const NOT_FOUND: [string, ExecutableOptions, WantedFunctions, string][] = [
   ["the end of a name", { functions }, { names: ["start"] }, "start"],
   ["a pattern that nothing fits", { functions }, { pattern: "no*" }, "no*"],
   ["a name of a stripped file", { functions, table: "none" }, { names: ["work"] }, "symbol table"],
+  [
+    "a name that may be among compressed symbols",
+    {
+      functions,
+      table: "dynsym",
+      debugData: new Uint8Array(8),
+    },
+    { names: ["nothing"] },
+    ".gnu_debugdata",
+  ],
   ["a variable", { functions: [{ name: "value", code: work, info: 0x11 }] }, { names: ["value"] }, "value"],
 ];
 for (const [what, options, wanted, told] of NOT_FOUND) {

@@ -1,6 +1,9 @@
 /** What is special about links to many functions of the kernel. */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { BpfError, Link } from "../../../mod.ts";
+import { ambiguousNames, functionsNamed, variantsOf } from "../../../lib/os/kallsyms.ts";
+import { exists } from "../../../lib/os/libraries.ts";
+import { ShownFile } from "../../fixture/place/shown.ts";
 import { Victim } from "../../fixture/place/victim.ts";
 import {
   AT_EXEC,
@@ -166,3 +169,24 @@ rows(
     /program is of type xdp.*take programs of type kprobe/,
   ],
 );
+
+kernelTest("kprobe_multi: all that an attach asks of the kernel's functions takes one reading of them", {
+  needs: ["netns", "bpffs"],
+}, () => {
+  const line = (address: string, name: string) => `${address.padStart(16, "f")} t ${name}\n`;
+  const list = line("10", "once") + line("20", "twice") + line("30", "twice") + line("40", "gone.isra.0");
+  using shown = new ShownFile("/proc/kallsyms", list);
+  // so that nothing is known yet; a kernel without modules has no such file
+  using _modules = exists("/proc/modules") ? new ShownFile("/proc/modules", "another 1 0 - Live 0x0\n") : undefined;
+  const names = new Set(["once", "twice", "gone", "never asked before"]);
+  const ask = () => ({
+    counts: [...functionsNamed(names)!].map(([name, { length }]) => [name, length]),
+    isUnclear: [...names].filter((name) => ambiguousNames(names).has(name)),
+    variants: variantsOf(["gone"]),
+  });
+  const answers = { counts: [["once", 1], ["twice", 2]], isUnclear: ["twice"], variants: ["gone.isra.0"] };
+  assertEquals(functionsNamed(names)?.size, 2);
+  shown.write(line("50", "another"));
+  assertEquals(ask(), answers);
+  assertEquals(functionsNamed(new Set(["another"]))?.size, 1);
+});

@@ -53,7 +53,7 @@ rows(
       return Link.attach(program, { type: "sockmap", map });
     },
     "LINK_CREATE EBUSY busy",
-    /another link holds/,
+    /program \d+ holds sk_msg_verdict of map \d+ by another link/,
   ],
   [
     "the other verdict in use",
@@ -63,6 +63,6 @@ rows(
       return Link.attach(own.use(bufferJudge()), { type: "sockmap", map });
     },
     "LINK_CREATE EBUSY busy",
-    /exclude each other/,
+    /program \d+ holds sk_skb_stream_verdict of map \d+, which excludes sk_skb_verdict/,
   ],
 );

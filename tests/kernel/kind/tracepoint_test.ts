@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows }
 import { BpfError, Link, probe, Program } from "../../../mod.ts";
 import { Victim } from "../../fixture/place/victim.ts";
 import { assemble, exit, load, set } from "../../fixture/program/assembler.ts";
+import { ShownLockdown } from "../../fixture/place/shown.ts";
 import { answering } from "../../fixture/program/programs.ts";
 import { without } from "../../fixture/process/privileges.ts";
 import { runScript } from "../../fixture/process/script.ts";
@@ -82,22 +83,15 @@ kernelTest("tracepoint: where the kernel is locked down probe() says so", {
   since: "5.15",
   needs: ["netns", "bpffs"],
 }, () => {
-  const directory = "/sys/kernel/security", levels = ["none", "integrity", "confidentiality"];
   const { attach } = probe().tracepoint;
-  call("mount", "-t", "tmpfs", "tmpfs", directory); // what a machine shows that is locked down; ours is not, for good
-  try {
-    for (const level of levels) {
-      const shown = levels.map((each) => each === level ? `[${each}]` : each).join(" ");
-      Deno.writeTextFileSync(`${directory}/lockdown`, `${shown}\n`);
-      for (const { attach: { answer, reason } } of [probe().tracepoint, probe().kprobe]) {
-        if (level !== "confidentiality") continue;
-        assertEquals(answer, "no");
-        assertMatch(reason!, /locked down \(confidentiality\)/);
-      }
-      if (level !== "confidentiality") assertEquals(probe().tracepoint.attach, attach);
-    }
-  } finally {
-    call("umount", directory);
+  using lockdown = new ShownLockdown("none");
+  assertEquals(probe().tracepoint.attach, attach);
+  lockdown.level = "integrity";
+  assertEquals(probe().tracepoint.attach, attach);
+  lockdown.level = "confidentiality";
+  for (const { attach: { answer, reason } } of [probe().tracepoint, probe().kprobe]) {
+    assertEquals(answer, "no");
+    assertMatch(reason!, /locked down \(confidentiality\)/);
   }
 });
 

@@ -1,5 +1,5 @@
 /** What is special about links to functions. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { createSocket } from "node:dgram";
 import { btfFind } from "../../../lib/ffi/btf.ts";
 import { close, enableStats } from "../../../lib/sys/mod.ts";
@@ -180,12 +180,12 @@ kernelTest("ext: refusals", EXT, () => {
   assertEquals(refusal(attach({ program: target, symbol: "nothing" })), ["ENOENT", "invalid"]);
   assertEquals(refusal(attach({ program: bare, symbol: JUDGE })), ["ENOENT", "invalid"]);
   assertEquals(refusal(attach({ program: target, btfId: 1 })), ["EINVAL", "invalid"]);
-  using _link = attach({ program: target, symbol: JUDGE })();
+  using link = attach({ program: target, symbol: JUDGE })();
   using second = extension();
-  assertEquals(
-    refusal(() => Link.attach(second, { type: "tracing", replace: { program: target, symbol: JUDGE } })),
-    ["EBUSY", "busy"],
-  );
+  const attachSecond = () => Link.attach(second, { type: "tracing", replace: { program: target, symbol: JUDGE } });
+  const busy = assertThrows(attachSecond, BpfError);
+  assertEquals([busy.code, busy.reason], ["EBUSY", "busy"]);
+  assertStringIncludes(busy.message, `link ${link.id} attaches program ${program.id} to a function`);
   attach({ program: other, symbol: JUDGE })().close(); // one program in two places
   assertThrows(
     () => Program.load({ ...LOAD, attachTo: { program: target, symbol: "nothing" } }),
@@ -206,6 +206,6 @@ rows(
       return Link.attach(program, { type: "tracing" });
     },
     "RAW_TRACEPOINT_OPEN EBUSY busy",
-    /attached to its function already/,
+    /link \d+ attaches this program to its function already.*second time/,
   ],
 );

@@ -1,6 +1,6 @@
 /** What is special about xdp links. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BpfError, Hook, Link } from "../../../mod.ts";
+import { BpfError, Hook, Link, Program } from "../../../mod.ts";
 import { Loopback } from "../../fixture/place/loopback.ts";
 import { VethPair } from "../../fixture/place/netns.ts";
 import { addName, addUpper, deleteInterface, setMtu } from "../../fixture/place/rtnetlink.ts";
@@ -111,6 +111,35 @@ rows(
     },
     "LINK_CREATE EINVAL invalid",
     /loaded for xdp_cpumap/,
+  ],
+  [
+    "a program that is bound to another device",
+    (own) => {
+      const [there, here] = [own.use(new VethPair()), own.use(new VethPair())];
+      const program = own.use(answering(2, { type: "xdp", device: there.name }));
+      return Link.attach(program, { type: "xdp", device: here.name });
+    },
+    "LINK_CREATE EINVAL invalid",
+    /bound to another device: "t\w+", interface \d+.*attach it there/,
+  ],
+  [
+    "a program that is bound to the device, in generic mode",
+    (own) => {
+      const device = own.use(new VethPair()).name;
+      return Link.attach(own.use(answering(2, { type: "xdp", device })), { type: "xdp", device, mode: "generic" });
+    },
+    "LINK_CREATE EINVAL invalid",
+    /bound to a device cannot be attached in generic mode.*mode "native"/,
+  ],
+  [
+    "an opened program that is bound to a device",
+    (own) => {
+      const there = own.use(new VethPair()).name, loaded = own.use(answering(2, { type: "xdp", device: there }));
+      const program = own.use(Program.open(loaded.id));
+      return Link.attach(program, { type: "xdp", device: own.use(new VethPair()).name });
+    },
+    "LINK_CREATE EINVAL invalid",
+    /bound to a device, perhaps another one/,
   ],
   [
     "a driver without XDP",

@@ -1,9 +1,13 @@
 /** What the errnos of PROG_LOAD are said to mean. */
-import { Program } from "../../../mod.ts";
-import { assemble, exit, load, set } from "../../fixture/program/assembler.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { progLoad } from "../../../lib/sys/mod.ts";
+import { BpfError, Program } from "../../../mod.ts";
+import { ShownLockdown } from "../../fixture/place/shown.ts";
+import { assemble, call, exit, load, set } from "../../fixture/program/assembler.ts";
 import { extension, linkGuard, tracer } from "../../fixture/program/functions.ts";
 import { taskIterator } from "../../fixture/program/programs.ts";
 import type { Refusable } from "../../fixture/run/abilities.ts";
+import { kernelTest } from "../../fixture/run/kernel.ts";
 import { rows } from "./rows.ts";
 
 rows(
@@ -45,3 +49,23 @@ for (const [what, load, says] of REFUSED) {
     new RegExp(`${says.source}; privileges are sufficient`),
   ]);
 }
+
+kernelTest(
+  "PROG_LOAD EINVAL policy: without a log, a program that reads memory on a machine that is locked down",
+  { needs: ["netns", "bpffs"] },
+  () => {
+    const refusalOf = (...instructions: Parameters<typeof assemble>) => {
+      const load = () => progLoad("kprobe", assemble(...instructions), { license: "GPL", logLevel: 0 });
+      const { code, reason } = assertThrows(load, BpfError);
+      return [code, reason];
+    };
+    // what no kernel takes stands for a helper that a lockdown takes away: both are EINVAL
+    const noHelper = call(0xffff), reader = call(113);
+    using lockdown = new ShownLockdown("none");
+    assertEquals(refusalOf(noHelper, reader, set(0, 0), exit), ["EINVAL", "invalid"]);
+    lockdown.level = "confidentiality";
+    assertEquals(refusalOf(noHelper, reader, set(0, 0), exit), ["EINVAL", "policy"]);
+    assertEquals(refusalOf(noHelper, set(0, 0), exit), ["EINVAL", "invalid"]);
+    assertEquals(refusalOf(set(0, 0)), ["EINVAL", "invalid"]); // it does not end
+  },
+);
