@@ -7,10 +7,12 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import fc from "npm:fast-check@4.11.0";
-import { close } from "../../lib/sys/mod.ts";
+import { tryDetach } from "../../lib/sys/link.ts";
+import { close, objGet } from "../../lib/sys/mod.ts";
 import { type AnyLink, type AttachTarget, BpfError, Link, openHandles, type Program } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
+import { VethPair } from "../fixture/place/netns.ts";
 import {
   answering,
   cgroupEgress,
@@ -18,12 +20,16 @@ import {
   netfilter,
   skLookup,
   taskIterator,
+  tcx,
+  xdp,
 } from "../fixture/program/programs.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
-import { delay, until } from "../fixture/run/wait.ts";
+import { until } from "../fixture/run/wait.ts";
 
 const SEQUENCES = Number(Deno.env.get("BPF_LINK_TEST_SEQUENCES") ?? 1000);
 const SEED = Number(Deno.env.get("BPF_LINK_TEST_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0]);
+/** Sequences with a device: the kernel waits for all its processors whenever something is attached there, or detached. */
+const ON_DEVICE = Math.ceil(SEQUENCES / 400);
 /** Of one sequence. */
 const MOST_OPERATIONS = 40;
 /** Where links are pinned: few, so that they meet. */
@@ -40,6 +46,28 @@ interface Kind {
   readonly tells: boolean;
   /** What a second link at the same place is told, if the place takes one. */
   readonly taken?: BpfError["reason"];
+  /** The place takes a program once. */
+  readonly takesOnce?: true;
+  /** It is gone with the device. */
+  readonly isOnDevice?: true;
+}
+
+/** The interface of a run: made when it is asked for, deleted by some sequences. */
+class Device implements Disposable {
+  #pair: VethPair | undefined;
+
+  get name(): string {
+    return (this.#pair ??= new VethPair()).name;
+  }
+
+  delete(): void {
+    this.#pair?.delete();
+    this.#pair = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.delete();
+  }
 }
 
 /** A link, as it should be. */
@@ -50,6 +78,8 @@ interface ModelLink {
   isAttached: boolean;
   /** Open fds and pins. */
   references: number;
+  /** Nothing refers to it any more, but the kernel may not have seen to that. */
+  isLeaving: boolean;
 }
 
 /** A handle, as it should be. */
@@ -67,8 +97,20 @@ interface ModelHandle {
 
 const which = fc.nat(5), slot = fc.constantFrom(...SLOTS);
 
-function operations(kinds: number): fc.Arbitrary<Operation> {
+function operations(kinds: number, hasDevice: boolean): fc.Arbitrary<Operation> {
   return fc.oneof(
+    ...hasDevice ? [{ weight: 1, arbitrary: fc.record({ do: fc.constant("deleteDevice" as const) }) }] : [],
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant("ensure" as const),
+        kind: fc.nat(kinds - 1),
+        program: fc.nat(1),
+        at: slot,
+        isAsync: fc.boolean(),
+        replace: fc.boolean(),
+      }),
+    },
     {
       weight: 4,
       arbitrary: fc.record({
@@ -116,35 +158,56 @@ function operations(kinds: number): fc.Arbitrary<Operation> {
 
 type Operation =
   | { readonly do: "attach"; readonly kind: number; readonly program: number; readonly isAsync: boolean }
+  | Ensure
   | { readonly do: "update"; readonly of: number; readonly program: number; readonly expected: string }
   | { readonly do: "pin"; readonly of: number; readonly at: string }
   | { readonly do: "remove" | "openPinned"; readonly at: string }
   | { readonly do: "detach" | "close" | "dispose"; readonly of: number; readonly isAsync: boolean }
   | { readonly do: "unpin" | "open" | "fromFd" | "release" | "abort"; readonly of: number }
-  | { readonly do: "closeReleased" }
+  | { readonly do: "closeReleased" | "deleteDevice" }
   | { readonly do: "choose"; readonly of: number; readonly onClose: "detach" | "keep" };
+
+interface Ensure {
+  readonly do: "ensure";
+  readonly kind: number;
+  readonly program: number;
+  readonly at: string;
+  readonly isAsync: boolean;
+  readonly replace: boolean;
+}
+
+/** What should come of it: a refusal, or a link; whether the link that was pinned there ends. */
+type Expected =
+  & ({ readonly refused: string } | { readonly outcome: "created" | "updated" | "replaced" })
+  & { readonly endsOld?: true };
 
 /** The kernel and the model of it, side by side. */
 class World implements AsyncDisposable {
   readonly #kinds: readonly Kind[];
   readonly #directory: PinDirectory;
+  readonly #device: Device;
   readonly #links: ModelLink[] = [];
   readonly #handles: ModelHandle[] = [];
   readonly #pins = new Map<string, ModelLink>();
   readonly #released: { readonly fd: number; readonly link: ModelLink }[] = [];
 
-  constructor(kinds: readonly Kind[], directory: PinDirectory) {
+  constructor(kinds: readonly Kind[], directory: PinDirectory, device: Device) {
     this.#kinds = kinds;
     this.#directory = directory;
+    this.#device = device;
   }
 
   /** Does one operation to both, and compares all that can be seen. */
   async do(operation: Operation): Promise<void> {
     if (operation.do === "attach") await this.#attach(operation);
-    else if ("of" in operation) {
+    else if (operation.do === "ensure") await this.#ensure(operation);
+    else if (operation.do === "deleteDevice") {
+      this.#device.delete();
+      for (const link of this.#links) if (link.kind.isOnDevice) link.isAttached = false;
+    } else if ("of" in operation) {
       if (this.#handles.length === 0) return;
       await this.#toHandle(operation, this.#handles[operation.of % this.#handles.length]!);
-    } else if (operation.do === "closeReleased") {
+    } else if (!("at" in operation)) {
       const released = this.#released.shift();
       if (released === undefined) return;
       close(released.fd);
@@ -165,24 +228,95 @@ class World implements AsyncDisposable {
 
   async #attach({ kind: index, program: number, isAsync }: Operation & { do: "attach" }): Promise<void> {
     const kind = this.#kinds[index]!, program = kind.programs[number]!;
-    const isTaken = kind.taken !== undefined && this.#links.some((link) => link.kind === kind && link.isAttached);
+    await this.#settle(kind, program);
+    const refusal = this.#refusal(kind, program);
     const abort = number === 0 ? new AbortController() : undefined;
     const attach = () =>
       isAsync
         ? Link.attachAsync(program, kind.target, { signal: abort?.signal }) as Promise<AnyLink>
         : Link.attach(program, kind.target, { signal: abort?.signal }) as AnyLink;
-    let attached = await outcome(attach);
-    if (isTaken) return expect(attached, kind.taken);
-    // an unlinked pin's link, or one that another process looks at, ends a moment later
-    for (const end = performance.now() + 20_000; kind.taken !== undefined && reasonOf(attached) === kind.taken;) {
-      if (performance.now() > end) break;
-      await delay(1);
-      attached = await outcome(attach);
-    }
-    const handle = value(attached);
-    const link: ModelLink = { kind, id: handle.id, program, isAttached: true, references: 0 };
+    const attached = await outcome(attach);
+    if (refusal !== undefined) return expect(attached, refusal);
+    this.#add(value(attached), this.#made(kind, value(attached).id, program), { isMade: true, abort });
+  }
+
+  #made(kind: Kind, id: number, program: Program): ModelLink {
+    const link: ModelLink = { kind, id, program, isAttached: true, references: 0, isLeaving: false };
     this.#links.push(link);
-    this.#add(handle, link, { isMade: true, abort });
+    return link;
+  }
+
+  /** Why a new link is refused, if it is; `without` one that was detached before. */
+  #refusal(kind: Kind, program: Program, without?: ModelLink): string | undefined {
+    const others = this.#links.filter((link) => link.kind === kind && link.isAttached && link !== without);
+    if (others.length > 0 && kind.taken !== undefined) return kind.taken;
+    return kind.takesOnce && others.some((link) => link.program === program) ? "exists" : undefined;
+  }
+
+  /**
+   * Waits until a program can be attached, if only links are in its way that nothing refers to any more: they leave late,
+   * after their ids.
+   */
+  async #settle(kind: Kind, program: Program): Promise<void> {
+    const leaving = this.#links.filter((link) =>
+      link.kind === kind && link.isLeaving && (kind.taken !== undefined || kind.takesOnce && link.program === program)
+    );
+    if (leaving.length === 0 || this.#refusal(kind, program) !== undefined) return;
+    const isFree = () => {
+      try {
+        Link.attach(program, kind.target as never).close();
+        return true;
+      } catch (error) {
+        if (error instanceof BpfError) return false;
+        throw error;
+      }
+    };
+    await until(isFree, `${kind.name} takes another link`);
+    for (const link of leaving) link.isLeaving = false;
+  }
+
+  async #ensure({ kind: index, program: number, at, isAsync, replace }: Ensure): Promise<void> {
+    const kind = this.#kinds[index]!, program = kind.programs[number]!;
+    const path = this.#directory.pin(at), old = this.#pins.get(path);
+    await this.#settle(kind, program);
+    const expected = this.#expected(kind, program, old, replace), { target } = kind;
+    const ensured = await outcome<{ readonly link: AnyLink; readonly outcome: string }>(() =>
+      isAsync
+        ? Link.ensurePinnedAsync(path, program, target as never, { replace })
+        : Link.ensurePinned(path, program, target as never, { replace })
+    );
+    if (old !== undefined && expected.endsOld && old.kind.hasDetach) old.isAttached = false;
+    if ("refused" in expected) return expect(ensured, expected.refused);
+    const { link: handle, outcome: what } = value(ensured);
+    assertEquals(what, expected.outcome, kind.name);
+    if (what === "updated") {
+      if (kind.hasUpdate) old!.program = program;
+      return this.#add(handle, old!, { openedAt: path });
+    }
+    const link = this.#made(kind, handle.id, program);
+    this.#add(handle, link, { openedAt: path });
+    link.references++;
+    this.#pins.set(path, link);
+    if (old !== undefined) this.#drop(old);
+  }
+
+  /** See the table at `takeOver` in lib/ensure_pinned.ts. */
+  #expected(kind: Kind, program: Program, old: ModelLink | undefined, replace: boolean): Expected {
+    const refusal = this.#refusal(kind, program);
+    const refused = refusal === undefined ? undefined : { refused: refusal };
+    if (old === undefined) return refused ?? { outcome: "created" };
+    const replaced: Expected = refused ?? { outcome: "replaced", endsOld: true };
+    if (old.kind.tells && !old.isAttached) return replaced;
+    if (old.kind !== kind) return replace ? replaced : { refused: "mismatch" };
+    const has = old.program === program;
+    if (kind.hasUpdate) {
+      const isThere = !has && kind.takesOnce && this.#refusal(kind, program, old) !== undefined;
+      return isThere ? { refused: "exists" } : { outcome: "updated" };
+    }
+    if (refusal === undefined || has) return refusal === undefined ? replaced : { outcome: "updated" };
+    // the place takes one link: the old one ends first
+    const again = this.#refusal(kind, program, old);
+    return again === undefined ? { outcome: "replaced", endsOld: true } : { refused: again, endsOld: true };
   }
 
   async #toHandle(operation: Operation & { of: number }, model: ModelHandle): Promise<void> {
@@ -195,12 +329,16 @@ class World implements AsyncDisposable {
           : operation.expected === "right"
           ? link.program
           : other;
+        if (kind.takesOnce) await this.#settle(kind, program);
         const updated = await outcome(() => handle.update(program, { expected }));
         if (!model.isOpen) return expect(updated, "closed");
         if (!kind.hasUpdate) return expect(updated, "unsupported");
         const isWrong = operation.expected === "wrong", isDetached = !link.isAttached;
         if (isWrong || isDetached) {
           return expect(updated, ...isWrong ? ["mismatch"] : [], ...isDetached ? ["gone"] : []);
+        }
+        if (kind.takesOnce && program !== link.program && this.#refusal(kind, program, link) !== undefined) {
+          return expect(updated, "exists");
         }
         expect(updated);
         link.program = program;
@@ -300,7 +438,9 @@ class World implements AsyncDisposable {
   }
 
   #drop(link: ModelLink): void {
-    if (--link.references === 0) link.isAttached = false;
+    if (--link.references > 0) return;
+    link.isLeaving = link.isAttached;
+    link.isAttached = false;
   }
 
   #compare(): void {
@@ -329,10 +469,22 @@ class World implements AsyncDisposable {
       handle.onClose = "detach"; // by force, for another process may look at it just now
       handle.close();
     }
-    for (const { fd } of this.#released) close(fd);
-    for (const name of this.#directory.pins) Deno.removeSync(this.#directory.pin(name));
+    for (const { fd } of this.#released) ended(fd);
+    for (const name of this.#directory.pins) {
+      ended(objGet(this.#directory.pin(name)));
+      Deno.removeSync(this.#directory.pin(name));
+    }
+    for (const { kind, program } of this.#links.filter(({ isLeaving }) => isLeaving)) {
+      await this.#settle(kind, program);
+    }
     for (const { id } of this.#links) await until(() => reasonOf(tryOpen(id)) === "gone", `link ${id} is gone`);
   }
+}
+
+/** Detaches a link by force, if that can be, and closes it. */
+function ended(fd: number): void {
+  tryDetach(fd);
+  close(fd);
 }
 
 function onClose({ isMade, pins, chosen }: ModelHandle): "detach" | "keep" {
@@ -379,78 +531,115 @@ function expect(result: Outcome<unknown>, ...reasons: readonly (string | undefin
   throw new Error(`${reason ?? "done"} instead of ${reasons.join(" or ") || "done"}`, { cause });
 }
 
+/** Runs sequences over links of those kinds that are on a device, or of those that are not and wait for nothing. */
+async function runSequences(count: number, isOnDevice: boolean): Promise<void> {
+  console.log(`BPF_LINK_TEST_SEED=${SEED}`);
+  using own = new DisposableStack();
+  const device = own.use(new Device());
+  const directory = own.use(new PinDirectory()), cgroup = own.use(new Cgroup()).path;
+  const two = (make: () => Program): [Program, Program] => [own.use(make()), own.use(make())];
+  const event = { type: "software", config: "cpu_clock", cpu: 0, samplePeriod: 1_000_000_000n } as const;
+  const all: readonly Kind[] = [
+    {
+      name: "cgroup",
+      target: { type: "cgroup", cgroup, attachType: "cgroup_inet_egress" },
+      programs: two(cgroupEgress),
+      hasUpdate: true,
+      hasDetach: true,
+      tells: true,
+    },
+    {
+      name: "sk_lookup",
+      target: { type: "netns" },
+      programs: two(skLookup),
+      hasUpdate: true,
+      hasDetach: true,
+      tells: true,
+    },
+    {
+      name: "flow_dissector",
+      target: { type: "netns" },
+      programs: two(flowDissector),
+      hasUpdate: true,
+      hasDetach: true,
+      tells: true,
+      taken: "limit",
+    },
+    {
+      name: "netfilter",
+      target: { type: "netfilter", family: "ipv4", hook: "local_in", priority: 5 },
+      programs: two(netfilter),
+      hasUpdate: false,
+      hasDetach: true,
+      tells: false,
+      taken: "busy",
+    },
+    {
+      name: "iter",
+      target: { type: "iter" },
+      programs: two(() => taskIterator("p")),
+      hasUpdate: true,
+      hasDetach: false,
+      tells: false,
+    },
+    {
+      name: "perf_event",
+      target: { type: "perf_event", event },
+      programs: two(() => answering(0, { type: "perf_event" })),
+      hasUpdate: false,
+      hasDetach: false,
+      tells: false,
+    },
+    {
+      name: "tcx",
+      get target(): AttachTarget {
+        return { type: "tcx", device: device.name, direction: "ingress" };
+      },
+      programs: two(tcx),
+      hasUpdate: true,
+      hasDetach: true,
+      tells: true,
+      takesOnce: true,
+      isOnDevice: true,
+    },
+    {
+      name: "xdp",
+      get target(): AttachTarget {
+        return { type: "xdp", device: device.name, mode: "generic" };
+      },
+      programs: two(xdp),
+      hasUpdate: true,
+      hasDetach: true,
+      tells: true,
+      taken: "busy",
+      isOnDevice: true,
+    },
+  ];
+  const kinds = all.filter((kind) => kind.isOnDevice === true === isOnDevice);
+  const open = openHandles().length;
+  const property = fc.asyncProperty(
+    fc.array(operations(kinds.length, isOnDevice), { minLength: 1, maxLength: MOST_OPERATIONS }),
+    async (sequence) => {
+      {
+        await using world = new World(kinds, directory, device);
+        for (const operation of sequence) await world.do(operation);
+      }
+      assert(openHandles().length === open, "a handle is still known");
+    },
+  );
+  await fc.assert(property, { numRuns: count, seed: SEED });
+}
+
+const NEEDS = { needs: ["cgroup2", "bpffs", "netns"], since: "6.6" } as const;
+
 kernelTest(
   `${SEQUENCES} random sequences come out as the model says`,
-  { needs: ["cgroup2", "bpffs", "netns"], since: "6.6" },
-  async () => {
-    console.log(`BPF_LINK_TEST_SEED=${SEED}`);
-    using own = new DisposableStack();
-    const directory = own.use(new PinDirectory()), cgroup = own.use(new Cgroup()).path;
-    const two = (make: () => Program): [Program, Program] => [own.use(make()), own.use(make())];
-    const event = { type: "software", config: "cpu_clock", cpu: 0, samplePeriod: 1_000_000_000n } as const;
-    const kinds: readonly Kind[] = [
-      {
-        name: "cgroup",
-        target: { type: "cgroup", cgroup, attachType: "cgroup_inet_egress" },
-        programs: two(cgroupEgress),
-        hasUpdate: true,
-        hasDetach: true,
-        tells: true,
-      },
-      {
-        name: "sk_lookup",
-        target: { type: "netns" },
-        programs: two(skLookup),
-        hasUpdate: true,
-        hasDetach: true,
-        tells: true,
-      },
-      {
-        name: "flow_dissector",
-        target: { type: "netns" },
-        programs: two(flowDissector),
-        hasUpdate: true,
-        hasDetach: true,
-        tells: true,
-        taken: "limit",
-      },
-      {
-        name: "netfilter",
-        target: { type: "netfilter", family: "ipv4", hook: "local_in", priority: 5 },
-        programs: two(netfilter),
-        hasUpdate: false,
-        hasDetach: true,
-        tells: false,
-        taken: "busy",
-      },
-      {
-        name: "iter",
-        target: { type: "iter" },
-        programs: two(() => taskIterator("p")),
-        hasUpdate: true,
-        hasDetach: false,
-        tells: false,
-      },
-      {
-        name: "perf_event",
-        target: { type: "perf_event", event },
-        programs: two(() => answering(0, { type: "perf_event" })),
-        hasUpdate: false,
-        hasDetach: false,
-        tells: false,
-      },
-    ];
-    const open = openHandles().length;
-    const property = fc.asyncProperty(
-      fc.array(operations(kinds.length), { minLength: 1, maxLength: MOST_OPERATIONS }),
-      async (sequence) => {
-        {
-          await using world = new World(kinds, directory);
-          for (const operation of sequence) await world.do(operation);
-        }
-        assert(openHandles().length === open, "a handle is still known");
-      },
-    );
-    await fc.assert(property, { numRuns: SEQUENCES, seed: SEED });
-  },
+  NEEDS,
+  () => runSequences(SEQUENCES, false),
+);
+
+kernelTest(
+  `${ON_DEVICE} random sequences with links to a device come out as the model says`,
+  NEEDS,
+  () => runSequences(ON_DEVICE, true),
 );
