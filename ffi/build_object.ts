@@ -22,11 +22,11 @@ const EMBEDDED = (architecture: Architecture) => `lib/ffi/object/embedded_${arch
 /** The oldest C library that it runs with; Deno itself needs that. */
 const GLIBC = "2.27";
 
-// linker.c makes objects and bpf_prog_linfo.c prints programs; libbpf.c is part of glue.c.
+// linker.c makes objects and bpf_prog_linfo.c prints programs; libbpf.c and usdt.c are part of glue.c.
 // deno-fmt-ignore
 const SOURCES = [
   "bpf", "btf", "btf_dump", "btf_iter", "btf_relocate", "elf", "features", "gen_loader", "hashmap", "libbpf_probes",
-  "libbpf_utils", "netlink", "nlattr", "relo_core", "ringbuf", "strset", "usdt", "zip",
+  "libbpf_utils", "netlink", "nlattr", "relo_core", "ringbuf", "strset", "zip",
 ];
 /** What walks the kernel's 130,000 types decides how long a load takes: for speed. All else for size. */
 const HOT = ["btf", "btf_iter", "hashmap", "libbpf_utils", "relo_core", "strset"];

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #define getenv(name) ((char *)NULL) /* what the environment says is the program's affair, not a library's inside of it */
 #include "libbpf.c"
+#include "usdt.c"
 
 static _Thread_local char *log_text;
 static _Thread_local size_t log_size, log_used; /* both without the final NUL */
@@ -75,4 +76,23 @@ int glue_other_fd(const struct bpf_link *link)
 		return fd == link->fd ? -1 : fd;
 	}
 	return -1;
+}
+
+/* Gives the fd of the kernel's link away that is all of a USDT probe, -1 if each of its places has a link of its own.
+ * What stays are the probe's places in the map of specs, which its end gives back. */
+int glue_take_fd(struct bpf_link *link)
+{
+	struct bpf_link_usdt *usdt;
+	int fd;
+
+	if (link->detach != &bpf_link_usdt_detach)
+		return -1;
+	usdt = container_of(link, struct bpf_link_usdt, link);
+	if (!usdt->multi_link)
+		return -1;
+	fd = bpf_link__fd(usdt->multi_link);
+	bpf_link__disconnect(usdt->multi_link);
+	bpf_link__destroy(usdt->multi_link); /* only memory */
+	usdt->multi_link = NULL;
+	return fd;
 }

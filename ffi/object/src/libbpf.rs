@@ -105,6 +105,7 @@ unsafe extern "C" {
     // glue.c
     pub fn glue_log_to(text: *mut c_char, room: usize);
     pub fn glue_other_fd(link: *const Link) -> c_int;
+    pub fn glue_take_fd(link: *mut Link) -> c_int;
     pub fn glue_section_kind(map: *const Map) -> c_uint;
     pub fn glue_variables(map: *const Map, size: *mut usize) -> *mut c_void;
 }

@@ -11,30 +11,50 @@ use crate::object::{NO_LOG, checked, failure, logged, map, program};
 const BY_SECTION: u32 = 0;
 const USDT: u32 = 1;
 const STRUCT_OPS: u32 = 2;
+const TAKE_FD: u32 = 3;
 
 /// Marks the number of a link that stays here.
 const KEPT: i32 = 1 << 30;
 
 /// What TypeScript knows too, for `lib/ffi/object/symbols.ts`.
 #[cfg(feature = "bindgen")]
-pub const NUMBERS: [(&str, usize); 4] = [
+pub const NUMBERS: [(&str, usize); 5] = [
     ("BY_SECTION", BY_SECTION as usize),
     ("USDT", USDT as usize),
     ("STRUCT_OPS", STRUCT_OPS as usize),
+    ("TAKE_FD", TAKE_FD as usize),
     ("KEPT", KEPT as usize),
 ];
 
 const BPF_F_LINK: u32 = 1 << 13;
 
 /// [`BY_SECTION`]: a program as its section's name says. [`USDT`]: a program, with options pid (-1 for all), cookie (low
-/// half first), path, provider, name. [`STRUCT_OPS`]: a map.
+/// half first), path, provider, name. [`STRUCT_OPS`]: a map. [`TAKE_FD`]: nothing, but gives the fd away that is all of
+/// the kernel's link, of one that stays here and has this number; ENOENT if it has several.
 pub fn attach(handle: u32, how: u32, index: u32, options: Bytes, log: Room) -> i32 {
     handles::with(handle, |held| {
+        if how == TAKE_FD {
+            return take_fd(held, index);
+        }
         logged(log, || {
             let (link, is_fd) = start(held, how, index, Reader(options))?;
             settle(held, link, is_fd)
         })
     })
+}
+
+fn take_fd(held: &Held, number: u32) -> Result<i32, i32> {
+    let mut at = held.links;
+    // SAFETY: nodes of this list
+    while let Some(node) = unsafe { at.as_ref() } {
+        if node.number == number {
+            // SAFETY: a link of libbpf's
+            let fd = unsafe { glue_take_fd(node.link) };
+            return if fd < 0 { Err(ENOENT) } else { Ok(fd) };
+        }
+        at = node.next;
+    }
+    Err(ENOENT)
 }
 
 /// A link, and whether the fd that it may have is its own.
