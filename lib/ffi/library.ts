@@ -36,8 +36,8 @@ export interface NativeLibraryOptions {
   readonly onThread: Deno.ForeignLibraryInterface;
   /** The one of them that takes nothing and returns the version of the interface, and which version that must be. */
   readonly abi: { readonly symbol: string; readonly version: number };
-  /** What the caller gets instead of the functions as Deno returns them, if not those. */
-  readonly adapt?: (functions: object) => object;
+  /** Those that are called in loops. */
+  readonly fast: readonly string[];
   /** The library itself in base64, by architecture; that of another one need not be here. */
   readonly embedded: Readonly<Record<string, string | undefined>>;
   /** How the loader knows it, another name for other bytes. */
@@ -137,8 +137,32 @@ export class NativeLibrary<F extends object> {
   #open(): unknown {
     checkRuntime(this.#options.owner);
     const path = this.#path ??= this.#pathFromEnvironment();
-    const functions = path === undefined ? this.#openEmbedded() : this.#openFile(path);
-    return this.#options.adapt?.(functions) ?? functions;
+    const slow = withoutFastPaths(this.#options.symbols);
+    return this.#untilOften(path === undefined ? this.#openEmbedded(slow) : this.#openFile(path, slow));
+  }
+
+  /** The functions, until they were called so often that fast paths are worth what they take. */
+  #untilOften(slow: Slow): F {
+    let calls = 0;
+    const counting = Object.entries(slow).map(([name, call]) =>
+      [name, (...args: unknown[]): number => {
+        if (++calls === OFTEN) this.#useFastPaths();
+        return new Int32Array(call(...args).buffer)[0]!;
+      }] as const
+    );
+    return Object.fromEntries(counting) as F;
+  }
+
+  #useFastPaths(): void {
+    const { symbols, fast } = this.#options;
+    const often = Object.fromEntries(fast.map((name) => [name, symbols[name]!]));
+    try {
+      const library = Deno.dlopen(this.#path ?? this.#known!, often);
+      library.close(); // the first stays, or is linked so
+      this.#functions = { ...this.#functions!, ...library.symbols };
+    } catch {
+      // the permission was given back, or the file is gone: what there is goes on
+    }
   }
 
   #pathFromEnvironment(): string | undefined {
@@ -147,8 +171,8 @@ export class NativeLibrary<F extends object> {
     return state === "granted" ? Deno.env.get(variable) || undefined : undefined;
   }
 
-  #openFile(path: string): object {
-    const { owner, api, abi, symbols } = this.#options;
+  #openFile(path: string, symbols: Deno.ForeignLibraryInterface): Slow {
+    const { owner, api, abi } = this.#options;
     const is = `Cannot load native library "${path}"`;
     let probe;
     try {
@@ -171,12 +195,12 @@ export class NativeLibrary<F extends object> {
         `${is}: it has interface ${version}, this version of the package needs ${abi.version}; write ${api.bytes} to that path`,
       );
     }
-    return Deno.dlopen(path, symbols).symbols; // not closed: it may have been built without the flag
+    return Deno.dlopen(path, symbols).symbols as Slow; // not closed: it may have been built without the flag
   }
 
   /** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */
-  #openEmbedded(): object {
-    const { api, symbols, name } = this.#options;
+  #openEmbedded(symbols: Deno.ForeignLibraryInterface): Slow {
+    const { api, name } = this.#options;
     const asFile = `write ${api.bytes} to a file`, byPath = `name it with ${api.setPath}`;
     const bytes = this.bytes();
     let libc: ReturnType<typeof openLibc>;
@@ -218,12 +242,28 @@ export class NativeLibrary<F extends object> {
       const library = Deno.dlopen(file, symbols);
       library.close();
       this.#known = takesNames ? name : file;
-      return library.symbols;
+      return library.symbols as Slow;
     } finally {
       if (fd >= 0) call.close(fd);
       libc.close();
     }
   }
+}
+
+/** After so many calls, fast paths have cost less than they save. */
+const OFTEN = 1000;
+
+/** Functions whose result is in a buffer. */
+type Slow = Record<string, (...args: unknown[]) => Uint8Array<ArrayBuffer>>;
+
+/**
+ * A struct as result keeps Deno from compiling a fast path, which takes 0.2 ms a function at once: a call is a microsecond
+ * slower then, and the first one milliseconds sooner.
+ */
+function withoutFastPaths(symbols: Deno.ForeignLibraryInterface): Deno.ForeignLibraryInterface {
+  return Object.fromEntries(
+    Object.entries(symbols).map(([name, symbol]) => [name, { ...symbol, result: { struct: ["i32"] } }]),
+  ) as Deno.ForeignLibraryInterface;
 }
 
 const POLICY: Row = ["policy", "a policy allows no memory file whose code can be run"];
@@ -269,7 +309,7 @@ function openLibc(): Deno.DynamicLibrary<typeof LIBC> {
   return Deno.dlopen("/usr/lib/libc.so.6", LIBC);
 }
 
-/** A struct as result keeps Deno from compiling a fast path for functions that are called once (0.2 ms each). */
+/** Structs as in {@linkcode withoutFastPaths}: each is called once. */
 const LIBC = {
   memfd_create: { parameters: ["buffer", "u32"], result: { struct: ["i32"] } },
   write: { parameters: ["i32", "buffer", "usize"], result: { struct: ["i32"] } },
@@ -307,6 +347,7 @@ const core = new NativeLibrary<Native>({
   variable: "BPF_LINK_LIBRARY",
   api: { setPath: "setLibraryPath()", bytes: "libraryBytes()" },
   symbols: atOnce,
+  fast: ["bpf_link_bpf", "bpf_link_system", "bpf_link_close"],
   onThread,
   abi: { symbol: "bpf_link_abi", version: numbers.abi.VERSION },
   embedded,

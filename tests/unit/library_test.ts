@@ -59,6 +59,28 @@ Deno.test("a grant for one path is enough with setLibraryPath() or the environme
   assertStringIncludes((await runScript(CALL, [grant], { env })).output, "NotCapable", "reading it must not prompt");
 });
 
+Deno.test("fast paths for what is called often, and what may keep them from coming, change no answer", async () => {
+  using file = new File(libraryBytes());
+  const often = `import { libraryBytes } from "${MOD}"; import { close } from "${SYS}";
+    const answers = new Set();
+    for (let i = 0; i < 2000; i++) {
+      try { close(1000000); } catch (error) { answers.add(error.code); }
+      if (i === 500) HINDER;
+    }
+    console.log(...answers);`;
+  const hindrances = [
+    ["", ["--allow-ffi"]],
+    [`Deno.permissions.revokeSync({ name: "ffi" })`, ["--allow-ffi"]],
+    ["", [`--allow-ffi=${file.path}`]],
+    [`Deno.removeSync("${file.path}")`, [`--allow-ffi=${file.path}`, "--allow-write"]],
+  ] as const;
+  for (const [hindrance, permissions] of hindrances) {
+    const isScoped = permissions[0] !== "--allow-ffi";
+    const script = `${isScoped ? setPath(file.path) : ""} ${often.replace("HINDER", hindrance)}`;
+    assertEquals((await runScript(script, [...permissions])).output, "EBADF\n", hindrance);
+  }
+});
+
 Deno.test("a grant for another path is too narrow, and the message says for which it must be", async () => {
   using file = new File(libraryBytes());
   const { output } = await runScript(setPath(file.path) + CALL, ["--allow-ffi=/nowhere"]);

@@ -24,35 +24,18 @@ async function importEmbedded(): Promise<{ name: string; embedded: Record<string
   }
 }
 
-/** What is called in loops; a fast path for each of the others would take the first use longer than it ever saves. */
-const { bpf_object_read, bpf_object_write, ...rare } = symbols;
-
-/** A struct as result keeps Deno from compiling a fast path. */
-const asStructs = Object.fromEntries(
-  Object.entries(rare).map(([name, { parameters }]) => [name, { parameters, result: { struct: ["i32"] } }] as const),
-);
-
-/** The number in it, for callers that know nothing of that. */
-function asNumbers(functions: object): object {
-  const numberOf = (rare: (...args: unknown[]) => Uint8Array<ArrayBuffer>) => (...args: unknown[]) =>
-    new Int32Array(rare(...args).buffer)[0]!;
-  return Object.fromEntries(
-    Object.entries(functions).map(([name, call]) => [name, name in rare ? numberOf(call) : call]),
-  );
-}
-
 const object = new NativeLibrary<ObjectNative>({
   owner: "@bpf/link/object",
   variable: "BPF_LINK_OBJECT_LIBRARY",
   api: { setPath: "setObjectLibraryPath()", bytes: "objectLibraryBytes()" },
-  symbols: { bpf_object_read, bpf_object_write, ...asStructs },
+  symbols,
+  fast: ["bpf_object_read", "bpf_object_write"],
   onThread: {
     bpf_object_attach: { ...symbols.bpf_object_attach, nonblocking: true },
     bpf_object_detach: { ...symbols.bpf_object_detach, nonblocking: true },
     bpf_object_load: { ...symbols.bpf_object_load, nonblocking: true },
   },
   abi: { symbol: "bpf_object_abi", version: numbers.abi.VERSION },
-  adapt: asNumbers,
   ...await importEmbedded(),
 });
 
