@@ -7,6 +7,9 @@ const COUNTS = /^(processed \d+ insns|stack depth|verification time|peak_states|
 const STEPS =
   /^\s*(\d+: |from \d+ to \d+|;|R\d+(_\w+)?=|frame\d|func#\d|(cur|old) state:|mark_precise|last_idx|regs=|parent |propagating|Live regs|Validating |caller|callee|returning from|to caller|arg#\d+ reference|\w+: (0x)?[0-9a-f]+$)/;
 
+/** Stands behind the instruction that it is about, without a line of its own. */
+const IN_A_STEP = /^\d+: .*\b(infinite loop detected at insn \d+)/m;
+
 const TYPE = /^\[\d+\] /; // of BTF, with what is wrong with it behind it
 const MOST = 300; // characters
 
@@ -34,6 +37,8 @@ function parse(log: string): { before: string; title: string | undefined; report
 }
 
 function lastComplaint(log: string): string | undefined {
+  const [, inStep] = IN_A_STEP.exec(log) ?? [];
+  if (inStep !== undefined) return inStep;
   const lines = log.split("\n").map((line) => line.trimEnd())
     .filter((line) => line !== "" && !COUNTS.test(line));
   const at = lines.findLastIndex((line) => !STEPS.test(line));

@@ -38,6 +38,10 @@ export interface BpfErrorInit extends Explanation {
   readonly log?: string | undefined;
   /** The error that this one explains. */
   readonly cause?: unknown;
+  /** The code of a number that is none of Linux's. */
+  readonly code?: string | undefined;
+  /** What the log complains of, in one line, or nothing; looked for in the log if absent. */
+  readonly complaint?: string | undefined;
 }
 
 /**
@@ -66,7 +70,7 @@ export interface BpfErrorInit extends Explanation {
 export class BpfError extends Error {
   /** `BpfError`. */
   override readonly name = "BpfError";
-  /** The error's code, as `EPERM`; `errno 4095` for a number without a name. */
+  /** The error's code, as `EPERM`; libbpf's own are `LIBBPF_ERRNO__FORMAT` and the like; `errno 4095` for a number without a name. */
   readonly code: string;
   /** The error's number; 524, which only the kernel uses, is called `ENOTSUPP`. */
   readonly errno: number;
@@ -101,9 +105,9 @@ export class BpfError extends Error {
    * @param init What could not be done, by which command, and what that means.
    */
   constructor(errno: number, init: BpfErrorInit) {
-    const code = ERRNO[errno]?.[0] ?? `errno ${errno}`, { log, cause } = init;
+    const code = init.code ?? ERRNO[errno]?.[0] ?? `errno ${errno}`, { log, cause } = init;
     const hint = init.hint === undefined ? undefined : printable(init.hint);
-    const complaint = log ? complaintOf(log) : undefined;
+    const complaint = "complaint" in init || !log ? init.complaint : complaintOf(log);
     const meaning = printable(complaint === undefined ? init.meaning : `${init.meaning}: ${complaint}`);
     const details = hint || log ? new Details(hint, log, cause) : cause;
     super(`${printable(init.action)}: ${meaning} (${code})`, details === undefined ? undefined : { cause: details });

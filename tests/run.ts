@@ -24,6 +24,7 @@
  * | each operation with each of its system calls failing (needs gcc) · with full fd tables · with 0 to 2 free | fault/ |
  * | random sequences over several handles against a model of the kernel's rules | property/ |
  * | what is left after 100,000 links a type, and after minutes of mixed work: only by `deno task soak` | soak/ |
+ * | compiled objects (`lib/object/`): C in object/c, compiled by object/build.ts | object/ |
  * | the package as it is published: built, served by a registry here, used | package/ |
  * | compiled objects: what the C programs of object/c become, beside libbpf's own loader (build.ts compiles, needs clang) | object/ |
  * | the examples in comments and the README | run here, from where they stand; doc/lint_test |
@@ -40,7 +41,7 @@
  */
 import { missingCapabilities } from "./fixture/process/privileges.ts";
 import { inNamespaces, inOwnVm, netns, OWN } from "./fixture/run/own.ts";
-import { compileObjects } from "./object/build.ts";
+import { compileObjects, whyNoObjects } from "./object/build.ts";
 
 Deno.chdir(new URL("..", import.meta.url));
 
@@ -71,7 +72,8 @@ try {
   await succeeds(Deno.execPath(), "cache", `--config=${config}`, ...tests.filter(isPicked));
   const enter = await ownNamespaces();
   await run(enter, tests.filter(isPicked));
-  const examples = documents.filter(isPicked);
+  const wantsObjects = (file: string) => file.startsWith("lib/object/");
+  const examples = documents.filter(isPicked).filter((file) => !wantsObjects(file) || whyNoObjects() === undefined);
   if (enter.length > 0) await run(enter, examples, "--doc", "--preload=tests/doc/examples.ts");
   else await check(examples);
 } finally {

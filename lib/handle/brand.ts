@@ -25,6 +25,11 @@ export function brand<T extends object>(
 ): void {
   tests[kind] = isOurs;
   Object.defineProperty(prototype, MARK, { value: kind });
+  showAs(prototype, show);
+}
+
+/** Says what `console.log` shows of an object of a class. */
+export function showAs<T extends object>(prototype: T, show: (value: T) => string): void {
   Object.defineProperty(prototype, Symbol.for("Deno.customInspect"), {
     value(this: T): string {
       return show(this);

@@ -32,6 +32,6 @@ export interface ObjectTypes {
 export interface MapTypes {
   /** A key. */
   key: unknown;
-  /** A value; of a map for each CPU that of one. */
+  /** A value; of a map that has one for each CPU an array of them. */
   value: unknown;
 }

@@ -140,11 +140,11 @@ export async function* readLines(fd: number, signal?: AbortSignal): AsyncGenerat
   if (rest !== "") yield rest;
 }
 
-/** All that is left to be read. */
-export function readToEnd(fd: number): Uint8Array<ArrayBuffer> {
+/** All that is left to be read; of more than `most` bytes some more. */
+export function readToEnd(fd: number, most: number = Infinity): Uint8Array<ArrayBuffer> {
   const pieces: Uint8Array[] = [];
   let size = 0;
-  for (let bytes; (bytes = read(fd)).length > 0; size += bytes.length) pieces.push(bytes);
+  for (let bytes; size <= most && (bytes = read(fd)).length > 0; size += bytes.length) pieces.push(bytes);
   const all = new Uint8Array(size);
   size = 0;
   for (const bytes of pieces) {

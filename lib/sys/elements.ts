@@ -445,7 +445,7 @@ export type Entry = readonly [key: ArrayBufferView, value: ArrayBufferView];
 let cpus: number | undefined;
 
 /** How many CPUs the kernel has made room for in per-CPU values. */
-function possibleCpus(): number {
+export function possibleCpus(): number {
   return cpus ??= readTextFile("/sys/devices/system/cpu/possible").trim().split(",")
     .map((range) => range.split("-").map(Number))
     .reduce((sum, [first, last]) => sum + (last ?? first!) - first! + 1, 0);

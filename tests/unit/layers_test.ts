@@ -63,6 +63,24 @@ Deno.test("the command imports root modules, and of others only what the package
   assertEquals(deeper, []);
 });
 
+Deno.test("objects import root modules, their native library, and what root modules are made of too", () => {
+  const deeper = /^lib\/(uapi|os|handle|kind|ffi\/object|object)\//; // and of sys nothing but values of per-CPU maps
+  const others = files.filter((file) => file.startsWith("lib/object/")).flatMap((file) =>
+    importsOf(file).map(({ path }) => path)
+      .filter((path) => !/^lib\/[a-z_]+\.ts$/.test(path) && !deeper.test(path) && path !== "lib/sys/elements.ts")
+      .map((path) => `${file} imports ${path}`)
+  );
+  assertEquals(others, []);
+});
+
+Deno.test("nothing else imports objects: the core stays as it is", () => {
+  const ours = /^lib\/(ffi\/)?object\//;
+  const found = files.filter((file) => !ours.test(file) && !file.startsWith("lib/cli/")).flatMap((file) =>
+    importsOf(file).filter(({ path }) => ours.test(path)).map(({ path }) => `${file} imports ${path}`)
+  );
+  assertEquals(found, []);
+});
+
 Deno.test("no value import is cyclic", () => {
   const done = new Set<string>();
   const visit = (file: string, path: readonly string[]): void => {
@@ -87,6 +105,7 @@ const OTHER_MEANINGS: Readonly<Record<string, readonly string[]>> = {
   "lib/listing/iterator.ts": ["tracing"], // a type of programs
   "lib/listing/references.ts": ["tracing"], // likewise
   "lib/map.ts": ["struct_ops"], // a type of maps
+  "lib/object/refusal.ts": ["struct_ops"], // a section, in libbpf's words
   "lib/program.ts": ["xdp"], // a type of programs and their attach type
   "lib/sys/link_create.ts": ["netns"], // an option
   "lib/sys/perf_event.ts": ["kprobe", "uprobe", "uprobe_multi"], // kinds of events; what to use instead of one
@@ -124,7 +143,18 @@ Deno.test("every file of lib/sys is exported by lib/sys/mod.ts", () => {
 Deno.test("lib asks Deno for nothing that needs a permission but --allow-ffi, and that in lib/ffi alone", () => {
   // permissions and env: only where the answer needs no prompt; customInspect is the name of a symbol;
   // stdin and stderr: whether there is somebody to ask
-  const allowed = ["errors", "inspect", "build", "permissions", "env", "pid", "customInspect", "stdin", "stderr"];
+  const allowed = [
+    "errors",
+    "inspect",
+    "build",
+    "version",
+    "permissions",
+    "env",
+    "pid",
+    "customInspect",
+    "stdin",
+    "stderr",
+  ];
   const native = ["dlopen", "DynamicLibrary", "ForeignLibraryInterface"];
   const found = files.flatMap((file) =>
     [...code(file).matchAll(/Deno\.(\w+)/g)].filter(([, name]) =>

@@ -84,14 +84,7 @@ pub extern "C" fn bpf_object_attach(
     links::attach(handle, how, index, (options, options_len), (log, log_len))
 }
 
-/// Another fd of a link that stays here; its number is without the mark. See [`links::fd`].
-#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
-#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
-pub extern "C" fn bpf_object_link_fd(handle: u32, link: u32) -> i32 {
-    links::fd(handle, link)
-}
-
-/// Ends a link that stays here.
+/// Ends a link that stays here; its number is without the mark.
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_object_detach(handle: u32, link: u32) -> i32 {

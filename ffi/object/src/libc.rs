@@ -13,7 +13,6 @@ pub const EALREADY: i32 = 114;
 
 pub const O_RDONLY: c_int = 0;
 pub const O_CLOEXEC: c_int = 0o2000000;
-pub const F_DUPFD_CLOEXEC: c_int = 1030;
 pub const SEEK_END: c_int = 2;
 
 unsafe extern "C" {
@@ -21,7 +20,6 @@ unsafe extern "C" {
     pub safe fn abort() -> !;
     pub fn calloc(count: usize, size: usize) -> *mut c_void;
     pub safe fn close(fd: c_int) -> c_int;
-    pub fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     pub fn free(at: *mut c_void);
     pub safe fn lseek(fd: c_int, offset: isize, whence: c_int) -> isize;
     pub fn malloc(size: usize) -> *mut c_void;

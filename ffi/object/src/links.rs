@@ -11,27 +11,30 @@ use crate::object::{NO_LOG, checked, failure, logged, map, program};
 const BY_SECTION: u32 = 0;
 const USDT: u32 = 1;
 const STRUCT_OPS: u32 = 2;
+const TAKE_FD: u32 = 3;
 
 /// Marks the number of a link that stays here.
 const KEPT: i32 = 1 << 30;
 
 /// What TypeScript knows too, for `lib/ffi/object/symbols.ts`.
 #[cfg(feature = "bindgen")]
-pub const NUMBERS: [(&str, usize); 4] = [
+pub const NUMBERS: [(&str, usize); 5] = [
     ("BY_SECTION", BY_SECTION as usize),
     ("USDT", USDT as usize),
     ("STRUCT_OPS", STRUCT_OPS as usize),
+    ("TAKE_FD", TAKE_FD as usize),
     ("KEPT", KEPT as usize),
 ];
 
 const BPF_F_LINK: u32 = 1 << 13;
 
 /// [`BY_SECTION`]: a program as its section's name says. [`USDT`]: a program, with options pid (-1 for all), cookie (low
-/// half first), path, provider, name. [`STRUCT_OPS`]: a map.
+/// half first), path, provider, name. [`STRUCT_OPS`]: a map. [`TAKE_FD`]: nothing, but gives the fd away that is all of
+/// the kernel's link, of one that stays here and has this number; ENOENT if it has several.
 pub fn attach(handle: u32, how: u32, index: u32, options: Bytes, log: Room) -> i32 {
     handles::with(handle, |held| {
-        if !held.loaded {
-            return Err(EINVAL); // libbpf takes files that stand in for maps for maps
+        if how == TAKE_FD {
+            return take_fd(held, index);
         }
         logged(log, || {
             let (link, is_fd) = start(held, how, index, Reader(options))?;
@@ -40,10 +43,24 @@ pub fn attach(handle: u32, how: u32, index: u32, options: Bytes, log: Room) -> i
     })
 }
 
+fn take_fd(held: &Held, number: u32) -> Result<i32, i32> {
+    let mut at = held.links;
+    // SAFETY: nodes of this list
+    while let Some(node) = unsafe { at.as_ref() } {
+        if node.number == number {
+            // SAFETY: a link of libbpf's
+            let fd = unsafe { glue_take_fd(node.link) };
+            return if fd < 0 { Err(ENOENT) } else { Ok(fd) };
+        }
+        at = node.next;
+    }
+    Err(ENOENT)
+}
+
 /// A link, and whether the fd that it may have is its own.
 fn start(held: &Held, how: u32, index: u32, mut options: Reader) -> Result<(*mut Link, bool), i32> {
     let mut is_fd = true;
-    // SAFETY: the object is loaded; libbpf checks whether this program or map is
+    // SAFETY: libbpf checks that programs and maps are loaded
     let link = unsafe {
         match how {
             BY_SECTION => match program(held, index) {
@@ -105,45 +122,21 @@ fn settle(held: &mut Held, link: *mut Link, is_fd: bool) -> Result<i32, i32> {
     }
 }
 
-/// Another fd of the kernel's link that one that stays here stands for: USDT probes are one `uprobe_multi` link, since
-/// Linux 6.6. It is over when both are: this fd closed, the one that stays here detached.
-pub fn fd(handle: u32, number: u32) -> i32 {
-    handles::with(handle, |held| {
-        // SAFETY: a node of the list
-        let fd = unsafe { glue_link_fd((**find(held, number)?).link) };
-        if fd < 0 {
-            return Err(ENOENT);
-        }
-        // SAFETY: an fd of libbpf's
-        checked(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }).map_err(|_| failure())
-    })
-}
-
 pub fn detach(handle: u32, number: u32) -> i32 {
     handles::with(handle, |held| {
-        let at = find(held, number)?;
-        // SAFETY: a node of the list, which nothing refers to but the one before it
+        let mut at = &raw mut held.links;
+        // SAFETY: nodes of this list
         unsafe {
-            let gone = *at;
-            let Node { link, next, .. } = gone.read();
-            *at = next;
-            libc::free(gone.cast());
-            checked(logged(NO_LOG, || bpf_link__destroy(link)))
-        }
-    })
-}
-
-/// What points to the link of a number.
-fn find(held: &mut Held, number: u32) -> Result<*mut *mut Node, i32> {
-    let mut at = &raw mut held.links;
-    // SAFETY: nodes of this list
-    unsafe {
-        while let Some(node) = (*at).as_mut() {
-            if node.number == number {
-                return Ok(at);
+            while let Some(node) = (*at).as_mut() {
+                if node.number == number {
+                    let (gone, link) = (*at, node.link);
+                    *at = node.next;
+                    libc::free(gone.cast());
+                    return checked(logged(NO_LOG, || bpf_link__destroy(link)));
+                }
+                at = &raw mut node.next;
             }
-            at = &raw mut node.next;
         }
-    }
-    Err(ENOENT)
+        Err(ENOENT)
+    })
 }

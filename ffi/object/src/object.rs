@@ -88,11 +88,7 @@ pub fn load(handle: u32, log: Room) -> i32 {
         held.tried = true;
         // SAFETY: an open object
         let result = checked(logged(log, || unsafe { bpf_object__load(held.object) }));
-        if result.is_ok() {
-            held.loaded = true;
-            // SAFETY: loaded
-            unsafe { glue_map_reused_sections(held.object) };
-        }
+        held.loaded = result.is_ok();
         result
     })
 }

@@ -8,7 +8,6 @@ export const symbols = {
   bpf_object_close: { parameters: ["u32"], result: "i32" },
   bpf_object_describe: { parameters: ["u32", "u32", "buffer", "u32"], result: "i32" },
   bpf_object_detach: { parameters: ["u32", "u32"], result: "i32" },
-  bpf_object_link_fd: { parameters: ["u32", "u32"], result: "i32" },
   bpf_object_load: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   bpf_object_open: { parameters: ["buffer", "u32", "buffer", "u32", "buffer", "u32"], result: "i32" },
   bpf_object_read: { parameters: ["u32", "u32", "u32", "u32", "buffer", "u32"], result: "i32" },
@@ -20,7 +19,7 @@ export const symbols = {
 export const numbers = {
   abi: { VERSION: 1 },
   describe: { PROGRAMS: 0, MAPS: 1, PROGRAM_FIELDS: 6, MAP_FIELDS: 17, AUTOLOAD: 1, AUTOATTACH: 2, SECTION: 1, CREATED: 2, FIXED: 4, KCONFIG: 8 },
-  links: { BY_SECTION: 0, USDT: 1, STRUCT_OPS: 2, KEPT: 1073741824 },
+  links: { BY_SECTION: 0, USDT: 1, STRUCT_OPS: 2, TAKE_FD: 3, KEPT: 1073741824 },
   memory: { BTF: 0, INSTRUCTIONS: 1, VARIABLES: 2 },
-  settings: { AUTOLOAD: 0, ATTACH_TARGET: 1, AUTOCREATE: 2, MAX_ENTRIES: 3, REUSE_FD: 4, PIN_PATH: 5 },
+  settings: { AUTOLOAD: 0, AUTOATTACH: 1, TYPE: 2, EXPECTED_ATTACH_TYPE: 3, ATTACH_TARGET: 4, FLAGS: 5, LOG_LEVEL: 6, IFINDEX: 7, AUTOCREATE: 100, MAP_TYPE: 101, KEY_SIZE: 102, VALUE_SIZE: 103, MAX_ENTRIES: 104, MAP_FLAGS: 105, MAP_IFINDEX: 106, REUSE_FD: 107, INNER_MAP_FD: 108, PIN_PATH: 109 },
 } as const;

@@ -1,0 +1,699 @@
+/** Compiled objects: the programs, maps and global variables of a `.bpf.o` of clang, by name. */
+import { bytesOf, checkFlag, checkKeys, checkPath, checkString, checkU32, keysOf, kindOf } from "../check.ts";
+import { BpfError } from "../error.ts";
+import { checkHandle, showAs } from "../handle/brand.ts";
+import { BpfMap } from "../map.ts";
+import { numbers } from "../ffi/object/symbols.ts";
+import { closeIfOpen, duplicateFd, open, readToEnd } from "../os/files.ts";
+import { adoptProgram, type Program } from "../program.ts";
+import type { AttachTypeName, MapType, ProgramType } from "../uapi/constants.ts";
+import { EEXIST } from "../uapi/errno.ts";
+import { Btf } from "./btf.ts";
+import { globalsOf } from "./globals.ts";
+import { type MapRecord, ObjectHandle, type ProgramRecord } from "./handle.ts";
+import { noSuchName } from "./names.ts";
+import { wrongFile } from "./refusal.ts";
+import { TypedMap } from "./typed_map.ts";
+import type { ObjectTypes } from "./types.ts";
+
+/** What is known of an object of which nothing is known before it is opened: whatever is asked for may be there. */
+export interface UnknownTypes extends ObjectTypes {
+  /** Any program. */
+  programs: string;
+  /** Any map, with any keys and values. */
+  // deno-lint-ignore no-explicit-any -- as of what JSON.parse returns
+  maps: Record<string, { key: any; value: any }>;
+  /** Any variable. */
+  // deno-lint-ignore no-explicit-any
+  globals: Record<string, any>;
+  /** Any struct. */
+  // deno-lint-ignore no-explicit-any
+  types: Record<string, any>;
+}
+
+/** The names of the programs of an object. */
+export type ProgramName<T extends ObjectTypes> = NonNullable<T["programs"]> & string;
+/** The names of the maps of an object. */
+export type MapName<T extends ObjectTypes> = keyof NonNullable<T["maps"]> & string;
+/** The global variables of an object by name. */
+export type Globals<T extends ObjectTypes> = NonNullable<T["globals"]>;
+/** A map of an object by its name. */
+export type MapOf<T extends ObjectTypes, N extends MapName<T>> = TypedMap<
+  NonNullable<T["maps"]>[N]["key"],
+  NonNullable<T["maps"]>[N]["value"],
+  NonNullable<T["types"]>
+>;
+
+/** What is to be otherwise than a map of an object declares it. */
+export interface MapOptions {
+  /** How many elements; bytes for a ring buffer. */
+  maxEntries?: number | undefined;
+  /** A map that is there already, of the same type and sizes, to be used in its place. */
+  reuse?: BpfMap | TypedMap | undefined;
+  /** `false`: it is not made. A program that uses it cannot be loaded then, unless it asks before. */
+  create?: boolean | undefined;
+  /** A path on a bpf file system: what is pinned there is used, else the map is made and pinned there. */
+  pin?: string | URL | undefined;
+}
+
+/** A function of a program. */
+export interface FunctionOf {
+  /** The program, which has BTF. */
+  program: Program;
+  /** The function's name in C. */
+  symbol: string;
+}
+
+/** How {@linkcode BpfObject.open} opens. */
+export interface OpenOptions<T extends ObjectTypes = UnknownTypes> {
+  /** Values of global variables that programs see from the start; constants (`.rodata`) can be set only so. */
+  globals?: Partial<Globals<T>> | undefined;
+  /** What is to be otherwise of maps, by name. */
+  maps?: Partial<Record<MapName<T>, MapOptions>> | undefined;
+  /** The programs to load; absent, all but those whose section begins with `?`. */
+  programs?: readonly ProgramName<T>[] | undefined;
+  /**
+   * Programs that are for something else than their section says, by name: a function of the kernel; or one of a program
+   * that is loaded, which is replaced (`freplace`) or traced. Finding that takes CAP_SYS_ADMIN.
+   */
+  attachTo?: Partial<Record<ProgramName<T>, string | FunctionOf>> | undefined;
+  /** Where maps are pinned that ask for it (`LIBBPF_PIN_BY_NAME`); /sys/fs/bpf if absent. */
+  pinDirectory?: string | URL | undefined;
+  /** A file with the kernel's BTF, for CO-RE where the kernel has none of its own. */
+  kernelBtf?: string | URL | undefined;
+  /** Lines such as `CONFIG_HZ=100`, which count before the kernel's own configuration. */
+  kconfig?: string | undefined;
+  /** The directory of a bpf file system that delegates to this process: a BPF token is made of it; since Linux 6.9. */
+  token?: string | URL | undefined;
+}
+
+/** A program of an object. */
+export interface ObjectProgram {
+  /** Its name: that of the function in C. */
+  readonly name: string;
+  /** The section that it is in, which says what it is for. */
+  readonly section: string;
+  /** Its type, as libbpf names it. */
+  readonly type: ProgramType;
+  /** What it is to be attached as, where its type has several. */
+  readonly attachType?: AttachTypeName;
+  /** Whether it is, or is to be, loaded. */
+  readonly load: boolean;
+  /** How many instructions it has, those of functions that it calls not counted before it is loaded. */
+  readonly instructions: number;
+}
+
+/** A map of an object. */
+export interface ObjectMap {
+  /** Its name. */
+  readonly name: string;
+  /** Its type, as libbpf names it. */
+  readonly type: MapType;
+  /** Bytes of a key. */
+  readonly keySize: number;
+  /** Bytes of a value. */
+  readonly valueSize: number;
+  /** How many elements; bytes for a ring buffer. */
+  readonly maxEntries: number;
+  /** The kernel's flags (`BPF_F_*`). */
+  readonly flags: number;
+  /** Whether it is, or is to be, made. */
+  readonly create: boolean;
+  /** Where it is, or is to be, pinned. */
+  readonly pin?: string;
+  /** Whether it is a section of global variables, such as `.bss`; see {@linkcode BpfObject.globals}. */
+  readonly isSection: boolean;
+}
+
+const { settings } = numbers;
+
+const OPTIONS = keysOf<OpenOptions>({
+  globals: true,
+  maps: true,
+  programs: true,
+  attachTo: true,
+  pinDirectory: true,
+  kernelBtf: true,
+  kconfig: true,
+  token: true,
+});
+const MAP_OPTIONS = keysOf<MapOptions>({ maxEntries: true, reuse: true, create: true, pin: true });
+
+/**
+ * A compiled object: what clang makes of a file in C, with libbpf, the field's own loader.
+ *
+ * {@linkcode open} reads it, {@linkcode load} makes its maps and loads its programs, {@linkcode BpfObject.load} does both.
+ * The end of a `using` scope ends everything that came of it: first what was attached, the last first, then its maps and
+ * programs. What somebody else holds lives on in the kernel: a pinned map, a program that another link runs. To keep
+ * more, pin it, or duplicate it: `Program.fromFd(object.program("count").fd)`.
+ *
+ * An object needs the trust that its programs need: libbpf's maintainers promise nothing for files that were made to
+ * mislead it. Only `--allow-ffi` is needed to read it.
+ *
+ * It is no place for two tasks at once: while {@linkcode loadAsync} is under way, everything but {@linkcode close} is
+ * refused with `Deno.errors.Busy`. An object that is forgotten is closed when it is collected, but never detached.
+ *
+ * @example
+ * ```ts
+ * import { BpfObject } from "@bpf/link/object";
+ *
+ * using object = BpfObject.load("globals.bpf.o", { globals: { limits: { packets: 5, port: 9, enabled: true } } });
+ * object.program("use_globals").run({ data: new Uint8Array(64) });
+ * console.log(object.globals.packets, object.globals.limits); // 1n { packets: 5, port: 9, enabled: true }
+ * ```
+ *
+ * @typeParam T What is known of the object, as `bpflink gen` writes it; without, its values are `any`.
+ */
+export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposable, AsyncDisposable {
+  readonly #handle: ObjectHandle;
+  readonly #links = new Set<Disposable>(); // and other ends of what was attached, in this order
+  readonly #programs = new Map<string, Program>();
+  readonly #maps = new Map<string, TypedMap>();
+  #programRecords: readonly ProgramRecord[] | undefined;
+  #mapRecords: readonly MapRecord[] | undefined;
+  #btf: Btf | null | undefined; // null: it has none
+  #globals: object | undefined;
+
+  private constructor(handle: ObjectHandle) {
+    this.#handle = handle;
+  }
+
+  static {
+    showAs(BpfObject.prototype, (object) => {
+      const { name, closed, loaded } = object;
+      const state = closed ? "closed" : object.#handle.isLoading ? "loading" : loaded ? "" : "not loaded";
+      return `BpfObject "${name}"${state === "" ? "" : ` (${state})`}`;
+    });
+  }
+
+  /**
+   * Reads an object. Nothing is made in the kernel yet.
+   *
+   * @param source The path of the file, or its bytes.
+   * @param options Which programs, what is to be otherwise of its maps, values of its global variables.
+   * @returns The object, to be loaded by {@linkcode load} or {@linkcode loadAsync}.
+   * @throws {TypeError} If an option is unknown or of the wrong type, or names what the object does not have.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {Deno.errors.NotFound} If there is no such file.
+   * @throws {BpfError} `invalid` if the file is no object of BPF programs, or is broken.
+   */
+  static open<T extends ObjectTypes = UnknownTypes>(
+    source: string | URL | ArrayBufferView,
+    options: OpenOptions<T> = {},
+  ): BpfObject<T> {
+    const plan = toPlan(options);
+    const { name, bytes } = toBytes(source);
+    const object = new BpfObject<T>(ObjectHandle.open(bytes, { name, ...plan.native }));
+    try {
+      object.#configure(plan);
+    } catch (error) {
+      object.close();
+      throw error;
+    }
+    return object;
+  }
+
+  /**
+   * Reads an object, makes its maps and loads its programs.
+   *
+   * @param source The path of the file, or its bytes.
+   * @param options As for {@linkcode open}.
+   * @returns The object.
+   * @throws As {@linkcode open} and {@linkcode BpfObject.prototype.load}; nothing is left behind then.
+   */
+  static load<T extends ObjectTypes = UnknownTypes>(
+    source: string | URL | ArrayBufferView,
+    options?: OpenOptions<T>,
+  ): BpfObject<T> {
+    const object = BpfObject.open<T>(source, options);
+    try {
+      object.load();
+    } catch (error) {
+      object.close();
+      throw error;
+    }
+    return object;
+  }
+
+  /**
+   * {@linkcode BpfObject.load} that does not block: large programs take the verifier a while.
+   *
+   * @param source The path of the file, or its bytes.
+   * @param options As for {@linkcode open}.
+   * @returns A promise of the object.
+   */
+  static async loadAsync<T extends ObjectTypes = UnknownTypes>(
+    source: string | URL | ArrayBufferView,
+    options?: OpenOptions<T>,
+  ): Promise<BpfObject<T>> {
+    const object = BpfObject.open<T>(source, options);
+    try {
+      await object.loadAsync();
+    } catch (error) {
+      object.close();
+      throw error;
+    }
+    return object;
+  }
+
+  /**
+   * Makes the maps and loads the programs.
+   *
+   * @throws {TypeError} If it is loaded already.
+   * @throws {Deno.errors.BadResource} If it is closed, or could not be loaded before.
+   * @throws {Deno.errors.Busy} While {@linkcode loadAsync} is under way.
+   * @throws {BpfError} With all that libbpf and the kernel said in `log`: `invalid` if the verifier refuses a program
+   * (the message has the line of C, since Linux 6.9 with its number), `unsupported` if this kernel has not what it needs,
+   * `mismatch` if a pinned map is another, `capability` if the process lacks one, `policy` if privileges suffice but the
+   * kernel refuses this kind of program. Nothing is left in the kernel.
+   */
+  load(): void {
+    this.#forget();
+    this.#handle.load();
+  }
+
+  /**
+   * The same on another thread. If the object is closed meanwhile, it is ended as soon as the kernel has answered.
+   *
+   * @returns A promise that is settled when it is loaded.
+   * @throws As {@linkcode load}; `Deno.errors.BadResource` if it was closed meanwhile.
+   */
+  async loadAsync(): Promise<void> {
+    this.#forget();
+    await this.#handle.loadAsync();
+  }
+
+  /** fds and sizes are others once it is loaded. */
+  #forget(): void {
+    this.#programRecords = this.#mapRecords = undefined;
+  }
+
+  /** The name: that of the file, without `.bpf.o`. */
+  get name(): string {
+    return this.#handle.name;
+  }
+
+  /** Whether it is loaded, and not closed. */
+  get loaded(): boolean {
+    return this.#handle.isLoaded && !this.closed;
+  }
+
+  /** Whether it is closed. */
+  get closed(): boolean {
+    return this.#handle.isClosed;
+  }
+
+  /** What libbpf said that was no reason to fail: warnings, a line each. */
+  get log(): string {
+    return this.#handle.log;
+  }
+
+  /**
+   * The programs that the object has, in the order of the file.
+   *
+   * @throws {Deno.errors.BadResource} If the object is closed.
+   */
+  get programs(): readonly ObjectProgram[] {
+    return this.#allPrograms().map(({ name, section, type, attachType, isWanted, instructions }) => ({
+      name,
+      section,
+      type,
+      ...attachType === undefined ? {} : { attachType },
+      load: isWanted,
+      instructions,
+    }));
+  }
+
+  /**
+   * The maps that the object has, those of global variables among them.
+   *
+   * @throws {Deno.errors.BadResource} If the object is closed.
+   */
+  get maps(): readonly ObjectMap[] {
+    return this.#allMaps().map((map) => {
+      const { name, type, keySize, valueSize, maxEntries, flags, isWanted, pin, isSection } = map;
+      return {
+        name,
+        type,
+        keySize,
+        valueSize,
+        maxEntries,
+        flags,
+        create: isWanted,
+        ...pin === "" ? {} : { pin },
+        isSection,
+      };
+    });
+  }
+
+  /**
+   * The object's own BTF: its types by name; `undefined` if it was compiled without.
+   *
+   * @throws {Deno.errors.BadResource} If the object is closed.
+   */
+  get btf(): Btf | undefined {
+    this.#handle.check(() => `Cannot read the BTF of object "${this.name}"`);
+    if (this.#btf === undefined) {
+      const bytes = this.#handle.btf();
+      this.#btf = bytes === undefined ? null : new Btf(bytes);
+    }
+    return this.#btf ?? undefined;
+  }
+
+  /**
+   * A program, once the object is loaded.
+   *
+   * @param name Its name in C.
+   * @returns A handle that the object owns: it is closed with it. It knows its attach type, so that `Link.attach` need not
+   * be told.
+   * @throws {TypeError} If the object has no such program, is not loaded yet, or was told not to load it.
+   * @throws {Deno.errors.BadResource} If the object is closed.
+   */
+  program(name: ProgramName<T>): Program {
+    const action = () => `Cannot use program "${name}"`;
+    this.#handle.check(action);
+    const held = this.#programs.get(name);
+    if (held !== undefined && !held.closed) return held;
+    const { fd, attachType } = this.#findProgram(name);
+    if (!this.loaded) throw new TypeError(`${action()}: object "${this.name}" is not loaded yet; call load() first`);
+    if (fd < 0) {
+      throw new TypeError(`${action()}: it was not loaded with object "${this.name}"; name it in options.programs`);
+    }
+    const program = adoptProgram(duplicateFd(fd), attachType);
+    this.#programs.set(name, program);
+    return program;
+  }
+
+  /**
+   * A map, once the object is loaded.
+   *
+   * @param name Its name in C.
+   * @returns The map with keys and values as its BTF has them. The object owns it: it is closed with it.
+   * @throws {TypeError} If the object has no such map, is not loaded yet, or was told not to make it.
+   * @throws {RangeError} If the map has other sizes than the object's BTF says.
+   * @throws {Deno.errors.BadResource} If the object is closed.
+   */
+  map<N extends MapName<T>>(name: N): MapOf<T, N> {
+    const action = () => `Cannot use map "${name}"`;
+    this.#handle.check(action);
+    const held = this.#maps.get(name);
+    if (held !== undefined && !held.map.closed) return held as unknown as MapOf<T, N>;
+    const record = this.#allMaps()[this.#findMap(name)]!;
+    if (!this.loaded) throw new TypeError(`${action()}: object "${this.name}" is not loaded yet; call load() first`);
+    if (record.fd < 0) {
+      throw new TypeError(`${action()}: it was not made with object "${this.name}": options.maps said so`);
+    }
+    const raw = BpfMap.fromFd(record.fd);
+    try {
+      const { isSection, inner } = record, { btf } = this;
+      const map = new TypedMap(raw, { name, object: this.name, definition: record, inner, isSection, btf });
+      this.#maps.set(name, map);
+      return map as unknown as MapOf<T, N>;
+    } catch (error) {
+      raw.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The global variables by name: in the memory that programs use, so what one wrote is seen by the other at once.
+   *
+   * Numbers of up to 64 bits are read and written in one piece. Structs and arrays are frozen copies: to change a member,
+   * assign a changed copy; what programs write to it meanwhile may be lost. Constants (`const volatile` in C, `.rodata`)
+   * can be written until the object is loaded; those of the kernel's configuration (`.kconfig`) never, and they are
+   * `undefined` until then. Static variables are not there.
+   *
+   * Reading or writing a name that is none is a TypeError that lists those that are.
+   *
+   * @throws {Deno.errors.BadResource} If the object is closed, also when a variable is read or written.
+   */
+  get globals(): Globals<T> {
+    return (this.#globals ??= globalsOf(this.#handle, this.btf, this.#allMaps())) as Globals<T>;
+  }
+
+  // Attaching by the name of a section: attach.ts
+
+  /**
+   * Ends all that came of the object: what was attached, the last first, then its maps and programs. Twice does nothing.
+   *
+   * @throws What the end of a link throws; everything else is ended all the same.
+   */
+  close(): void {
+    using end = new DisposableStack();
+    end.defer(() => this.#handle.close());
+    for (const map of this.#maps.values()) end.use(map);
+    for (const program of this.#programs.values()) end.use(program);
+    for (const link of this.#links) end.use(link);
+    this.#links.clear();
+  }
+
+  /**
+   * {@linkcode close} that does not block: links of some types take milliseconds to end.
+   *
+   * @returns A promise that is settled when all is ended, also a load that was under way.
+   */
+  async closeAsync(): Promise<void> {
+    await using end = new AsyncDisposableStack();
+    end.defer(() => this.#handle.settled());
+    end.defer(() => this.#handle.close());
+    for (const map of this.#maps.values()) end.use(map);
+    for (const program of this.#programs.values()) end.use(program);
+    for (const link of this.#links) end.use(link);
+    this.#links.clear();
+  }
+
+  /** {@linkcode close}, at the end of a `using` scope. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** {@linkcode closeAsync}, at the end of an `await using` scope. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.closeAsync();
+  }
+
+  /**
+   * What `JSON.stringify` takes.
+   *
+   * @returns Its name, programs and maps; of a closed object its name, with `closed: true`.
+   */
+  toJSON(): Record<string, unknown> {
+    const { name } = this;
+    if (this.closed) return { name, closed: true };
+    return { name, loaded: this.loaded, programs: this.programs, maps: this.maps };
+  }
+
+  #allPrograms(): readonly ProgramRecord[] {
+    this.#handle.check(() => `Cannot list programs of object "${this.name}"`);
+    return this.#programRecords ??= this.#handle.programs();
+  }
+
+  #allMaps(): readonly MapRecord[] {
+    this.#handle.check(() => `Cannot list maps of object "${this.name}"`);
+    return this.#mapRecords ??= this.#handle.maps();
+  }
+
+  #findProgram(name: string): ProgramRecord & { readonly index: number } {
+    const all = this.#allPrograms(), index = all.findIndex((program) => program.name === name);
+    if (index >= 0) return { ...all[index]!, index };
+    throw noSuchName(`object "${this.name}"`, "program", name, all.map((program) => program.name));
+  }
+
+  /** The index of a map; a section of global variables may be called by its name, `.bss`. */
+  #findMap(name: string): number {
+    const all = this.#allMaps();
+    const index = all.findIndex((map) =>
+      map.name === name || (map.isSection && map.name.endsWith(name) && name[0] === ".")
+    );
+    if (index >= 0) return index;
+    throw noSuchName(`object "${this.name}"`, "map", name, all.map((map) => map.name));
+  }
+
+  #configure({ programs, attachTo, maps, globals }: Plan): void {
+    if (programs !== undefined) {
+      const wanted = new Set(programs.map((name) => this.#findProgram(name).index));
+      this.#allPrograms().forEach((_, index) => this.#set(settings.AUTOLOAD, index, Number(wanted.has(index))));
+    }
+    for (const [name, { fd, symbol }] of attachTo) {
+      const { index } = this.#findProgram(name);
+      this.#set(settings.ATTACH_TARGET, index, fd, symbol, `Cannot make program "${name}" for "${symbol}"`);
+    }
+    for (const [name, options] of maps) this.#configureMap(name, options);
+    this.#forget();
+    for (const [name, value] of globals) (this.globals as Record<string, unknown>)[name] = value;
+  }
+
+  #set(setting: number, index: number, number: number, text?: string, action?: string): void {
+    this.#handle.set(setting, index, number, text, action);
+  }
+
+  #configureMap(name: string, { maxEntries, reuse, create, pin }: MapPlan): void {
+    const index = this.#findMap(name), record = this.#allMaps()[index]!;
+    if (maxEntries !== undefined) {
+      if (record.isSection) {
+        throw new TypeError(`options.maps["${name}"].maxEntries cannot be: it is a section of global variables`);
+      }
+      this.#set(settings.MAX_ENTRIES, index, maxEntries);
+    }
+    if (reuse !== undefined) {
+      checkFits(name, record, reuse);
+      this.#set(settings.REUSE_FD, index, reuse.fd);
+    }
+    if (create !== undefined) this.#set(settings.AUTOCREATE, index, Number(create));
+    if (pin !== undefined) this.#set(settings.PIN_PATH, index, 0, pin);
+  }
+}
+
+/** Options that were checked, but for names. */
+interface Plan {
+  readonly native: {
+    readonly pinDirectory: string | undefined;
+    readonly kernelBtf: string | undefined;
+    readonly kconfig: string | undefined;
+    readonly token: string | undefined;
+  };
+  readonly programs: readonly string[] | undefined;
+  readonly attachTo: readonly (readonly [name: string, target: { readonly fd: number; readonly symbol: string }])[];
+  readonly maps: readonly (readonly [name: string, options: MapPlan])[];
+  readonly globals: readonly (readonly [name: string, value: unknown])[];
+}
+
+interface MapPlan {
+  readonly maxEntries: number | undefined;
+  readonly reuse: BpfMap | undefined;
+  readonly create: boolean | undefined;
+  readonly pin: string | undefined;
+}
+
+function toPlan(options: OpenOptions): Plan {
+  checkKeys(options, "options", OPTIONS);
+  const { programs, kconfig } = options;
+  if (programs !== undefined && !Array.isArray(programs)) {
+    throw new TypeError(`options.programs must be an array of names, not ${kindOf(programs)}`);
+  }
+  const path = (value: string | URL | undefined, name: string) =>
+    value === undefined ? undefined : checkPath(value, `options.${name}`);
+  return {
+    native: {
+      pinDirectory: path(options.pinDirectory, "pinDirectory"),
+      kernelBtf: path(options.kernelBtf, "kernelBtf"),
+      kconfig: kconfig === undefined ? undefined : checkString(kconfig, "options.kconfig"),
+      token: path(options.token, "token"),
+    },
+    programs: programs?.map((name, i) => checkString(name, `options.programs[${i}]`)),
+    attachTo: entriesOf(options.attachTo, "attachTo").map(([name, to]) => [name, toFunction(name, to)]),
+    maps: entriesOf(options.maps, "maps").map(([name, map]) => [name, toMapPlan(name, map)]),
+    globals: entriesOf(options.globals, "globals"),
+  };
+}
+
+/** What an option says by name. */
+function entriesOf(value: unknown, option: string): [name: string, value: unknown][] {
+  if (value === undefined) return [];
+  if (typeof value !== "object" || value === null) {
+    throw new TypeError(`options.${option} must be an object, not ${kindOf(value)}`);
+  }
+  return Object.entries(value).filter(([, each]) => each !== undefined);
+}
+
+/** A function of the kernel has no fd; libbpf takes 0 for that. */
+function toFunction(program: string, to: unknown): { fd: number; symbol: string } {
+  const name = `options.attachTo["${program}"]`;
+  if (typeof to === "string") return { fd: 0, symbol: checkString(to, name) };
+  checkKeys(to, name, ["program", "symbol"]);
+  const { program: other, symbol } = to as FunctionOf;
+  checkHandle(other, "program", `${name}.program`);
+  return { fd: other.fd, symbol: checkString(symbol, `${name}.symbol`) };
+}
+
+function toMapPlan(map: string, options: unknown): MapPlan {
+  const name = `options.maps["${map}"]`;
+  checkKeys(options, name, MAP_OPTIONS);
+  const { maxEntries, reuse, create, pin } = options as MapOptions;
+  checkFlag(create, `${name}.create`);
+  if (maxEntries !== undefined && checkU32(maxEntries, `${name}.maxEntries`) === 0) {
+    throw new RangeError(`${name}.maxEntries must be at least 1`);
+  }
+  const raw = reuse instanceof TypedMap ? reuse.map : reuse;
+  if (raw !== undefined) checkHandle(raw, "map", `${name}.reuse`);
+  return { maxEntries, reuse: raw, create, pin: pin === undefined ? undefined : checkPath(pin, `${name}.pin`) };
+}
+
+/** libbpf takes any map; the object's programs and types are for one like that it declares. */
+function checkFits(name: string, record: MapRecord, reuse: BpfMap): void {
+  const info = reuse.info();
+  const differences = (["type", "keySize", "valueSize"] as const).filter((field) => info[field] !== record[field])
+    .map((field) => `${field} ${info[field]}, not ${record[field]}`);
+  if (differences.length === 0) return;
+  throw new BpfError(EEXIST, {
+    action: `Cannot use map ${info.id} as "${name}"`,
+    command: "OBJ_GET_INFO_BY_FD",
+    reason: "mismatch",
+    meaning: `it has ${differences.join(", ")}`,
+    hint: "give one like that the object declares",
+  });
+}
+
+// ---- the file
+
+const ELF = [0x7f, 0x45, 0x4c, 0x46], LITTLE_ENDIAN = 1, RELOCATABLE = 1, EM_NONE = 0, EM_BPF = 247;
+const MACHINES: Readonly<Record<number, string>> = { 3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv" };
+/** What is longer is no object: a device that gives bytes without end. */
+const LARGEST = 256 * 1024 * 1024;
+const COMPILE = "compile the source with `clang -O2 -g -target bpf -c`";
+
+function toBytes(source: string | URL | ArrayBufferView): { name: string; bytes: Uint8Array<ArrayBuffer> } {
+  if (ArrayBuffer.isView(source)) {
+    const bytes = bytesOf(source, "source").slice(); // libbpf's copy is made of it; the caller's may be shared
+    checkFile("object", bytes);
+    return { name: "object", bytes };
+  }
+  if (typeof source !== "string" && !(source instanceof URL)) {
+    throw new TypeError(`source must be a path, a file: URL or bytes, not ${kindOf(source)}`);
+  }
+  const path = checkPath(source, "source"), bytes = readFile(path);
+  const name = path.slice(path.lastIndexOf("/") + 1).replace(/(\.bpf)?\.o$/, "") || "object";
+  checkFile(path, bytes);
+  return { name, bytes };
+}
+
+/** Through the native library of the core: `--allow-ffi` is enough. */
+function readFile(path: string): Uint8Array<ArrayBuffer> {
+  let fd;
+  try {
+    fd = open(path);
+  } catch (cause) {
+    if (!(cause instanceof BpfError && cause.code === "ENOENT")) throw cause;
+    throw new Deno.errors.NotFound(`Cannot open object "${path}": there is no such file`, { cause });
+  }
+  try {
+    return readToEnd(fd, LARGEST);
+  } catch (error) {
+    if (!(error instanceof BpfError && error.code === "EISDIR")) throw error;
+    throw wrongFile(`Cannot open object "${path}"`, { meaning: "it is a directory", hint: "name a file in it" });
+  } finally {
+    closeIfOpen(fd);
+  }
+}
+
+/** Says what a file is instead, where libbpf would say that it is no object; what this lets through, it judges. */
+function checkFile(path: string, bytes: Uint8Array<ArrayBuffer>): void {
+  const refuse = (meaning: string, hint: string) => wrongFile(`Cannot open object "${path}"`, { meaning, hint });
+  if (bytes.length === 0) throw refuse("it is empty", COMPILE);
+  if (bytes.length > LARGEST) throw refuse("it is larger than 256 MiB", "objects of BPF programs have some KiB");
+  if (!ELF.every((byte, i) => bytes[i] === byte)) {
+    const isBitcode = bytes[0] === 0x42 && bytes[1] === 0x43; // "BC"
+    throw refuse(isBitcode ? "it is LLVM's bitcode, no ELF file" : "it is no ELF file", COMPILE);
+  }
+  if (bytes.length < 64) throw refuse("it is cut off: it has no whole ELF header", "copy it again");
+  const view = new DataView(bytes.buffer, bytes.byteOffset), [, , , , bits, order] = bytes;
+  if (bits !== 2) throw refuse("it is no 64-bit ELF file", COMPILE);
+  if (order !== LITTLE_ENDIAN) {
+    throw refuse("it is big-endian, and this machine is little-endian", "compile it with `-target bpfel`");
+  }
+  const type = view.getUint16(16, true), machine = view.getUint16(18, true);
+  if (machine !== EM_BPF && machine !== EM_NONE) {
+    throw refuse(`it is compiled for ${MACHINES[machine] ?? `machine ${machine}`}, not for BPF`, COMPILE);
+  }
+  if (type !== RELOCATABLE) throw refuse("it is no object file, but a linked one", COMPILE);
+}

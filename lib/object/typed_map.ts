@@ -1,0 +1,437 @@
+/** Maps of an object, whose keys and values are what their BTF says. */
+import { checkFlag, checkKeys, checkString, kindOf } from "../check.ts";
+import { isHandle, showAs } from "../handle/brand.ts";
+import { BpfMap } from "../map.ts";
+import { Program } from "../program.ts";
+import { possibleCpus } from "../sys/elements.ts";
+import type { MapType } from "../uapi/constants.ts";
+import type { Btf } from "./btf.ts";
+import type { Codec } from "./codec.ts";
+import { type EventOptions, Events, type EventStream } from "./events.ts";
+import type { MapDefinition } from "./handle.ts";
+import { noSuchName } from "./names.ts";
+import { bytesCodec, isOpenEnded } from "./values.ts";
+
+/** How {@linkcode TypedMap.set} writes. */
+export interface SetOptions {
+  /** Whether the element must be new (`true`) or must be there already (`false`); absent, it may be either. */
+  create?: boolean | undefined;
+}
+
+/** What {@linkcode TypedMap} is made of besides a map. */
+export interface TypedMapInit {
+  /** Its name in the object. */
+  readonly name: string;
+  /** The object's name. */
+  readonly object: string;
+  /** How it is declared there. */
+  readonly definition: MapDefinition;
+  /** How the maps are declared that it holds. */
+  readonly inner?: MapDefinition | undefined;
+  /** Whether it is a section of global variables. */
+  readonly isSection: boolean;
+  /** The object's BTF. */
+  readonly btf: Btf | undefined;
+}
+
+/** How a value of JavaScript becomes what {@linkcode BpfMap.update} takes, and comes back. */
+interface ValueForm {
+  write(value: unknown, path: string): Uint8Array<ArrayBuffer>;
+  read(bytes: Uint8Array<ArrayBuffer>): unknown;
+}
+
+/**
+ * A map of an object, with keys and values as JavaScript has them; see {@linkcode BpfObject.map}.
+ *
+ * What a key or a value is, the object's BTF says: integers of up to 32 bits are numbers, longer ones bigints, enums the
+ * names of their values, structs objects; what has no BTF is bytes. In detail:
+ *
+ * - A value of a **per-CPU** map is an array with one of each possible CPU.
+ * - A value of a map of **maps** is a map: what is read is opened by its id, which takes CAP_SYS_ADMIN, and is the
+ *   caller's to close, a TypedMap if the object declares what it holds. So is a Program in a **prog_array**.
+ * - **queue**, **stack** and **bloom_filter** have no keys, but {@linkcode push}; the first two {@linkcode peek} and
+ *   {@linkcode pop}.
+ * - A **ringbuf** has {@linkcode events} only.
+ *
+ * A value that does not fit its type is a TypeError or RangeError that names the field, before anything is written.
+ *
+ * @example
+ * ```ts
+ * import { BpfObject } from "@bpf/link/object";
+ *
+ * using object = BpfObject.load("maps.bpf.o");
+ * const flows = object.map("hash");
+ * const flow = { address: 0x0a000001, port: 53, protocol: 17, unused: 0 };
+ * flows.set(flow, { packets: 1n, bytes: 64n });
+ * for (const [{ port }, { packets, bytes }] of flows) console.log(port, packets, bytes);
+ * ```
+ *
+ * @typeParam K What its keys are.
+ * @typeParam V What its values are.
+ * @typeParam Types The structs of the object by name, for records of ring buffers.
+ */
+export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
+  implements Iterable<[K, V]>, Disposable {
+  /** The map itself, with keys and values as bytes; it ends with the object. */
+  readonly map: BpfMap;
+  /** The name that it has in the object; the kernel keeps 15 bytes of it. */
+  readonly name: string;
+  readonly #object: string;
+  readonly #btf: Btf | undefined;
+  readonly #key: Codec | undefined; // none: a queue
+  readonly #value: ValueForm;
+
+  static {
+    showAs(TypedMap.prototype, ({ name, type, map }) => `TypedMap "${name}" (${type}${map.closed ? ", closed" : ""})`);
+  }
+
+  /** Called by {@linkcode BpfObject.map}. */
+  constructor(map: BpfMap, { name, object, definition, inner, isSection, btf }: TypedMapInit) {
+    this.map = map;
+    this.name = name;
+    this.#object = object;
+    this.#btf = btf;
+    const { keySize, valueSize } = map.info(), { keyType, valueType } = definition;
+    this.#key = keySize === 0 ? undefined : this.#codec(keyType, keySize, "keys");
+    // a section of variables is bytes here: they have types each, and `globals` has them
+    this.#value = this.#form(this.#codec(isSection ? 0 : valueType, valueSize, "values"), inner);
+  }
+
+  #codec(type: number, size: number, what: string): Codec {
+    if (type === 0 || this.#btf === undefined) return bytesCodec(size);
+    const codec = this.#btf.codec(type);
+    if (codec.size === size) return codec;
+    throw new RangeError(
+      `${this.#told} has ${what} of ${size} bytes, not of ${codec.size} as their type in the object: it is another map, ` +
+        "or was made with other sizes",
+    );
+  }
+
+  get #told(): string {
+    return `map "${this.name}" of object "${this.#object}"`;
+  }
+
+  #form(codec: Codec, inner: MapDefinition | undefined): ValueForm {
+    const { type } = this;
+    if (/percpu/.test(type)) return perCpu(codec);
+    if (type === "array_of_maps" || type === "hash_of_maps") return holding("map", (id) => this.#openInner(id, inner));
+    if (type === "prog_array") return holding("program", Program.open);
+    return {
+      write: (value, path) => codec.encode(value, path),
+      read: (bytes) => codec.decode(bytes),
+    };
+  }
+
+  #openInner(id: number, definition: MapDefinition | undefined): BpfMap | TypedMap {
+    const map = BpfMap.open(id);
+    if (definition === undefined) return map;
+    try {
+      return new TypedMap(map, { name: map.name, object: this.#object, definition, isSection: false, btf: this.#btf });
+    } catch (error) {
+      map.close();
+      throw error;
+    }
+  }
+
+  /** Its type, as libbpf names it. */
+  get type(): MapType {
+    return this.map.type;
+  }
+
+  /**
+   * Reads an element.
+   *
+   * @param key Its key.
+   * @returns Its value, or `undefined` if there is no such element.
+   * @throws {TypeError} If `key` is not of the map's type of keys, or the map has none.
+   * @throws {RangeError} If a number in it is out of range.
+   * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
+   * @throws {BpfError} `unsupported` if elements of this type cannot be read.
+   */
+  get(key: K): V | undefined {
+    const bytes = this.#open.lookup(this.#keyOf(key));
+    return bytes === undefined ? undefined : this.#value.read(bytes) as V;
+  }
+
+  /**
+   * Whether there is an element. In arrays there are all.
+   *
+   * @param key Its key.
+   * @returns Whether it is there.
+   * @throws As {@linkcode get}.
+   */
+  has(key: K): boolean {
+    return this.#open.lookup(this.#keyOf(key)) !== undefined;
+  }
+
+  /**
+   * Writes an element. Programs see the old value or the new one, except in arrays, which are overwritten in place.
+   *
+   * @param key Its key.
+   * @param value Its value: what {@linkcode get} gives may be written again. Into a map of maps a {@linkcode BpfMap} or
+   * a {@linkcode TypedMap}, into a prog_array a {@linkcode Program}.
+   * @param options Whether the element must be new.
+   * @throws {TypeError} If key or value is not of the map's type, or the map has no keys.
+   * @throws {RangeError} If a number in them is out of range.
+   * @throws {Deno.errors.BadResource} If the map, its object, or the map or program that is written is closed.
+   * @throws {BpfError} As {@linkcode BpfMap.update}.
+   */
+  set(key: K, value: V, options?: SetOptions): void {
+    this.#open.update(this.#keyOf(key), this.#value.write(value, "value"), options);
+  }
+
+  /**
+   * Removes an element.
+   *
+   * @param key Its key.
+   * @returns Whether it was there.
+   * @throws As {@linkcode get}; {@linkcode BpfError} `unsupported` if elements of this type cannot be removed.
+   */
+  delete(key: K): boolean {
+    return this.#open.delete(this.#keyOf(key));
+  }
+
+  /**
+   * Writes many elements, with one system call for hundreds of them where the type has batches.
+   *
+   * @param entries Keys with their values.
+   * @param options As {@linkcode set}, for each of them.
+   * @throws As {@linkcode set}; the elements before may be written.
+   */
+  setAll(entries: Iterable<readonly [K, V]>, options?: SetOptions): void {
+    const write = (key: K, value: V) => [this.#keyOf(key), this.#value.write(value, "value")] as const;
+    this.#open.updateAll(each(entries, ([key, value]) => write(key, value)), options);
+  }
+
+  /**
+   * Removes many elements, as {@linkcode setAll} writes them.
+   *
+   * @param keys Their keys; those that are not there are left out.
+   * @returns How many were there.
+   * @throws As {@linkcode delete}; the elements before may be removed.
+   */
+  deleteAll(keys: Iterable<K>): number {
+    return this.#open.deleteAll(each(keys, (key) => this.#keyOf(key)));
+  }
+
+  /**
+   * The keys with their values, in an order that only the kernel knows; see {@linkcode BpfMap.entries}.
+   *
+   * @returns An iterator, to be used once.
+   * @throws {Deno.errors.BadResource} If the map is closed when an entry is asked for.
+   * @throws {BpfError} `unsupported` if maps of this type have no keys, or their elements cannot be read.
+   */
+  *entries(): Generator<[K, V], void, void> {
+    for (const [key, value] of this.#open.entries()) yield [this.#readKey(key), this.#value.read(value) as V];
+  }
+
+  /**
+   * The keys, as {@linkcode entries}.
+   *
+   * @returns An iterator, to be used once.
+   */
+  *keys(): Generator<K, void, void> {
+    for (const key of this.#open.keys()) yield this.#readKey(key);
+  }
+
+  /**
+   * The values, as {@linkcode entries}.
+   *
+   * @returns An iterator, to be used once.
+   */
+  *values(): Generator<V, void, void> {
+    for (const [, value] of this.#open.entries()) yield this.#value.read(value) as V;
+  }
+
+  /** {@linkcode entries}. */
+  [Symbol.iterator](): Generator<[K, V], void, void> {
+    return this.entries();
+  }
+
+  /**
+   * Adds a value to a queue, a stack or a bloom filter.
+   *
+   * @param value The value.
+   * @throws {TypeError} If the map has keys, or the value is not of the map's type.
+   * @throws {RangeError} If a number in it is out of range.
+   * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
+   * @throws {BpfError} `limit` if it is full.
+   */
+  push(value: V): void {
+    this.#open.update(this.#noKey("push"), this.#value.write(value, "value"));
+  }
+
+  /**
+   * Reads the next value of a queue or stack, and leaves it there.
+   *
+   * @returns The value; `undefined` if it is empty.
+   * @throws {TypeError} If the map has keys.
+   * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
+   */
+  peek(): V | undefined {
+    const bytes = this.#open.lookup(this.#noKey("peek"));
+    return bytes === undefined ? undefined : this.#value.read(bytes) as V;
+  }
+
+  /**
+   * Takes the next value out of a queue or stack. A program, or another process, that takes one out at the same time may
+   * make that two.
+   *
+   * @returns The value; `undefined` if it is empty.
+   * @throws As {@linkcode peek}.
+   */
+  pop(): V | undefined {
+    const value = this.peek();
+    return value !== undefined && this.#open.delete(NO_KEY) ? value : undefined;
+  }
+
+  /**
+   * The records that programs write into a ring buffer, as bytes; see {@linkcode BpfMap.records}.
+   *
+   * @param type Nothing: the other form takes the name of a type.
+   * @param options A signal.
+   * @returns An iterator, to be used once with `for await`.
+   */
+  events(type?: undefined, options?: EventOptions): EventStream<Uint8Array<ArrayBuffer>>;
+  /**
+   * The records that programs write into a ring buffer, in order, as they come; see {@linkcode BpfMap.records}.
+   *
+   * BTF does not say what a ring holds, so the caller does. A record whose length is not that of the type ends the
+   * iteration with a RangeError that names both lengths: half a struct is never shown as a whole one. A struct that ends
+   * in a flexible array takes all that the record has.
+   *
+   * @param type The struct that the records are, by its name in C. The object has it in its BTF if the source has a global
+   * variable of it or a pointer to it: `struct event *unused __attribute__((unused));`.
+   * @param options A signal, and whether records may be shorter.
+   * @returns An iterator, to be used once with `for await`.
+   * @throws {TypeError} If the map is no ring buffer, the object has no such type or no BTF, or an option has the wrong
+   * type.
+   * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
+   * @throws {Deno.errors.Busy} If the ring is being read, when the first record is asked for.
+   * @throws The signal's reason, once it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("records.bpf.o");
+   * const events = object.map("events").events("event");
+   * object.program("write_event").run({ data: new Uint8Array(64) });
+   * for await (const { kind, length, text } of events) {
+   *   console.log(kind, length, text);
+   *   break;
+   * }
+   * ```
+   */
+  events<N extends keyof Types & string>(type: N, options?: EventOptions): EventStream<Types[N]>;
+  events(type?: string, options: EventOptions = {}): EventStream<unknown> {
+    if (type !== undefined) checkString(type, "type");
+    checkKeys(options, "options", ["signal", "partial"]);
+    if (this.type !== "ringbuf") {
+      throw new TypeError(`events() is for ring buffers; ${this.#told} is a ${this.type}`);
+    }
+    const isPartial = checkFlag(options.partial, "options.partial"), { signal } = options;
+    const eventType = type === undefined ? undefined : { ...this.#typeOf(type), name: type, isPartial };
+    return new Events(this.#open.records({ signal }), eventType);
+  }
+
+  #typeOf(name: string): { codec: Codec; isOpenEnded: boolean } {
+    const whose = `object "${this.#object}"`;
+    if (this.#btf === undefined) {
+      throw new TypeError(`${whose} has no BTF, so no type "${name}": compile it with -g, or read bytes`);
+    }
+    const found = this.#btf.find(name);
+    if (found === undefined) throw noSuchName(whose, "type", name, this.#structs());
+    return { codec: this.#btf.codec(found.id), isOpenEnded: isOpenEnded(this.#btf, found.id) };
+  }
+
+  *#structs(): Generator<string, void, void> {
+    const btf = this.#btf!;
+    for (let id = 1; id < btf.count; id++) {
+      const { kind, name } = btf.get(id);
+      if (name !== "" && (kind === "struct" || kind === "union")) yield name;
+    }
+  }
+
+  /** The map, if it is open. */
+  get #open(): BpfMap {
+    if (this.map.closed) throw new Deno.errors.BadResource(`Cannot use ${this.#told}: it is closed`);
+    return this.map;
+  }
+
+  #keyOf(key: K): Uint8Array<ArrayBuffer> {
+    if (this.#key === undefined) throw new TypeError(`${this.#told} is a ${this.type}: it has no keys`);
+    return this.#key.encode(key, "key");
+  }
+
+  #readKey(bytes: Uint8Array<ArrayBuffer>): K {
+    return this.#key!.decode(bytes) as K;
+  }
+
+  #noKey(method: string): Uint8Array<ArrayBuffer> {
+    if (this.#key === undefined && this.type !== "ringbuf") return NO_KEY;
+    throw new TypeError(`${method}() is for queues, stacks and bloom filters; ${this.#told} is a ${this.type}`);
+  }
+
+  /** Closes the map, if not its object: {@linkcode BpfObject.map} opens it again. Twice does nothing. */
+  close(): void {
+    this.map.close();
+  }
+
+  /** {@linkcode close}, at the end of a `using` scope. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /**
+   * What `JSON.stringify` takes.
+   *
+   * @returns As {@linkcode BpfMap.toJSON}.
+   */
+  toJSON(): Record<string, unknown> {
+    return this.map.toJSON();
+  }
+}
+
+const NO_KEY = new Uint8Array(0);
+
+function* each<T, U>(all: Iterable<T>, form: (item: T) => U): Generator<U, void, void> {
+  for (const item of all) yield form(item);
+}
+
+/** Values of all possible CPUs in a row, each rounded up to a multiple of 8 bytes. */
+function perCpu(codec: Codec): ValueForm {
+  const step = Math.ceil(codec.size / 8) * 8;
+  return {
+    write(value, path): Uint8Array<ArrayBuffer> {
+      const count = possibleCpus();
+      if (!Array.isArray(value) || value.length !== count) {
+        const given = Array.isArray(value) ? `${value.length}` : kindOf(value);
+        throw new TypeError(`${path} must be an array of ${count} values, one for each possible CPU, not ${given}`);
+      }
+      const bytes = new Uint8Array(step * count), view = new DataView(bytes.buffer);
+      value.forEach((item, cpu) => codec.write(view, cpu * step, item, `${path}[${cpu}]`));
+      return bytes;
+    },
+    read(bytes): readonly unknown[] {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      return Object.freeze(Array.from({ length: bytes.length / step }, (_, cpu) => codec.read(view, cpu * step)));
+    },
+  };
+}
+
+/** Values that are maps or programs: written as fds, read as ids. */
+function holding(kind: "map" | "program", open: (id: number) => BpfMap | TypedMap | Program): ValueForm {
+  return {
+    write(value, path): Uint8Array<ArrayBuffer> {
+      const handle = value instanceof TypedMap ? value.map : value;
+      if (!isHandle(handle, kind)) {
+        throw new TypeError(
+          `${path} must be a ${kind === "map" ? "BpfMap or TypedMap" : "Program"}, not ${kindOf(value)}`,
+        );
+      }
+      return new Uint8Array(new Uint32Array([(handle as BpfMap | Program).fd]).buffer);
+    },
+    read: (bytes) => open(new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)),
+  };
+}

@@ -1,0 +1,85 @@
+// Programs that kernels refuse, each for a reason of its own; none is loaded unless it is asked for.
+#include "kernel.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "Proprietary";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} counts SEC(".maps");
+
+struct absent_struct {
+	int absent_field;
+} __attribute__((preserve_access_index));
+
+extern bool CONFIG_BPF __kconfig __weak;
+extern int CONFIG_OF_NO_KERNEL __kconfig __weak;
+extern int bpf_absent_function(void) __ksym __weak;
+
+SEC("?socket")
+int no_check(struct __sk_buff *skb)
+{
+	__u32 key = 0;
+	__u64 *count = bpf_map_lookup_elem(&counts, &key);
+
+	return *count;
+}
+
+SEC("?socket")
+int long_way(struct __sk_buff *skb)
+{
+	volatile __u32 sum = 0, key = 0;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 600; i++)
+		sum += skb->len ^ i;
+	return sum + *(__u64 *)bpf_map_lookup_elem(&counts, (void *)&key);
+}
+
+SEC("?kprobe/do_nothing")
+int no_field(void *context)
+{
+	struct absent_struct *absent = (void *)bpf_get_prandom_u32;
+
+	return BPF_CORE_READ(absent, absent_field);
+}
+
+SEC("?tp/sched/sched_process_exec")
+int no_license(void *context)
+{
+	return bpf_get_current_task() != 0;
+}
+
+SEC("?fentry/absent_kernel_function")
+int no_function(void *context)
+{
+	return 0;
+}
+
+SEC("?no_such_section")
+int no_section(void *context)
+{
+	return 0;
+}
+
+SEC("?socket")
+int no_kfunc(struct __sk_buff *skb)
+{
+	return bpf_absent_function();
+}
+
+SEC("?socket")
+int read_config(struct __sk_buff *skb)
+{
+	return CONFIG_BPF + CONFIG_OF_NO_KERNEL;
+}
+
+SEC("socket")
+int accepted(struct __sk_buff *skb)
+{
+	return skb->len;
+}
