@@ -39,6 +39,7 @@ import {
   linkGetFdById,
   linkGetNextId,
   tryDetach,
+  tryDetachAndClose,
   tryDetachAndCloseAsync,
   updateLink,
 } from "./sys/link.ts";
@@ -712,7 +713,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   detach(): void {
     this.#checkDetached(tryDetach(this.fd));
-    this.#owned.removePins(); // a pin that outlives its attachment only misleads
+    this.#owned.removePins(this.#id); // a pin that outlives its attachment only misleads
   }
 
   /**
@@ -722,12 +723,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    */
   async detachAsync(): Promise<void> {
     this.#checkDetached(await tryDetachAndCloseAsync(duplicateFd(this.fd)));
-    await this.#owned.removePinsAsync();
+    await this.#owned.removePinsAsync(this.#id);
   }
 
-  #checkDetached(result: number): void {
+  #checkDetached(result: number, fd?: number): void {
     this.#look();
-    checked(result, LINK_DETACH, () => `Cannot detach ${this.#describe()}`);
+    checked(result, LINK_DETACH, () => `Cannot detach ${this.#describe(fd)}`);
   }
 
   /**
@@ -760,7 +761,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * too long.
    */
   unpin(): void {
-    this.#owned.unpin();
+    this.#owned.unpin(this.id);
     this.#followOnClose();
   }
 
@@ -879,12 +880,13 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (this.closed) return this.#throwFailure();
     const keeps = this.onClose === "keep", fd = this.#leave();
     if (keeps) return close(fd);
+    const result = undetachable.has(this.type) ? -EOPNOTSUPP : tryDetachAndClose(fd);
     try {
-      this.#settleEnd(undetachable.has(this.type) ? -EOPNOTSUPP : tryDetach(fd));
-      this.#owned.removePins();
+      this.#settleEnd(result, fd);
     } finally {
-      closeIfOpen(fd);
+      if (result < 0) closeIfOpen(fd);
     }
+    this.#owned.removePins(this.#id);
   }
 
   /**
@@ -898,7 +900,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (!keeps) this.#end = "detaching"; // before the first await, for callers that wait in untilDetached()
     if (keeps) return await closeAsync(fd);
     this.#settleEnd(await tryDetachAndCloseAsync(fd));
-    await this.#owned.removePinsAsync();
+    await this.#owned.removePinsAsync(this.#id);
   }
 
   /** {@linkcode close}, at the end of a `using` scope. */
@@ -911,12 +913,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     return this.closeAsync();
   }
 
-  /** What a detachment at the end gave. That a type has none is no failure: closing is all there is then. */
-  #settleEnd(result: number): void {
+  /** What a detachment at the end gave, `fd` if it is open. That a type has none is no failure: closing is all there is. */
+  #settleEnd(result: number, fd?: number): void {
     this.#end = result < 0 ? undefined : "detached";
     this.#look();
     if (result === -EOPNOTSUPP) undetachable.add(this.type);
-    else this.#checkDetached(result);
+    else this.#checkDetached(result, fd);
   }
 
   /**
@@ -958,10 +960,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (failure !== undefined) throw failure.error;
   }
 
-  /** The link in an error's words: `link 7 (xdp on "eth0")`. */
-  #describe(): string {
-    const where = this.closed ? "" : placeOf(this.fd, this.#origin.isHere);
-    if (!this.closed) this.#id ||= unlessRefused(() => linkGetId(this.fd)) ?? 0;
+  /** The link in an error's words: `link 7 (xdp on "eth0")`. Asks the kernel if its fd is open. */
+  #describe(fd = this.closed ? undefined : this.fd): string {
+    const where = fd === undefined ? "" : placeOf(fd, this.#origin.isHere);
+    if (fd !== undefined) this.#id ||= unlessRefused(() => linkGetId(fd)) ?? 0;
     return `link ${this.#numbered(where)}`;
   }
 

@@ -340,14 +340,14 @@ const onThread: Deno.ForeignLibraryInterface = {
   bpf_link_system: { ...symbols.bpf_link_system, nonblocking: true },
   bpf_link_ring_wait: { ...symbols.bpf_link_ring_wait, nonblocking: true },
 };
-const { bpf_link_ring_wait: _, ...atOnce } = symbols;
+const { bpf_link_ring_wait: _, bpf_link_abi: __, ...atOnce } = symbols;
 
 const core = new NativeLibrary<Native>({
   owner: "@bpf/link",
   variable: "BPF_LINK_LIBRARY",
   api: { setPath: "setLibraryPath()", bytes: "libraryBytes()" },
   symbols: atOnce,
-  fast: ["bpf_link_bpf", "bpf_link_system", "bpf_link_close"],
+  fast: ["bpf_link_words", "bpf_link_info", "bpf_link_bpf", "bpf_link_system", "bpf_link_close", "bpf_link_unpin"],
   onThread,
   abi: { symbol: "bpf_link_abi", version: numbers.abi.VERSION },
   embedded,

@@ -112,17 +112,9 @@ export class Request {
     return this.data(at, encoder.encode(value + "\0"));
   }
 
-  /** Zeroes the `size` bytes from `at`, a multiple of four. */
-  clear(at: number, size: number): void {
-    const end = (HEADER + at + size) >> 2;
-    for (let i = (HEADER + at) >> 2; i < end; i++) this.#words[i] = 0; // a third of what fill() costs for so few
-  }
-
   /** Writes a string with its NUL into room of `size` bytes that was made before. */
   text(at: number, size: number, value: string): this {
-    const start = HEADER + at;
-    const { written } = encoder.encodeInto(value, this.#bytes.subarray(start, start + size - 1));
-    this.#bytes[start + written] = 0;
+    writeText(this.#bytes, HEADER + at, size, value);
     return this;
   }
 
@@ -249,11 +241,33 @@ export class Request {
 }
 
 const encoder = new TextEncoder(), decoder = new TextDecoder();
+
+/** Writes a string with its NUL to where there is room for `size` bytes. */
+export function writeText(bytes: Uint8Array<ArrayBuffer>, start: number, size: number, value: string): void {
+  const length = Math.min(value.length, size - 1);
+  let i = 0, code;
+  // by hand, as long as it is ASCII: the encoder takes half a microsecond
+  for (; i < length && (code = value.charCodeAt(i)) < 128; i++) bytes[start + i] = code;
+  if (i < length) i = encoder.encodeInto(value, bytes.subarray(start, start + size - 1)).written;
+  bytes[start + i] = 0;
+}
 const duplication = new Request(ARGS).u64(8, BigInt(F_DUPFD_CLOEXEC)).u64(16, 3n);
 
 /** A second fd for the same object, or -errno. */
 export function duplicate(fd: number): number {
   return duplication.u64(0, BigInt(fd)).system(Call.fcntl);
+}
+
+const NO_FD = -1;
+
+/**
+ * bpf(2) with a command that `ffi/core/src/syscall.rs` knows to take four words at most and no address: without a request,
+ * which costs as much as the border. Returns its result, the id of LINK_GET_NEXT_ID, or -errno.
+ *
+ * @param owned An fd that is closed once the call has succeeded.
+ */
+export function words(command: number, a: number, b = 0, c = 0, d = 0, owned: number = NO_FD): number {
+  return native().bpf_link_words(command, a, b, c, d, owned);
 }
 
 /** Makes a call that a signal, or somebody else's changes, may cut short: five times at most, as libbpf does. */

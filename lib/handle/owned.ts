@@ -1,6 +1,7 @@
 /** An fd with a scope: what links, programs and maps do alike. */
 import { checkFlag, checkKeys, checkPath } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { tryUnpin } from "../ffi/pin.ts";
 import { absolutePath, close, closeIfOpen } from "../os/files.ts";
 import { EEXIST, ENOENT } from "../uapi/errno.ts";
 import type { HandleKind } from "./brand.ts";
@@ -75,36 +76,40 @@ export class OwnedFd {
     this.#openedPath = absolutePath(path);
   }
 
-  pin(path: string | URL, options: PinOptions = {}): void {
+  pin(path: string | URL, options?: PinOptions): void {
     const fd = this.fd, file = absolutePath(checkPath(path, "path"));
-    checkKeys(options, "options", ["makeDirectories"]);
-    pinAt(fd, file, checkFlag(options.makeDirectories, "options.makeDirectories"));
+    if (options !== undefined) checkKeys(options, "options", ["makeDirectories"]);
+    pinAt(fd, file, checkFlag(options?.makeDirectories, "options.makeDirectories"));
     this.#pins.push(file);
   }
 
-  /** Removes the pin that {@linkcode pinnedPath} names, if it still holds the object. */
-  unpin(): void {
+  /** Removes the pin that {@linkcode pinnedPath} names, if it still holds the object; `linkId` is the id of a link. */
+  unpin(linkId?: number): void {
     void this.fd; // throws if it is closed
     const path = this.pinnedPath;
     if (path === undefined) {
       throw new Deno.errors.BadResource(`Cannot unpin ${this.#name()}: this handle knows no pin of it`);
     }
-    using place = PinPlace.enter(path);
-    this.#remove(place);
+    this.#removeAt(path, linkId, LOCK_WAIT_MS);
     if (this.#pins.pop() === undefined) this.#openedPath = undefined;
   }
 
+  #removeAt(path: string, linkId: number | undefined, waitMs: number): void {
+    if (linkId !== undefined && tryUnpin(linkId, path)) return;
+    using place = PinPlace.enter(path, waitMs);
+    this.#remove(place);
+  }
+
   /**
-   * Removes all pins that the handle made and that still hold the object. It remembers those that it could not remove,
-   * and throws why.
+   * Removes all pins that the handle made and that still hold the object, whose id is `linkId` if it is a link. It
+   * remembers those that it could not remove, and throws why.
    */
-  removePins(): void {
+  removePins(linkId?: number): void {
     if (this.#pins.length === 0) return;
     const failures: unknown[] = [], waitMs = waitFor(LOCK_WAIT_MS);
     for (const path of this.#pins.splice(0)) {
       try {
-        using place = PinPlace.enter(path, waitMs());
-        this.#remove(place);
+        this.#removeAt(path, linkId, waitMs());
       } catch (error) {
         this.#notRemoved(path, error, failures);
       }
@@ -113,11 +118,12 @@ export class OwnedFd {
   }
 
   /** The same without blocking the event loop. */
-  async removePinsAsync(): Promise<void> {
+  async removePinsAsync(linkId?: number): Promise<void> {
     if (this.#pins.length === 0) return;
     const failures: unknown[] = [], waitMs = waitFor(LOCK_WAIT_MS);
     for (const path of this.#pins.splice(0)) {
       try {
+        if (linkId !== undefined && tryUnpin(linkId, path)) continue;
         using place = await PinPlace.enterAsync(path, waitMs());
         this.#remove(place);
       } catch (error) {

@@ -64,7 +64,7 @@ export class PinPlace implements Disposable {
   }
 
   /** The place of a pin that is there: wherever its directory is, what is looked for is known. */
-  static enter(path: string, waitMs: number = LOCK_WAIT_MS): PinPlace {
+  static enter(path: string, waitMs: number): PinPlace {
     return PinPlace.#locked(path, open(directoryOf(path)), waitMs);
   }
 

@@ -1,12 +1,9 @@
 /** The command that starts an iterator. */
 import { checkFd } from "../check.ts";
-import { Request } from "../ffi/request.ts";
+import { words } from "../ffi/request.ts";
 import { closeIfOpen, readToEnd } from "../os/files.ts";
 import { checked, CLOSED, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
-import { iter_create } from "../uapi/layout.ts";
-
-const iterCreation = new Request(iter_create.sizeof);
 
 /** What errnos of {@linkcode iterCreate} mean. */
 export const ITER_CREATE: Refusals = {
@@ -43,7 +40,7 @@ export const ITER_CREATE: Refusals = {
  * ```
  */
 export function iterCreate(linkFd: number): number {
-  const result = iterCreation.u32(iter_create.link_fd, checkFd(linkFd, "linkFd")).bpf(Command.ITER_CREATE);
+  const result = words(Command.ITER_CREATE, checkFd(linkFd, "linkFd"));
   return checked(result, ITER_CREATE, () => `Cannot run iterator (fd ${linkFd})`);
 }
 

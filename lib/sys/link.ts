@@ -1,20 +1,15 @@
 /** The commands of bpf(2) on links that exist. */
-import { checkFd, checkKeys, checkU32 } from "../check.ts";
-import { Request } from "../ffi/request.ts";
+import { checkFd, checkKeys, checkU32, keysOf } from "../check.ts";
+import { Request, words } from "../ffi/request.ts";
 import { ADMIN, checked, CLOSED, NOT_A_LINK, type Refusals, refused, unlessRefused } from "../refusal.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
 import { EINVAL, ENOENT, EPERM } from "../uapi/errno.ts";
-import { get_id, link_detach, link_update } from "../uapi/layout.ts";
+import { get_id, link_detach } from "../uapi/layout.ts";
 import { linkGetInfoByFd } from "./link_info.ts";
 import { mapGetInfoByFd } from "./map.ts";
 import { isLink } from "./object.ts";
 import { progGetInfoByFd } from "./program.ts";
 import { rowOf } from "./type/mod.ts";
-
-const detach = new Request(link_detach.sizeof);
-const update = new Request(link_update.sizeof);
-const nextId = new Request(get_id.sizeof);
-const fdById = new Request(get_id.sizeof);
 
 /** What errnos of {@linkcode linkDetach} mean. */
 export const LINK_DETACH: Refusals = {
@@ -95,10 +90,15 @@ export async function linkDetachAsync(linkFd: number): Promise<void> {
 
 /** {@linkcode linkDetach} without an error: 0 or -errno. */
 export function tryDetach(linkFd: number): number {
-  return detach.u32(link_detach.link_fd, linkFd).bpf(Command.LINK_DETACH);
+  return words(Command.LINK_DETACH, linkFd);
 }
 
-/** Detaches a link on another thread and closes `linkFd` there: 0 or -errno of the detachment. */
+/** Detaches a link and closes `linkFd`: 0 or -errno, with which the fd is still open. */
+export function tryDetachAndClose(linkFd: number): number {
+  return words(Command.LINK_DETACH, linkFd, 0, 0, 0, linkFd);
+}
+
+/** Detaches a link on another thread and closes `linkFd` there in any case: 0 or -errno of the detachment. */
 export function tryDetachAndCloseAsync(linkFd: number): Promise<number> {
   return new Request(link_detach.sizeof).own(linkFd).u32(link_detach.link_fd, linkFd).bpfAsync(Command.LINK_DETACH);
 }
@@ -116,6 +116,8 @@ export interface LinkUpdateOptions {
   /** The same for a struct_ops link: an fd of its map. */
   oldMapFd?: number | undefined;
 }
+
+const UPDATE_OPTIONS = keysOf<LinkUpdateOptions>({ flags: true, oldProgFd: true, oldMapFd: true });
 
 /** What errnos of {@linkcode linkUpdate} mean. */
 export const LINK_UPDATE: Refusals = {
@@ -229,7 +231,7 @@ export function updateLink(
 ): void {
   let flags = 0, old = 0, expected = false;
   if (options !== undefined) {
-    checkKeys(options, "options", ["flags", "oldProgFd", "oldMapFd"]);
+    checkKeys(options, "options", UPDATE_OPTIONS);
     if (options.oldProgFd !== undefined && options.oldMapFd !== undefined) {
       throw new TypeError("options may have oldProgFd or oldMapFd, not both");
     }
@@ -242,11 +244,9 @@ export function updateLink(
         : checkFd(options.oldProgFd, "options.oldProgFd");
     }
   }
-  update.u32(link_update.link_fd, checkFd(linkFd, "linkFd"))
-    .u32(link_update.new_prog_fd, checkFd(newProgFd, "newProgFd"))
-    .u32(link_update.flags, flags)
-    .u32(link_update.old_prog_fd, old);
-  const result = update.bpf(Command.LINK_UPDATE);
+  checkFd(linkFd, "linkFd");
+  checkFd(newProgFd, "newProgFd");
+  const result = words(Command.LINK_UPDATE, linkFd, newProgFd, flags, old);
   if (result < 0) {
     const refusals = result === -EINVAL
       ? explainInvalid(linkFd, flags)
@@ -291,8 +291,8 @@ export const LINK_GET_NEXT_ID: Refusals = {
  * ```
  */
 export function linkGetNextId(startId: number): number | undefined {
-  const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.LINK_GET_NEXT_ID);
-  if (result === 0) return nextId.getU32(get_id.next_id);
+  const result = words(Command.LINK_GET_NEXT_ID, checkU32(startId, "startId"));
+  if (result > 0) return result;
   if (result === -ENOENT) return undefined;
   throw refused(result, LINK_GET_NEXT_ID, "Cannot list links");
 }
@@ -339,8 +339,7 @@ export const LINK_GET_FD_BY_ID: Refusals = {
  * ```
  */
 export function linkGetFdById(id: number): number {
-  fdById.u32(get_id.link_id, checkU32(id, "id"));
-  return settleOpen(id, fdById.bpf(Command.LINK_GET_FD_BY_ID));
+  return settleOpen(id, words(Command.LINK_GET_FD_BY_ID, checkU32(id, "id")));
 }
 
 /** Options of {@linkcode linkGetFdByIdOpts}. */

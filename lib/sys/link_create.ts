@@ -1,7 +1,7 @@
 /** LINK_CREATE: every type of link, with libbpf's options. */
 import { checkFd, checkInteger, checkKeys, checkU32 } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
-import { Request } from "../ffi/request.ts";
+import { Request, words } from "../ffi/request.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { CLOSED, explanation, type Refusals } from "../refusal.ts";
 import { type AttachTypeName, attachTypeNumber, Command } from "../uapi/constants.ts";
@@ -11,7 +11,6 @@ import { type AnyLinkTypeRow, type LinkCreateOptions, rowOfAttachType, tooOld, T
 
 const LARGEST = Math.max(...Object.values(link_create).map((part) => typeof part === "number" ? 0 : part.sizeof));
 const create = new Request(LARGEST, 1024);
-const createPlain = new Request(link_create.target_btf_id); // without options: nothing to reset between two calls
 
 /** What errnos mean to every type; the rows of a type come before them. */
 const LINK_CREATE: Refusals = {
@@ -154,10 +153,10 @@ export function createLink(
   action?: () => string,
 ): number {
   const number = attachTypeNumber(attachType, "attachType");
-  const request = options === undefined
-    ? encodePlain(progFd, targetFd, number)
-    : encode(create, progFd, targetFd, number, options);
-  return settle(request.bpf(Command.LINK_CREATE), attachType, number, options, action);
+  const result = options === undefined
+    ? words(Command.LINK_CREATE, checkFd(progFd, "progFd"), checkTarget(targetFd) >>> 0, number)
+    : encode(create, progFd, targetFd, number, options).bpf(Command.LINK_CREATE);
+  return settle(result, attachType, number, options, action);
 }
 
 /** {@linkcode createLink} on another thread. */
@@ -235,14 +234,6 @@ function ownerOf(options: LinkCreateOptions): AnyLinkTypeRow | undefined {
     ownersField = key;
   }
   return owner;
-}
-
-/** The most frequent request, which an asynchronous call never makes. */
-function encodePlain(progFd: number, targetFd: number, attachType: number): Request {
-  return createPlain
-    .u32(link_create.prog_fd, checkFd(progFd, "progFd"))
-    .u32(link_create.target_fd, checkTarget(targetFd))
-    .u32(link_create.attach_type, attachType);
 }
 
 /** -1 asks whether program and attach type fit: EBADF says yes. */

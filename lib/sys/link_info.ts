@@ -1,6 +1,7 @@
 /** OBJ_GET_INFO_BY_FD of links: the only reader of `struct bpf_link_info`. */
 import { checkFd } from "../check.ts";
 import type { BpfError } from "../error.ts";
+import { LinkAnswer } from "../ffi/info.ts";
 import { Request } from "../ffi/request.ts";
 import { refused } from "../refusal.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
@@ -15,7 +16,7 @@ const SIZE = bpf_link_info.sizeof; // since 6.8; a longer one is cut, a shorter 
 /** Bytes of an array at most: 2 ** 20 addresses, the most that the kernel lets a link have. */
 const MOST = 8 * 1024 * 1024;
 
-/** A question to one link: the zeroed struct, and room for the answers that lie outside of it. */
+/** A further question to one link: the zeroed struct, and room for the answers that lie outside of it. */
 class InfoRequest implements Question {
   readonly #request = new Request(info_by_fd.sizeof, 32 + SIZE);
   readonly #at = this.#request.u32(info_by_fd.info_len, SIZE).room(info_by_fd.info, SIZE);
@@ -40,10 +41,6 @@ class InfoRequest implements Question {
     this.#request.u32(info_by_fd.bpf_fd, fd).u32(info_by_fd.info_len, SIZE);
     return this.#request.bpf(Command.OBJ_GET_INFO_BY_FD);
   }
-  clear(): this {
-    this.#request.clear(this.#at, SIZE);
-    return this;
-  }
   u32(at: number): number {
     return this.#request.getU32(this.#at + at);
   }
@@ -56,7 +53,7 @@ class InfoRequest implements Question {
 }
 
 const SENTINEL = 0xa5a5a5a5a5a5a5a5n;
-const plain = new InfoRequest();
+const plain = new LinkAnswer(SIZE);
 
 /**
  * Reads what the kernel reports of a link.
@@ -87,7 +84,8 @@ const plain = new InfoRequest();
  */
 export function linkGetInfoByFd(linkFd: number): BpfLinkInfo {
   checkFd(linkFd, "linkFd");
-  ask(plain.clear(), linkFd);
+  const result = plain.fill(linkFd);
+  if (result < 0) throw infoRefused(linkFd, result);
   // if the fd is a program or map, its info would be misread as addresses and lengths, where the kernel would write
   if ((ASKS_AGAIN >>> plain.u32(bpf_link_info.type) & 1) !== 0 && !isLink(linkFd)) throw infoRefused(linkFd, -EINVAL);
   return decode(plain, new LinkAsker(linkFd));
@@ -101,13 +99,9 @@ export const ASKS_AGAIN: number = LINK_TYPES.reduce(
 
 /** The id of a link alone, of an fd that is surely a link's. */
 export function linkGetId(linkFd: number): number {
-  ask(plain.clear(), linkFd);
+  const result = plain.fill(linkFd);
+  if (result < 0) throw infoRefused(linkFd, result);
   return plain.u32(bpf_link_info.id);
-}
-
-function ask(question: InfoRequest, fd: number): void {
-  const result = question.ask(fd);
-  if (result < 0) throw infoRefused(fd, result);
 }
 
 function infoRefused(fd: number, result: number): BpfError {
@@ -134,7 +128,8 @@ export class LinkAsker implements Asker {
 
   ask<T>(prepare: (question: Question) => T): [question: Question, prepared: T] {
     const question = new InfoRequest(), prepared = prepare(question);
-    ask(question, this.#fd);
+    const result = question.ask(this.#fd);
+    if (result < 0) throw infoRefused(this.#fd, result);
     return [question, prepared];
   }
 

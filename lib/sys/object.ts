@@ -1,14 +1,14 @@
 /** What links, programs and maps have in common: pins, their names on a bpf file system; and which of them an fd is. */
 import { checkFd, checkString, checkU32 } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
-import { PATH_SIZE, Request } from "../ffi/request.ts";
+import { PATH_SIZE, Request, words } from "../ffi/request.ts";
 import { isOlderThan, missingCapabilities } from "../os/capabilities.ts";
 import { closeIfOpen, directoryOf, fileSystemOf, open, readTextFile } from "../os/files.ts";
 import { CLOSED, explanation, plain, type Refusals, refused, unlessRefused } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 import { EBADF, EINVAL, ENOTSUPP, EPERM } from "../uapi/errno.ts";
 import { BPF_FS_MAGIC, O_PATH } from "../uapi/linux.ts";
-import { batch, link_update, obj_pin, prog_bind_map } from "../uapi/layout.ts";
+import { batch, obj_pin, prog_bind_map } from "../uapi/layout.ts";
 
 const pinning = new Request(obj_pin.sizeof, obj_pin.sizeof + 8 + PATH_SIZE);
 const PATH = pinning.room(obj_pin.pathname, PATH_SIZE);
@@ -168,14 +168,14 @@ export const OBJ_GET_INFO_BY_FD: Refusals = {
   },
 };
 
-const update = new Request(link_update.sizeof).u32(link_update.new_prog_fd, -1);
+const NO_PROGRAM = -1 >>> 0;
 
 /**
  * Whether an open fd is a link: LINK_UPDATE looks at it before it finds that the new program is none. Changes nothing.
  * These three throw if neither the kernel nor `/proc` says what the fd is.
  */
 export function isLink(fd: number): boolean {
-  const result = update.u32(link_update.link_fd, fd).bpf(Command.LINK_UPDATE);
+  const result = words(Command.LINK_UPDATE, fd, NO_PROGRAM);
   return result === -EBADF || result !== -EINVAL && isShownAs("link", fd, result, "LINK_UPDATE");
 }
 

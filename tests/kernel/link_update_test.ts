@@ -36,17 +36,17 @@ kernelTest("an update is one call, but for what must be asked first of a cgroup'
 
 /** How often bpf(2) is called meanwhile. */
 function countCalls(action: () => void): number {
-  const library = native() as { bpf_link_bpf: (...args: never[]) => unknown };
-  const original = library.bpf_link_bpf;
+  const library = native() as unknown as Record<string, (...args: never[]) => unknown>;
+  using originals = new DisposableStack();
   let calls = 0;
-  library.bpf_link_bpf = (...args) => {
-    calls++;
-    return original(...args);
-  };
-  try {
-    action();
-  } finally {
-    library.bpf_link_bpf = original;
+  for (const name of ["bpf_link_bpf", "bpf_link_words", "bpf_link_info"]) {
+    const original = library[name]!;
+    originals.defer(() => library[name] = original);
+    library[name] = (...args) => {
+      calls++;
+      return original(...args);
+    };
   }
+  action();
   return calls;
 }

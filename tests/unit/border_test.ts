@@ -1,5 +1,6 @@
 /** The border between TypeScript and Rust: who is whose twin, and that numbers of the kernel are the same on both sides. */
 import { assert, assertEquals } from "@std/assert";
+import { get_id, iter_create, link_create, link_detach, link_update } from "../../lib/uapi/layout.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -67,3 +68,13 @@ function names(folder: string, ending: string): string[] {
 function text(file: string): string {
   return Deno.readTextFileSync(new URL(file, ROOT));
 }
+
+// What is passed as words is in no layout: it must be that of the struct all the same.
+Deno.test("words are in the order of the kernel's structs", () => {
+  const { link_fd, new_prog_fd, flags, old_prog_fd } = link_update;
+  assertEquals([link_fd, new_prog_fd, flags, old_prog_fd], [0, 4, 8, 12]);
+  const { prog_fd, target_fd, attach_type } = link_create;
+  assertEquals([prog_fd, target_fd, attach_type, link_create.flags], [0, 4, 8, 12]);
+  assertEquals([get_id.start_id, get_id.link_id, get_id.next_id], [0, 0, 4]);
+  assertEquals([link_detach.link_fd, iter_create.link_fd, iter_create.flags], [0, 0, 4]);
+});

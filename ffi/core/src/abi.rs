@@ -4,7 +4,7 @@
 //! Scalars are 32 bits wide, every pointer is a buffer of the caller whose length follows it, results are the kernel's
 //! or `-errno`.
 use crate::{
-    btf, holders,
+    btf, holders, info, pin,
     request::{Request, Sizes},
     ring, syscall, walk,
 };
@@ -32,6 +32,27 @@ pub extern "C" fn bpf_link_bpf(command: u32, request: *mut u8, request_len: u32)
     // returns; that the room behind each address is what the attr says is lib/ffi/request.ts's promise, and where a map
     // says it, beyond the room is memory that nobody may write
     Request::run(request, request_len, sizes, &|r| unsafe { syscall::bpf(command, r.arguments(), r.common()) })
+}
+
+/// bpf(2) with up to four words, none of them an address; see [`syscall::words`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_words(command: u32, a: u32, b: u32, c: u32, d: u32, owned: i32) -> i32 {
+    syscall::words(command, [a, b, c, d], owned)
+}
+
+/// OBJ_GET_INFO_BY_FD without a request; see [`info::info`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_info(fd: i32, info: *mut u8, info_len: u32) -> i32 {
+    info::info(fd, info, info_len)
+}
+
+/// Removes the pin of a link; see [`pin::unpin`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_unpin(link_id: u32, path: *mut u8, path_len: u32) -> i32 {
+    pin::unpin(link_id, path, path_len)
 }
 
 /// Another system call of [`syscall::CALLS`]: the request's argument block is its six arguments, each a u64.

@@ -8,7 +8,9 @@
 mod abi;
 mod btf;
 mod holders;
+mod info;
 mod mapped;
+mod pin;
 mod request;
 mod ring;
 mod syscall;

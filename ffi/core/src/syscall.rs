@@ -8,10 +8,13 @@ pub const ENOENT: i32 = 2;
 pub const ESRCH: i32 = 3;
 pub const EINTR: i32 = 4;
 pub const E2BIG: i32 = 7;
+pub const EBADF: i32 = 9;
 pub const EAGAIN: i32 = 11;
 pub const EFAULT: i32 = 14;
+pub const EEXIST: i32 = 17;
 pub const ENODEV: i32 = 19;
 pub const EINVAL: i32 = 22;
+pub const ELOOP: i32 = 40;
 
 #[cfg(target_arch = "x86_64")]
 pub mod nr {
@@ -162,6 +165,7 @@ pub mod command {
     pub const MAP_LOOKUP_AND_DELETE_BATCH: u32 = 25;
     pub const MAP_UPDATE_BATCH: u32 = 26;
     pub const LINK_CREATE: u32 = 28;
+    pub const LINK_UPDATE: u32 = 29;
     pub const LINK_GET_FD_BY_ID: u32 = 30;
     pub const LINK_GET_NEXT_ID: u32 = 31;
     pub const LINK_DETACH: u32 = 34;
@@ -239,6 +243,30 @@ pub unsafe fn bpf(command: u32, attr: (usize, usize), common: (usize, usize)) ->
         c if c < 64 && FD_COMMANDS >> c & 1 == 1 => above_stdio(result),
         _ => result,
     }
+}
+
+/// The commands whose arguments are four words at most, none of them an address.
+const WORD_COMMANDS: u64 = {
+    use command::*;
+    bits(&[LINK_CREATE, LINK_UPDATE, LINK_GET_FD_BY_ID, LINK_GET_NEXT_ID, LINK_DETACH, ITER_CREATE])
+};
+/// An fd that is none.
+pub const NO_FD: i32 = -1;
+
+/// bpf(2) with one of [`WORD_COMMANDS`], whose other arguments are zero: without a buffer of the caller, reading which
+/// takes as long as the border itself. The result of LINK_GET_NEXT_ID is the id, which is positive in an i32. Closes
+/// `owned`, if it is an fd, once the call has succeeded.
+#[inline(always)]
+pub fn words(command: u32, mut attr: [u32; 4], owned: i32) -> i32 {
+    if command >= 64 || WORD_COMMANDS >> command & 1 == 0 {
+        return -EINVAL;
+    }
+    // SAFETY: none of the commands takes an address in the first four words
+    let result = unsafe { bpf(command, (attr.as_mut_ptr() as usize, size_of_val(&attr)), (0, 0)) };
+    if owned != NO_FD && result >= 0 {
+        close(owned);
+    }
+    if command == command::LINK_GET_NEXT_ID && result == 0 { attr[1] as i32 } else { result }
 }
 
 /// The call with index `call` in [`CALLS`]; `arguments` is address and size of its six arguments.
@@ -365,6 +393,14 @@ mod tests {
         assert_eq!(close(-1), -9);
         // SAFETY: there is no such command, and nothing to read
         assert_eq!(unsafe { bpf(0xfff, (0, 0), (0, 0)) }, -EINVAL);
+    }
+
+    #[test]
+    fn words_are_for_commands_that_take_no_address() {
+        for command in [command::OBJ_GET, command::PROG_LOAD, command::LINK_DETACH | COMMON_ATTRS, 64, u32::MAX] {
+            assert_eq!(words(command, [0; 4], NO_FD), -EINVAL);
+        }
+        assert_eq!(words(command::LINK_DETACH, [u32::MAX, 0, 0, 0], NO_FD), -9);
     }
 
     #[test]

@@ -5,8 +5,12 @@ mod abi;
 mod btf;
 #[path = "../../../core/src/holders.rs"]
 mod holders;
+#[path = "../../../core/src/info.rs"]
+mod info;
 #[path = "../../../core/src/mapped.rs"]
 mod mapped;
+#[path = "../../../core/src/pin.rs"]
+mod pin;
 #[path = "../../../core/src/request.rs"]
 mod request;
 #[path = "../../../core/src/ring.rs"]
