@@ -1,5 +1,5 @@
 /** What the kernel reports of a link, as `ffi/core/src/info.rs` asks for it. */
-import { native } from "./library.ts";
+import { fast, native } from "./library.ts";
 
 /** The kernel's `bpf_link_info`, to be filled again and again. */
 export class LinkAnswer {
@@ -14,7 +14,8 @@ export class LinkAnswer {
 
   /** Asks a link, and for nothing outside of the struct: 0 or -errno. */
   fill(fd: number): number {
-    return native().bpf_link_info(fd, this.#words, this.#words.byteLength);
+    const words = this.#words, size = words.byteLength;
+    return fast()?.bpf_link_info(fd, words, size) ?? native().bpf_link_info(fd, words, size);
   }
 
   u32(at: number): number {

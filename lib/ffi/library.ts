@@ -54,6 +54,7 @@ export class NativeLibrary<F extends object> {
   readonly #options: NativeLibraryOptions;
   #path: string | undefined;
   #functions: F | undefined;
+  #fast: F | undefined;
   #known: string | undefined; // as what the loader finds the embedded library again
   #onThread: Deno.DynamicLibrary<Deno.ForeignLibraryInterface> | undefined; // open only while it is used
   #users = 0;
@@ -65,6 +66,14 @@ export class NativeLibrary<F extends object> {
   /** Its functions; opens the library if it is not open yet. */
   get functions(): F {
     return this.#functions ??= this.#open() as F;
+  }
+
+  /**
+   * Those with a fast path, once they were called often. They want call sites of their own: where V8 has seen another
+   * function before, it takes the slow path.
+   */
+  get fast(): F | undefined {
+    return this.#fast;
   }
 
   /** Calls a function of {@linkcode NativeLibraryOptions.onThread} on another thread. */
@@ -160,6 +169,7 @@ export class NativeLibrary<F extends object> {
       const library = Deno.dlopen(this.#path ?? this.#known!, often);
       library.close(); // the first stays, or is linked so
       this.#functions = { ...this.#functions!, ...library.symbols };
+      this.#fast = this.#functions;
     } catch {
       // the permission was given back, or the file is gone: what there is goes on
     }
@@ -365,6 +375,11 @@ export function onAnotherThread<S extends ThreadSymbol>(
 /** Keeps the way to other threads open, for many calls. */
 export function keepThreads(): Disposable {
   return core.threads();
+}
+
+/** The functions of the native library that are called in loops, once they were; see {@linkcode NativeLibrary.fast}. */
+export function fast(): Native | undefined {
+  return core.fast;
 }
 
 /** The functions of the native library, which is opened now if it is not yet. */

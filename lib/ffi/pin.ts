@@ -1,5 +1,5 @@
 /** The removal of a link's pin in one go, by `ffi/core/src/pin.rs`. */
-import { native } from "./library.ts";
+import { fast, native } from "./library.ts";
 import { PATH_SIZE, writeText } from "./request.ts";
 import { EINVAL } from "../uapi/errno.ts";
 
@@ -13,7 +13,7 @@ let isKnown = true; // how to open a name in a directory, to the kernel: since L
 export function tryUnpin(linkId: number, path: string): boolean {
   if (!isKnown || path.length * 3 >= PATH_SIZE) return false; // it might be cut
   writeText(room, 0, PATH_SIZE, path);
-  const result = native().bpf_link_unpin(linkId, room, PATH_SIZE);
+  const result = fast()?.bpf_link_unpin(linkId, room, PATH_SIZE) ?? native().bpf_link_unpin(linkId, room, PATH_SIZE);
   if (result === -EINVAL) isKnown = false;
   return result === 0;
 }

@@ -2,7 +2,7 @@
 import { EAGAIN, EINTR } from "../uapi/errno.ts";
 import { F_DUPFD_CLOEXEC } from "../uapi/linux.ts";
 import { Call, numbers } from "./symbols.ts";
-import { native, onAnotherThread } from "./library.ts";
+import { fast, native, onAnotherThread } from "./library.ts";
 
 /** Room for a path that is too long, which the kernel is to refuse. */
 export const PATH_SIZE = 4104;
@@ -153,7 +153,7 @@ export class Request {
   /** Makes the call: bpf(2) with `command`. Returns its result or -errno. */
   bpf(command: number): number {
     const length = this.#seal(); // first, for it may move the bytes
-    return native().bpf_link_bpf(command, this.#bytes, length);
+    return fast()?.bpf_link_bpf(command, this.#bytes, length) ?? native().bpf_link_bpf(command, this.#bytes, length);
   }
 
   /**
@@ -194,7 +194,7 @@ export class Request {
   /** Makes another call of `ffi/core`'s list. Returns its result or -errno. */
   system(call: number): number {
     const length = this.#seal();
-    return native().bpf_link_system(call, this.#bytes, length);
+    return fast()?.bpf_link_system(call, this.#bytes, length) ?? native().bpf_link_system(call, this.#bytes, length);
   }
 
   /** The same on another thread. Nothing is duplicated: fds must stay open until the promise is settled. */
@@ -267,7 +267,7 @@ const NO_FD = -1;
  * @param owned An fd that is closed once the call has succeeded.
  */
 export function words(command: number, a: number, b = 0, c = 0, d = 0, owned: number = NO_FD): number {
-  return native().bpf_link_words(command, a, b, c, d, owned);
+  return fast()?.bpf_link_words(command, a, b, c, d, owned) ?? native().bpf_link_words(command, a, b, c, d, owned);
 }
 
 /** Makes a call that a signal, or somebody else's changes, may cut short: five times at most, as libbpf does. */

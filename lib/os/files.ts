@@ -1,7 +1,7 @@
 /** Files, directories and fds. */
 import { checkFd, checkString, checkU32 } from "../check.ts";
 import { Call } from "../ffi/symbols.ts";
-import { native } from "../ffi/library.ts";
+import { fast, native } from "../ffi/library.ts";
 import { ARGS, duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { EAGAIN, EEXIST } from "../uapi/errno.ts";
@@ -486,7 +486,7 @@ const CLOSE: Refusals = { command: "close", rows: { EBADF: ["invalid", "the fd i
  * ```
  */
 export function close(fd: number): void {
-  settleClose(fd, native().bpf_link_close(checkFd(fd, "fd")));
+  settleClose(fd, tryClose(checkFd(fd, "fd")));
 }
 
 /**
@@ -513,7 +513,11 @@ export async function closeAsync(fd: number): Promise<void> {
  * gone whatever it says, or was closed behind our back.
  */
 export function closeIfOpen(fd: number): void {
-  native().bpf_link_close(fd);
+  tryClose(fd);
+}
+
+function tryClose(fd: number): number {
+  return fast()?.bpf_link_close(fd) ?? native().bpf_link_close(fd);
 }
 
 function settleClose(fd: number, result: number): void {
