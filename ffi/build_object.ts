@@ -45,6 +45,12 @@ const FIXES: readonly (readonly [file: string, from: string, to: string])[] = [
     "\t\tbyte_sz = mt->size;\n",
     "\t\tbyte_sz = mt->size;\n\t\tif (!byte_sz || byte_sz > 8)\n\t\t\treturn -EINVAL;\n",
   ],
+  // a map that is there already has other BTF, whose ids mean nothing in this object's
+  [
+    "libbpf",
+    "\tmap->btf_key_type_id = info.btf_key_type_id;\n\tmap->btf_value_type_id = info.btf_value_type_id;\n",
+    "",
+  ],
   // a hint at `ulimit -l`, which is wrong wherever memory is charged to cgroups, and so since 5.11
   ["libbpf", "\tif (err != -EPERM || geteuid() != 0)\n\t\treturn;\n", "\treturn;\n"],
 ];

@@ -1,4 +1,4 @@
-/* libbpf.c, and what only C can do with it: its messages (a va_list), and private parts of its maps and links. */
+/* libbpf.c and usdt.c, and what only C can do with them: their messages (a va_list), and private parts of maps and links. */
 #include <stdlib.h>
 #define getenv(name) ((char *)NULL) /* what the environment says is the program's affair, not a library's inside of it */
 #include "libbpf.c"
@@ -45,6 +45,34 @@ void glue_log_to(char *text, size_t room)
 	libbpf_set_print(keep);
 }
 
+/* The fd of a map that was made; of one that is not to be, libbpf gives that of a file in its place. */
+int glue_map_fd(const struct bpf_map *map)
+{
+	return map->autocreate || map->reused ? bpf_map__fd(map) : -1;
+}
+
+/* Lets a map be one that is there already. Memory of variables is as large as the map was declared. */
+int glue_map_reuse(struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+
+	if (bpf_map_get_info_by_fd(fd, &info, &size))
+		return -errno;
+	if (bpf_map__is_struct_ops(map) || info.type == BPF_MAP_TYPE_STRUCT_OPS)
+		return -EINVAL; /* its value is prepared when it is made */
+	if (map->mmaped && (info.type != map->def.type || info.value_size != map->def.value_size ||
+			    info.max_entries != map->def.max_entries))
+		return -EINVAL;
+	return bpf_map__reuse_fd(map, fd);
+}
+
+/* Likewise. */
+int glue_map_set_max_entries(struct bpf_map *map, __u32 count)
+{
+	return map->mmaped ? -EINVAL : bpf_map__set_max_entries(map, count);
+}
+
 /* What a map holds the variables of; an arena has no kind of its own. */
 unsigned glue_section_kind(const struct bpf_map *map)
 {
@@ -65,6 +93,26 @@ void *glue_variables(const struct bpf_map *map, size_t *size)
 	}
 	*size = object->arena_data_sz;
 	return map->mmaped == object->arena_data ? map->mmaped : map->mmaped + object->arena_data_off;
+}
+
+/* Once loaded: libbpf maps the variables of maps that it made; those of reused ones are in memory of their own too. */
+void glue_map_reused_sections(struct bpf_object *object)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object) {
+		size_t size = bpf_map_mmap_sz(map);
+		int prot = map->def.map_flags & BPF_F_RDONLY_PROG ? PROT_READ : PROT_READ | PROT_WRITE;
+
+		if (!map->reused || !map->mmaped)
+			continue;
+		if (map->mmaped == object->arena_data) {
+			map->mmaped = NULL;
+		} else if (mmap(map->mmaped, size, prot, MAP_SHARED | MAP_FIXED, map->fd, 0) == MAP_FAILED) {
+			munmap(map->mmaped, size); /* a map that cannot be mapped */
+			map->mmaped = NULL;
+		}
+	}
 }
 
 /* The fd that a link holds beside its own, -1 if none: once the kernel's link exists, nobody needs it. */

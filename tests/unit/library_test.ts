@@ -1,6 +1,7 @@
 /** How the native library is found and refused, each case in a process of its own with just the permissions it names. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { embedded } from "../../lib/ffi/embedded.ts";
+import { objectLibraryBytes } from "../../lib/ffi/object/library.ts";
 import { numbers } from "../../lib/ffi/symbols.ts";
 import { libraryBytes } from "../../mod.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";
@@ -131,6 +132,46 @@ function returnNine(elf: Uint8Array<ArrayBuffer>): void {
   assertEquals([...elf.subarray(at, at + own.length)], own);
   elf.set(result(9), at);
 }
+
+/** As {@linkcode CALL}, of the second library: the first call of a script needs both. */
+const OBJECT = MOD.replace("mod.ts", "lib/ffi/object/library.ts");
+const OBJECT_CALL = `import { objectNative } from "${OBJECT}";
+try { console.log(objectNative().bpf_object_close(7)); } catch (error) { console.log(error.name + ": " + error.message); }`;
+const OBJECT_WORKS = "-9\n";
+const setObjectPath = (path: string) =>
+  `import { setObjectLibraryPath } from "${OBJECT}"; setObjectLibraryPath(${JSON.stringify(path)});`;
+
+Deno.test("the object library is loaded like the core: embedded, from one path, or refused by name", async () => {
+  assertEquals((await runScript(OBJECT_CALL, ["--allow-ffi"])).output, OBJECT_WORKS);
+  assertMatch((await runScript(OBJECT_CALL, [])).output, /^NotCapable: .*or write objectLibraryBytes\(\) to a file/);
+  using file = new File(objectLibraryBytes());
+  const grant = `--allow-ffi=${file.path}`, env = { BPF_LINK_OBJECT_LIBRARY: file.path };
+  assertEquals((await runScript(setObjectPath(file.path) + OBJECT_CALL, [grant])).output, OBJECT_WORKS);
+  const granted = [grant, "--allow-env=BPF_LINK_OBJECT_LIBRARY"];
+  assertEquals((await runScript(OBJECT_CALL, granted, { env })).output, OBJECT_WORKS);
+  using other = new File(libraryBytes());
+  const { output } = await runScript(setObjectPath(other.path) + OBJECT_CALL, ["--allow-ffi"]);
+  assertStringIncludes(output, `InvalidData: Cannot load native library "${other.path}": it is not the library of`);
+  const late = `${OBJECT_CALL}\n${
+    setObjectPath("/lib.so").replace(/(?<=; )/, "try { ")
+  } } catch (e) { console.log(e.name); }`;
+  assertEquals((await runScript(late, ["--allow-ffi"])).output, `${OBJECT_WORKS}Busy\n`);
+});
+
+Deno.test("who imports the core reads nothing of the object library, and its own importers one architecture's bytes", () => {
+  const command = new Deno.Command(Deno.execPath(), { args: ["info", "--json", "--no-config", MOD] });
+  const { modules }: { modules: { specifier: string }[] } = JSON.parse(
+    new TextDecoder().decode(command.outputSync().stdout),
+  );
+  assertEquals(modules.filter(({ specifier }) => specifier.includes("/ffi/object/")), []);
+  const imports = Deno.readTextFileSync(new URL(OBJECT)).match(/.*\bimport\b.*embedded_.*/g)!.map((line) =>
+    line.trim()
+  );
+  assertEquals(imports, [
+    'const own = await import("./embedded_x86_64.ts");',
+    'const own = await import("./embedded_aarch64.ts");',
+  ]);
+});
 
 const OTHER_RUNTIME = "works under Deno only; this is another runtime";
 

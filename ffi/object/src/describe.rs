@@ -102,7 +102,7 @@ fn write_map(at: *mut Map, to: &mut Writer) {
         let inner = bpf_map__inner_map(at);
         to.text(bpf_map__name(at));
         to.text(bpf_map__pin_path(at));
-        fields[0] = bpf_map__fd(at).max(-1) as u32; // an errno if there is none
+        fields[0] = glue_map_fd(at) as u32;
         fields[1..8].copy_from_slice(&definition(at));
         fields[8] = flag(kind != SectionKind::None as u32, SECTION)
             | flag(bpf_map__autocreate(at), CREATED)

@@ -1,5 +1,6 @@
 //! The three functions of zlib that libbpf needs: it reads /boot/config-* or /proc/config.gz line by line, for objects
-//! with `__kconfig` variables. The file is read, and inflated by the crate `miniz_oxide` if it is gzip (RFC 1952), at once.
+//! with `__kconfig` variables. The file is read, and inflated if it is gzip (RFC 1952), at once: by the crate `miniz_oxide`,
+//! whose 8 KB replace 150 lines.
 use core::ffi::{c_char, c_int};
 use core::mem::size_of;
 use core::ptr::null_mut;

@@ -57,13 +57,7 @@ unsafe extern "C" {
     pub fn bpf_program__insns(program: *const Program) -> *const c_void;
     pub fn bpf_program__insn_cnt(program: *const Program) -> usize;
     pub fn bpf_program__set_autoload(program: *mut Program, on: bool) -> c_int;
-    pub fn bpf_program__set_autoattach(program: *mut Program, on: bool);
-    pub fn bpf_program__set_type(program: *mut Program, value: c_uint) -> c_int;
-    pub fn bpf_program__set_expected_attach_type(program: *mut Program, value: c_uint) -> c_int;
     pub fn bpf_program__set_attach_target(program: *mut Program, fd: c_int, function: *const c_char) -> c_int;
-    pub fn bpf_program__set_flags(program: *mut Program, flags: u32) -> c_int;
-    pub fn bpf_program__set_log_level(program: *mut Program, level: u32) -> c_int;
-    pub fn bpf_program__set_ifindex(program: *mut Program, ifindex: u32);
     pub fn bpf_program__attach(program: *const Program) -> *mut Link;
     pub fn bpf_program__attach_usdt(
         program: *const Program,
@@ -80,22 +74,13 @@ unsafe extern "C" {
     pub fn bpf_map__value_size(map: *const Map) -> u32;
     pub fn bpf_map__max_entries(map: *const Map) -> u32;
     pub fn bpf_map__map_flags(map: *const Map) -> u32;
-    pub fn bpf_map__fd(map: *const Map) -> c_int;
     pub fn bpf_map__btf_key_type_id(map: *const Map) -> u32;
     pub fn bpf_map__btf_value_type_id(map: *const Map) -> u32;
     pub fn bpf_map__autocreate(map: *const Map) -> bool;
     pub fn bpf_map__pin_path(map: *const Map) -> *const c_char;
     pub fn bpf_map__inner_map(map: *mut Map) -> *mut Map;
     pub fn bpf_map__set_autocreate(map: *mut Map, on: bool) -> c_int;
-    pub fn bpf_map__set_type(map: *mut Map, value: c_uint) -> c_int;
-    pub fn bpf_map__set_key_size(map: *mut Map, size: u32) -> c_int;
-    pub fn bpf_map__set_value_size(map: *mut Map, size: u32) -> c_int;
-    pub fn bpf_map__set_max_entries(map: *mut Map, count: u32) -> c_int;
-    pub fn bpf_map__set_map_flags(map: *mut Map, flags: u32) -> c_int;
-    pub fn bpf_map__set_ifindex(map: *mut Map, ifindex: u32) -> c_int;
     pub fn bpf_map__set_pin_path(map: *mut Map, path: *const c_char) -> c_int;
-    pub fn bpf_map__set_inner_map_fd(map: *mut Map, fd: c_int) -> c_int;
-    pub fn bpf_map__reuse_fd(map: *mut Map, fd: c_int) -> c_int;
     pub fn bpf_map__attach_struct_ops(map: *const Map) -> *mut Link;
 
     pub fn bpf_link__fd(link: *const Link) -> c_int;
@@ -106,6 +91,10 @@ unsafe extern "C" {
     pub fn glue_log_to(text: *mut c_char, room: usize);
     pub fn glue_other_fd(link: *const Link) -> c_int;
     pub fn glue_take_fd(link: *mut Link) -> c_int;
+    pub fn glue_map_fd(map: *const Map) -> c_int;
+    pub fn glue_map_reuse(map: *mut Map, fd: c_int) -> c_int;
+    pub fn glue_map_set_max_entries(map: *mut Map, count: u32) -> c_int;
+    pub fn glue_map_reused_sections(object: *mut Object);
     pub fn glue_section_kind(map: *const Map) -> c_uint;
     pub fn glue_variables(map: *const Map, size: *mut usize) -> *mut c_void;
 }

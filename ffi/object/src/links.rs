@@ -33,8 +33,13 @@ const BPF_F_LINK: u32 = 1 << 13;
 /// the kernel's link, of one that stays here and has this number; ENOENT if it has several.
 pub fn attach(handle: u32, how: u32, index: u32, options: Bytes, log: Room) -> i32 {
     handles::with(handle, |held| {
+        if !held.loaded {
+            return Err(EINVAL); // libbpf takes files that stand in for maps for maps
+        }
         if how == TAKE_FD {
-            return take_fd(held, index);
+            // SAFETY: a node of the list
+            let fd = unsafe { glue_take_fd((**find(held, index)?).link) };
+            return if fd < 0 { Err(ENOENT) } else { Ok(fd) };
         }
         logged(log, || {
             let (link, is_fd) = start(held, how, index, Reader(options))?;
@@ -43,24 +48,10 @@ pub fn attach(handle: u32, how: u32, index: u32, options: Bytes, log: Room) -> i
     })
 }
 
-fn take_fd(held: &Held, number: u32) -> Result<i32, i32> {
-    let mut at = held.links;
-    // SAFETY: nodes of this list
-    while let Some(node) = unsafe { at.as_ref() } {
-        if node.number == number {
-            // SAFETY: a link of libbpf's
-            let fd = unsafe { glue_take_fd(node.link) };
-            return if fd < 0 { Err(ENOENT) } else { Ok(fd) };
-        }
-        at = node.next;
-    }
-    Err(ENOENT)
-}
-
 /// A link, and whether the fd that it may have is its own.
 fn start(held: &Held, how: u32, index: u32, mut options: Reader) -> Result<(*mut Link, bool), i32> {
     let mut is_fd = true;
-    // SAFETY: libbpf checks that programs and maps are loaded
+    // SAFETY: the object is loaded; libbpf checks whether this program or map is
     let link = unsafe {
         match how {
             BY_SECTION => match program(held, index) {
@@ -124,19 +115,29 @@ fn settle(held: &mut Held, link: *mut Link, is_fd: bool) -> Result<i32, i32> {
 
 pub fn detach(handle: u32, number: u32) -> i32 {
     handles::with(handle, |held| {
-        let mut at = &raw mut held.links;
-        // SAFETY: nodes of this list
+        let at = find(held, number)?;
+        // SAFETY: a node of the list, which nothing refers to but the one before it
         unsafe {
-            while let Some(node) = (*at).as_mut() {
-                if node.number == number {
-                    let (gone, link) = (*at, node.link);
-                    *at = node.next;
-                    libc::free(gone.cast());
-                    return checked(logged(NO_LOG, || bpf_link__destroy(link)));
-                }
-                at = &raw mut node.next;
-            }
+            let gone = *at;
+            let Node { link, next, .. } = gone.read();
+            *at = next;
+            libc::free(gone.cast());
+            checked(logged(NO_LOG, || bpf_link__destroy(link)))
         }
-        Err(ENOENT)
     })
+}
+
+/// What points to the link of a number.
+fn find(held: &mut Held, number: u32) -> Result<*mut *mut Node, i32> {
+    let mut at = &raw mut held.links;
+    // SAFETY: nodes of this list
+    unsafe {
+        while let Some(node) = (*at).as_mut() {
+            if node.number == number {
+                return Ok(at);
+            }
+            at = &raw mut node.next;
+        }
+    }
+    Err(ENOENT)
 }

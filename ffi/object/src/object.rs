@@ -88,7 +88,11 @@ pub fn load(handle: u32, log: Room) -> i32 {
         held.tried = true;
         // SAFETY: an open object
         let result = checked(logged(log, || unsafe { bpf_object__load(held.object) }));
-        held.loaded = result.is_ok();
+        if result.is_ok() {
+            held.loaded = true;
+            // SAFETY: loaded
+            unsafe { glue_map_reused_sections(held.object) };
+        }
         result
     })
 }
