@@ -60,8 +60,8 @@ export interface MapOptions {
 export interface FunctionOf {
   /** The program, which has BTF. */
   program: Program;
-  /** The function's name in C. */
-  symbol: string;
+  /** The function's name in C; that of the section if absent. */
+  symbol?: string | undefined;
 }
 
 /** How {@linkcode BpfObject.open} opens. */
@@ -516,7 +516,7 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
     }
     for (const [name, { fd, symbol }] of attachTo) {
       const { index } = this.#findProgram(name);
-      this.#set(settings.ATTACH_TARGET, index, fd, symbol, `Cannot make program "${name}" for "${symbol}"`);
+      this.#set(settings.ATTACH_TARGET, index, fd, symbol, `Cannot choose what program "${name}" is for`);
     }
     for (const [name, options] of maps) this.#configureMap(name, options);
     this.#forget();
@@ -603,7 +603,7 @@ function toFunction(program: string, to: unknown): { fd: number; symbol: string 
   checkKeys(to, name, ["program", "symbol"]);
   const { program: other, symbol } = to as FunctionOf;
   checkHandle(other, "program", `${name}.program`);
-  return { fd: other.fd, symbol: checkString(symbol, `${name}.symbol`) };
+  return { fd: other.fd, symbol: symbol === undefined ? "" : checkString(symbol, `${name}.symbol`) };
 }
 
 function toMapPlan(map: string, options: unknown): MapPlan {

@@ -101,7 +101,7 @@ const MESSAGES: readonly Message[] = [
   [/^prog '(.*)': attach program FD is not set/m, ([, program]) => ({
     reason: "invalid",
     meaning: `program "${program}" replaces or traces a function of another program, and it is not said of which`,
-    hint: "leave the program out: options.programs",
+    hint: "name it in options.attachTo, or leave the program out: options.programs",
   })],
   [/^prog '(.*)': missing BPF prog type, check ELF section name '(.*)'/m, ([, program, section]) => ({
     reason: "invalid",

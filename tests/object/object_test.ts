@@ -1,8 +1,9 @@
 /** The life of an object: opened, loaded, listed, closed; what its states refuse; what it leaves. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { BpfObject } from "../../lib/object/mod.ts";
-import { BpfError, BpfMap, openHandles, Program } from "../../mod.ts";
+import { BpfError, BpfMap, Link, openHandles, Program } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
 import { runScript } from "../fixture/process/script.ts";
 import { objectPath } from "./build.ts";
 import { objectTest } from "./run.ts";
@@ -238,4 +239,47 @@ objectTest("object: options are checked before anything is opened", {}, () => {
   assertThrows(open({ maps: { hash: { maxEntries: 2 ** 32 } } }), RangeError);
   for (const source of [undefined, null, 7, {}, []]) assertThrows(() => BpfObject.open(source as never), TypeError);
   assertThrows(() => BpfObject.open("/no/such/file.bpf.o"), NotFound, '"/no/such/file.bpf.o"');
+});
+
+objectTest("object: a program knows its attach type", { needs: ["cgroup2"] }, () => {
+  using cgroup = new Cgroup();
+  using object = BpfObject.load(objectPath("cgroups"), { programs: ["in", "out"] });
+  for (const [name, attachType] of [["in", "cgroup_inet_ingress"], ["out", "cgroup_inet_egress"]] as const) {
+    assertEquals(object.programs.find((program) => program.name === name)?.attachType, attachType);
+    using link = Link.attach(object.program(name), { type: "cgroup", cgroup: cgroup.path });
+    assertEquals((link.info() as { attachType: string }).attachType, attachType);
+  }
+});
+
+objectTest("object: a function of another program is replaced", { needs: ["ext"] }, () => {
+  using target = BpfObject.load(objectPath("extension_target"));
+  const program = target.program("ask");
+  const wrong = { attachTo: { replaced: { program, symbol: "no_such_function" } } };
+  assertThrows(() => BpfObject.load(objectPath("extension"), wrong), BpfError);
+  for (const attachTo of [{ program }, { program, symbol: "answer" }]) {
+    using object = BpfObject.load(objectPath("extension"), { attachTo: { replaced: attachTo } });
+    assertEquals(program.run(PACKET).returnValue, 1);
+    using _link = Link.attach(object.program("replaced"), { type: "tracing" });
+    assertEquals(program.run(PACKET).returnValue, 42);
+  }
+});
+
+objectTest("object: CO-RE by a file with the kernel's BTF", {}, () => {
+  const options = { kernelBtf: "/sys/kernel/btf/vmlinux" };
+  using object = BpfObject.load(objectPath("core"), options);
+  using other = BpfObject.load(objectPath("core"));
+  assertEquals(
+    object.programs.map(({ name }) => object.program(name).tag),
+    other.programs.map(({ name }) => other.program(name).tag),
+  );
+});
+
+objectTest("object: many at once, on threads of their own", {}, async () => {
+  const names = ["maps", "globals", "nested", "records"], all = [...names, ...names, ...names];
+  const loaded = await Promise.all(all.map((name) => BpfObject.loadAsync(objectPath(name))));
+  assertEquals(
+    new Set(loaded.flatMap((object) => object.programs.map(({ name }) => object.program(name).id))).size,
+    3 * 8,
+  );
+  await Promise.all(loaded.map((object) => object.closeAsync()));
 });
