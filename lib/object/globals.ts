@@ -5,7 +5,7 @@ import type { Btf } from "./btf.ts";
 import type { Codec } from "./codec.ts";
 import type { MapRecord, ObjectHandle } from "./handle.ts";
 import { noSuchName } from "./names.ts";
-import { bytesCodec } from "./values.ts";
+import { bytesCodec, codecOf } from "./values.ts";
 
 /** A variable: where it is, and how it is read and written. */
 interface Variable {
@@ -53,7 +53,7 @@ function variablesOf(handle: ObjectHandle, btf: Btf, maps: readonly MapRecord[])
       let made: { codec: Codec; bytes: Uint8Array<ArrayBuffer>; view: DataView<ArrayBuffer> } | undefined;
       const memory = () => {
         if (made !== undefined) return made;
-        const known = btf.codec(type), codec = known.size <= size ? known : bytesCodec(size);
+        const known = codecOf(btf, type, `globals.${name}`), codec = known.size <= size ? known : bytesCodec(size);
         const bytes = new Uint8Array(codec.size); // a flexible array at the end is left out
         return made = { codec, bytes, view: new DataView(bytes.buffer) };
       };
