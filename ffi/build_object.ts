@@ -51,6 +51,23 @@ const FIXES: readonly (readonly [file: string, from: string, to: string])[] = [
     "\tmap->btf_key_type_id = info.btf_key_type_id;\n\tmap->btf_value_type_id = info.btf_value_type_id;\n",
     "",
   ],
+  // likewise: what a function returns is the one reference to a type that is not looked at
+  [
+    "btf",
+    "\t\tconst struct btf_param *m = btf_params(t);\n\n\t\tn = btf_vlen(t);\n\t\tfor (i = 0; i < n; i++, m++) {\n" +
+    '\t\t\terr = btf_validate_str(btf, m->name_off, "param name", id);\n',
+    "\t\tconst struct btf_param *m = btf_params(t);\n\n\t\terr = btf_validate_id(btf, t->type, id);\n\t\tif (err)\n" +
+    "\t\t\treturn err;\n\t\tn = btf_vlen(t);\n\t\tfor (i = 0; i < n; i++, m++) {\n" +
+    '\t\t\terr = btf_validate_str(btf, m->name_off, "param name", id);\n',
+  ],
+  // a type that is a name for itself: libbpf looks for what is behind it for ever
+  [
+    "btf",
+    "\t\terr = btf_validate_type(btf, t, i);\n\t\tif (err)\n\t\t\treturn err;\n",
+    "\t\terr = btf_validate_type(btf, t, i);\n\t\tif (err)\n\t\t\treturn err;\n" +
+    "\t\tfor (int names = 0; t && (btf_is_mod(t) || btf_is_typedef(t)); t = btf__type_by_id(btf, t->type))\n" +
+    "\t\t\tif (++names > 64)\n\t\t\t\treturn -EINVAL;\n",
+  ],
   // a hint at `ulimit -l`, which is wrong wherever memory is charged to cgroups, and so since 5.11
   ["libbpf", "\tif (err != -EPERM || geteuid() != 0)\n\t\treturn;\n", "\treturn;\n"],
 ];

@@ -10,7 +10,7 @@ import type { Codec } from "./codec.ts";
 import { type EventOptions, Events, type EventStream } from "./events.ts";
 import type { MapDefinition } from "./handle.ts";
 import { noSuchName } from "./names.ts";
-import { bytesCodec, codecOf, isOpenEnded } from "./values.ts";
+import { bytesCodec, isOpenEnded } from "./values.ts";
 
 /** How {@linkcode TypedMap.set} writes. */
 export interface SetOptions {
@@ -91,15 +91,17 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
     this.name = name;
     this.#object = object;
     this.#btf = btf;
-    const { keySize, valueSize } = map.info(), { keyType, valueType } = definition;
+    const { keySize, valueSize, type } = map.info(), { keyType, valueType } = definition;
     this.#key = keySize === 0 ? undefined : this.#codec(keyType, keySize, "keys");
-    // a section of variables is bytes here: they have types each, and `globals` has them
-    this.#value = this.#form(this.#codec(isSection ? 0 : valueType, valueSize, "values"), inner);
+    // a section of variables is bytes here: they have types each, and `globals` has them; a struct of functions is one
+    // of the kernel's own, around the object's
+    const isTyped = !isSection && type !== "struct_ops";
+    this.#value = this.#form(this.#codec(isTyped ? valueType : 0, valueSize, "values"), inner);
   }
 
   #codec(type: number, size: number, what: string): Codec {
     if (type === 0 || this.#btf === undefined) return bytesCodec(size);
-    const codec = codecOf(this.#btf, type, `${what} of ${this.#told}`);
+    const codec = this.#btf.codec(type);
     if (codec.size === size) return codec;
     throw new RangeError(
       `${this.#told} has ${what} of ${size} bytes, not of ${codec.size} as their type in the object: it is another map, ` +
