@@ -88,7 +88,7 @@ export function compileObjects(): void {
         ...[`-ffile-prefix-map=${ROOT}=`, `-fdebug-compilation-dir=.`, ...options.split(" ").filter(Boolean)],
       ];
       const digest = hash([...common, text, ...args.map((arg) => arg.replaceAll(ROOT, ""))].join("\0"));
-      if (readIfThere(`${object}.digest`) === digest) continue;
+      if (readIfThere(`${object}.digest`) === digest && namesIn(`${OUT}/${processor}`).includes(`${name}.o`)) continue;
       Deno.mkdirSync(`${OUT}/${processor}`, { recursive: true });
       // Two runs at once each write a file of their own and rename it.
       const own = `${object}.${Deno.pid}`;
@@ -153,17 +153,7 @@ export function findClang(): Clang | undefined {
 
 /** The folder `libbpf` of the crate that `ffi/object` depends on, fetched if it must be. */
 export function findLibbpf(): string | undefined {
-  const own = `${ROOT}ffi/object/Cargo.toml`,
-    manifest = namesIn(`${ROOT}ffi/object`).length > 0 ? own : `${OUT}/Cargo.toml`;
-  if (manifest !== own) { // TODO: until ffi/object is there
-    Deno.mkdirSync(OUT, { recursive: true });
-    Deno.writeTextFileSync(
-      manifest,
-      '[package]\nname = "x"\nversion = "0.0.0"\nedition = "2024"\n[lib]\npath = "x.rs"\n[dependencies]\nlibbpf-sys = "=1.7.0"\n',
-    );
-    Deno.writeTextFileSync(`${OUT}/x.rs`, "");
-  }
-  const args = ["metadata", "--format-version=1", `--manifest-path=${manifest}`];
+  const args = ["metadata", "--format-version=1", "--locked", `--manifest-path=${ROOT}ffi/object/Cargo.toml`];
   const metadata = outputOf("cargo", args);
   if (metadata === undefined) return undefined;
   const { packages } = JSON.parse(metadata) as { packages: { name: string; manifest_path: string }[] };

@@ -12,7 +12,8 @@ Deno.test({
     for (const [name, path] of objects()!) {
       const bytes = Deno.readFileSync(path);
       assertEquals(new TextDecoder().decode(bytes.subarray(1, 4)), "ELF", name);
-      assertEquals(new DataView(bytes.buffer).getUint16(18, true), ELF_BPF, name);
+      const isLittleEndian = name !== "big_endian";
+      assertEquals(new DataView(bytes.buffer).getUint16(18, isLittleEndian), ELF_BPF, name);
     }
     assert(objects()!.has("maps"));
   },

@@ -1,10 +1,10 @@
 // Opens mutated objects with the native library, each in a child process with little memory: what kills one is printed.
 //
-//   mutate LIBRARY PINS FIRST COUNT LOADS OBJECT...
+//   mutate LIBRARY FIELDS PINS FIRST COUNT LOADS OBJECT...
 //
 // Number FIRST to FIRST + COUNT - 1, one of each LOADS of them also loaded (none if LOADS is 0). The number alone decides
-// what a mutated object is, so `mutate LIBRARY PINS NUMBER 1 1 OBJECT...` does it again. PINS is where maps would be
-// pinned. A line "dead NUMBER of OBJECT: signal N" for each that did not end by itself, and at last what became of all.
+// what a mutated object is, so the same objects and `NUMBER 1 1` do it again. FIELDS is how many numbers the
+// library's record of a map has, PINS where maps would be pinned. With a folder in MUTATE_WRITE they are only written there, each by its number. A line "dead NUMBER of OBJECT: signal N" for each that did not end by itself, and at last what became of all.
 #include <dlfcn.h>
 #include <elf.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OBJECTS = 128, SIZE = 1 << 20, LOG = 1 << 16, OUT = 1 << 22, MEMORY = 1 << 30, SECONDS = 60, MAP_FIELDS = 17 };
+enum { OBJECTS = 128, SIZE = 1 << 20, LOG = 1 << 16, OUT = 1 << 22, MEMORY = 1 << 30, SECONDS = 60, MOST_FIELDS = 64 };
 /* Larger maps are not made: what is tested is a loader, not the memory of this machine. */
 static const uint64_t LARGEST_MAPS = 1 << 24;
 enum { REFUSED = 1, OPENED, LOADED };
@@ -24,6 +24,7 @@ enum { REFUSED = 1, OPENED, LOADED };
 static unsigned char *seeds[OBJECTS], bytes[SIZE], out[OUT], text[LOG];
 static size_t lengths[OBJECTS];
 static uint64_t state;
+static unsigned map_fields;
 
 static uint32_t under(uint32_t limit) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
@@ -98,11 +99,11 @@ static int (*object_close)(unsigned);
 static int has_small_maps(int length) {
     uint64_t total = 0;
     for (int at = 0; at < length;) {
-        uint32_t fields[MAP_FIELDS];
+        uint32_t fields[MOST_FIELDS];
         at += strlen((char *)out + at) + 1;
         at += strlen((char *)out + at) + 1;
-        memcpy(fields, out + at, sizeof fields);
-        at += sizeof fields;
+        memcpy(fields, out + at, map_fields * sizeof *fields);
+        at += map_fields * sizeof *fields;
         total += ((uint64_t)fields[2] + fields[3] + 64) * fields[4];
         if (fields[3] > LARGEST_MAPS || fields[4] > LARGEST_MAPS || total > LARGEST_MAPS) return 0;
     }
@@ -129,29 +130,48 @@ static void *symbol(void *library, const char *name) {
     return found;
 }
 
-int main(int count, char **arguments) {
-    if (count < 7 || count - 6 > OBJECTS) return 2;
-    void *library = dlopen(arguments[1], RTLD_NOW);
-    if (!library) return fprintf(stderr, "mutate: %s\n", dlerror()), 2;
+static void use_library(const char *path) {
+    void *library = dlopen(path, RTLD_NOW);
+    if (!library) fprintf(stderr, "mutate: %s\n", dlerror()), exit(2);
     object_open = symbol(library, "bpf_object_open"), object_load = symbol(library, "bpf_object_load");
     object_describe = symbol(library, "bpf_object_describe"), object_read = symbol(library, "bpf_object_read");
     object_close = symbol(library, "bpf_object_close");
-    long first = atol(arguments[3]), all = atol(arguments[4]), loads = atol(arguments[5]), dead = 0, ends[4] = {};
+}
+
+static void write_to(const char *folder, long number, size_t length) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%ld.o", folder, number);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(bytes, 1, length, file) != length) perror(path), exit(2);
+    fclose(file);
+}
+
+int main(int count, char **arguments) {
+    if (count < 8 || count - 7 > OBJECTS) return 2;
+    map_fields = atoi(arguments[2]);
+    if (map_fields < 10 || map_fields > MOST_FIELDS) return 2;
+    long first = atol(arguments[4]), all = atol(arguments[5]), loads = atol(arguments[6]), dead = 0, ends[4] = {};
     char options[512] = "mutated";
-    unsigned options_length = 8 + strlen(strncpy(options + 8, arguments[2], 400)) + 4; /* three more are empty */
-    for (int i = 6; i < count; i++) {
+    unsigned options_length = 8 + strlen(strncpy(options + 8, arguments[3], 400)) + 4; /* three more are empty */
+    for (int i = 7; i < count; i++) {
         FILE *file = fopen(arguments[i], "rb");
-        seeds[i - 6] = malloc(SIZE);
-        if (!file || !seeds[i - 6]) return perror(arguments[i]), 2;
-        lengths[i - 6] = fread(seeds[i - 6], 1, SIZE, file);
+        seeds[i - 7] = malloc(SIZE);
+        if (!file || !seeds[i - 7]) return perror(arguments[i]), 2;
+        lengths[i - 7] = fread(seeds[i - 7], 1, SIZE, file);
         fclose(file);
     }
+    const char *folder = getenv("MUTATE_WRITE");
+    if (!folder) use_library(arguments[1]);
     for (long number = first; number < first + all; number++) {
         state = (number + 1) * 0x9e3779b97f4a7c15ull;
         for (int i = 0; i < 8; i++) under(0);
-        int which = under(count - 6);
+        int which = under(count - 7);
         memcpy(bytes, seeds[which], lengths[which]);
         size_t length = mutated(lengths[which]);
+        if (folder) {
+            write_to(folder, number, length);
+            continue;
+        }
         pid_t child = fork();
         if (child == 0) {
             struct rlimit memory = { MEMORY, MEMORY }, core = {};
@@ -167,12 +187,8 @@ int main(int count, char **arguments) {
             continue;
         }
         dead++;
-        printf("dead %ld of %s: %s %d\n", number, arguments[6 + which], WIFSIGNALED(status) ? "signal" : "exit status",
+        printf("dead %ld of %s: %s %d\n", number, arguments[7 + which], WIFSIGNALED(status) ? "signal" : "exit status",
                WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-        if (getenv("MUTATE_KEEP")) {
-            FILE *file = fopen(getenv("MUTATE_KEEP"), "wb");
-            if (file) fwrite(bytes, 1, length, file), fclose(file);
-        }
     }
     printf("%ld refused, %ld opened, %ld loaded, %ld dead\n", ends[REFUSED], ends[OPENED], ends[LOADED], dead);
     return dead > 0;
