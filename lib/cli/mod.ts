@@ -27,6 +27,7 @@ import config from "../../deno.json" with { type: "json" };
 import { didYouMean, parseArguments, UsageError } from "./arguments.ts";
 import { detach, pin, unpin, update } from "./change.ts";
 import { type Command, Output, report, Status, writeAll } from "./command.ts";
+import { gen } from "./gen.ts";
 import { hook } from "./hook.ts";
 import { list, show } from "./list.ts";
 import { probe } from "./probe.ts";
@@ -49,6 +50,7 @@ const COMMANDS: { readonly [name: string]: Command } = {
   pin,
   unpin,
   update,
+  gen,
 };
 
 const COMMON = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;

@@ -85,7 +85,7 @@ export interface PinRecord {
  * What each line of `bpflink --json` is: an object with some of these fields.
  *
  * `list`, `show`, `detach`, `pin`, `unpin` and `update` print `links`, the last four as they are afterwards; `tree` prints
- * `hooks` and `pins`, `hook` prints `hooks` with one element, `probe` prints `targets`. `watch` prints a line with `event`
+ * `hooks` and `pins`, `hook` prints `hooks` with one element, `probe` prints `targets`, `gen` prints `typescript`. `watch` prints a line with `event`
  * for each change. A failure prints `error`, to stderr.
  */
 export interface Answer {
@@ -97,6 +97,8 @@ export interface Answer {
   pins?: PinRecord[];
   /** What can be done with links to each kind of target. */
   targets?: Record<string, TargetProbe>;
+  /** A module of types. */
+  typescript?: string;
   /** A change. */
   event?: {
     /** What happened. */

@@ -5,7 +5,7 @@ import type { Btf } from "./btf.ts";
 import type { Codec } from "./codec.ts";
 import type { MapRecord, ObjectHandle } from "./handle.ts";
 import { noSuchName } from "./names.ts";
-import { bytesCodec } from "./values.ts";
+import { bytesCodec, codecOf } from "./values.ts";
 
 /** A variable: where it is, and how it is read and written. */
 interface Variable {
@@ -53,8 +53,8 @@ function variablesOf(handle: ObjectHandle, btf: Btf, maps: readonly MapRecord[])
       let made: { codec: Codec; bytes: Uint8Array<ArrayBuffer>; view: DataView<ArrayBuffer> } | undefined;
       const memory = () => {
         if (made !== undefined) return made;
-        const known = btf.codec(type), codec = known.size <= size ? known : bytesCodec(size);
-        const bytes = new Uint8Array(codec.size); // a flexible array at the end is left out
+        const known = codecOf(btf, type, `globals.${name}`), codec = known.size <= size ? known : bytesCodec(size);
+        const bytes = new Uint8Array(size); // more than the type has if it ends in a flexible array
         return made = { codec, bytes, view: new DataView(bytes.buffer) };
       };
       const reading = () => `Cannot read globals.${name}`, writing = () => `Cannot write globals.${name}`;
@@ -66,7 +66,7 @@ function variablesOf(handle: ObjectHandle, btf: Btf, maps: readonly MapRecord[])
           if (map.isKconfig && !handle.isLoaded) return undefined; // libbpf asks the kernel when it loads
           const { codec, bytes, view } = memory();
           handle.readSection(index, offset, bytes);
-          return codec.read(view, 0);
+          return codec.size === size ? codec.read(view, 0) : codec.decode(bytes);
         },
         set(value: unknown): void {
           handle.check(writing);
@@ -80,9 +80,7 @@ function variablesOf(handle: ObjectHandle, btf: Btf, maps: readonly MapRecord[])
               `${writing()}: it is a constant (${section}) of an object that is loaded; set it with options.globals of open()`,
             );
           }
-          const { codec, bytes, view } = memory();
-          codec.write(view, 0, value, `globals.${name}`);
-          handle.writeSection(index, offset, bytes);
+          handle.writeSection(index, offset, memory().codec.encode(value, `globals.${name}`, size));
         },
       };
     });

@@ -642,7 +642,8 @@ const MACHINES: Readonly<Record<number, string>> = { 3: "x86", 40: "arm", 62: "x
 const LARGEST = 256 * 1024 * 1024;
 const COMPILE = "compile the source with `clang -O2 -g -target bpf -c`";
 
-function toBytes(source: string | URL | ArrayBufferView): { name: string; bytes: Uint8Array<ArrayBuffer> } {
+/** The bytes of an object, and the name that it gets. */
+export function toBytes(source: string | URL | ArrayBufferView): { name: string; bytes: Uint8Array<ArrayBuffer> } {
   if (ArrayBuffer.isView(source)) {
     const bytes = bytesOf(source, "source").slice(); // libbpf's copy is made of it; the caller's may be shared
     checkFile("object", bytes);

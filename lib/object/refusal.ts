@@ -4,10 +4,12 @@ import { BpfError, type Explanation } from "../error.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { explanation, plain } from "../refusal.ts";
 
+const BROKEN = "it is no object of BPF programs, or a broken one";
+
 /** libbpf's own errors, from 4000 on, and what they mean. */
 const LIBBPF: readonly (readonly [name: string, meaning: string])[] = [
   ["LIBELF", "it is no ELF file, or a broken one"],
-  ["FORMAT", "it is no object of BPF programs, or a broken one"],
+  ["FORMAT", BROKEN],
   ["KVERSION", "its section of the kernel's version is wrong"],
   ["ENDIAN", "it has the other byte order than this machine"],
   ["INTERNAL", "libbpf has an error inside"],
@@ -131,7 +133,7 @@ const MESSAGES: readonly Message[] = [
   [/^map '(.*)': failed to create/m, ([, map]) => ({
     reason: "invalid",
     meaning: `the kernel refuses map "${map}"`,
-    hint: "check its type, sizes and flags; options.maps may give it another number of entries",
+    hint: "check its sizes and flags, and since when kernels have its type; options.maps may give it fewer entries",
   })],
 ];
 
@@ -159,18 +161,33 @@ const VERIFIED: readonly Message[] = [
     meaning: `uses map "${name}", which was not made`,
     hint: `leave out options.maps.${name}.create`,
   })],
+  [/^invalid func (\S+)/m, ([, helper]) => ({
+    reason: "unsupported",
+    meaning: `calls ${helper}, a helper that this kernel does not have`,
+    hint: "use a newer kernel, or ask with bpf_core_enum_value_exists() before it is called",
+  })],
+  [/^(?:program of this type cannot use helper|unknown func) (\S+)/m, ([, helper]) => ({
+    reason: "unsupported",
+    meaning: `calls ${helper}, a helper that is not for programs of its type`,
+    hint: "see bpf-helpers(7) for what each type may call; newer kernels allow more",
+  })],
 ];
 
 /** The error for a negative result. `log` is what libbpf said meanwhile; `action` begins the message. */
 export function objectRefused(result: number, command: string, action: string, log: string): BpfError {
   const errno = -result, [name, general] = LIBBPF[errno - FIRST_LIBBPF] ?? [];
   const { said, verifier, program } = parse(log);
+  const isOpening = command === "bpf_object__open" && explanation(result, plain(command)).reason === "other";
   const code = name === undefined ? undefined : `LIBBPF_ERRNO__${name}`;
   const common = { action, command, code, log: log.trimEnd() || undefined };
   if (verifier !== undefined) {
     return new BpfError(errno, { ...common, ...explainVerifier(errno, verifier, program) });
   }
-  return new BpfError(errno, { ...common, complaint: undefined, ...explainMessages(errno, said, general) });
+  return new BpfError(errno, {
+    ...common,
+    complaint: undefined,
+    ...explainMessages(errno, said, general ?? (isOpening ? BROKEN : undefined)),
+  });
 }
 
 /** An error of ours, in libbpf's terms: the file is no object, whatever libbpf would do with it. */

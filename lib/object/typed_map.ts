@@ -10,7 +10,7 @@ import type { Codec } from "./codec.ts";
 import { type EventOptions, Events, type EventStream } from "./events.ts";
 import type { MapDefinition } from "./handle.ts";
 import { noSuchName } from "./names.ts";
-import { bytesCodec, isOpenEnded } from "./values.ts";
+import { bytesCodec, codecOf, isOpenEnded } from "./values.ts";
 
 /** How {@linkcode TypedMap.set} writes. */
 export interface SetOptions {
@@ -101,7 +101,7 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
 
   #codec(type: number, size: number, what: string): Codec {
     if (type === 0 || this.#btf === undefined) return bytesCodec(size);
-    const codec = this.#btf.codec(type);
+    const codec = codecOf(this.#btf, type, `${what} of ${this.#told}`);
     if (codec.size === size) return codec;
     throw new RangeError(
       `${this.#told} has ${what} of ${size} bytes, not of ${codec.size} as their type in the object: it is another map, ` +

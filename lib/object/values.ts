@@ -15,6 +15,16 @@ export function bytesCodec(size: number): Codec<Uint8Array<ArrayBuffer>> {
   };
 }
 
+/** A codec that is made now, whose errors say of what it would be. */
+export function codecOf(btf: Btf, type: number, what: string): Codec {
+  try {
+    return btf.codec(type);
+  } catch (error) {
+    if (error instanceof Error) error.message = `The type of ${what} is not usable: ${error.message}`;
+    throw error;
+  }
+}
+
 /** Whether a type ends in an array whose length is not said, so that its values have any number of bytes. */
 export function isOpenEnded(btf: Btf, id: number): boolean {
   const shape = btf.shape(id);

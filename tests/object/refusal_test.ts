@@ -48,6 +48,18 @@ const CAUSES: readonly [object: string, program: string | undefined, reason: str
     /needs struct task_struct___missing\.no_such_member, which this kernel does/,
   ],
   ["refused", "no_license", "invalid", /cannot call GPL-restricted function/],
+  [
+    "refused",
+    "no_helper",
+    "unsupported",
+    /program "no_helper" calls unknown#100000, a helper that this kernel does not/,
+  ],
+  [
+    "refused",
+    "other_helper",
+    "unsupported",
+    /program "other_helper" calls bpf_xdp_adjust_head#44, a helper that is not for/,
+  ],
   ["verbose", "endless", "invalid", /the verifier refuses program "endless" at .*: infinite loop detected at insn/],
   ["refused", "no_section", "invalid", /libbpf knows no section "no_such_section", in which program "no_section" is/],
   ["unknown_section", undefined, "invalid", /libbpf knows no section "no_such_kind\/here"/],

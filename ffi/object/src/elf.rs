@@ -526,3 +526,220 @@ extern "C" fn gelf_getnote(
 
 const _: () =
     assert!(size_of::<Ehdr>() == 64 && size_of::<Shdr>() == 64 && size_of::<Phdr>() == 56 && size_of::<Sym>() == 24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+    use std::fs::{self, File};
+    use std::os::fd::AsRawFd;
+
+    /// What is open as long as it is in scope.
+    struct Opened(*mut Elf);
+
+    impl Opened {
+        fn memory(bytes: &[u8]) -> Option<Opened> {
+            let elf = elf_memory(bytes.as_ptr().cast_mut().cast(), bytes.len());
+            (!elf.is_null()).then_some(Opened(elf))
+        }
+
+        fn file(file: &File) -> Option<Opened> {
+            let elf = elf_begin(file.as_raw_fd(), 1, null_mut());
+            (!elf.is_null()).then_some(Opened(elf))
+        }
+
+        fn elf(&self) -> &Elf {
+            // SAFETY: open
+            unsafe { &*self.0 }
+        }
+
+        fn name(&self, section: &Section) -> String {
+            text(elf_strptr(self.elf(), self.elf().names, section.header.name as usize))
+        }
+
+        fn find(&self, name: &str) -> &Section {
+            let sections = (1..self.elf().count).map(|index| self.elf().section(index).unwrap());
+            sections.into_iter().find(|section| self.name(section) == name).unwrap_or_else(|| panic!("{name}"))
+        }
+    }
+
+    impl Drop for Opened {
+        fn drop(&mut self) {
+            // SAFETY: open until now
+            unsafe { elf_end(self.0) };
+        }
+    }
+
+    fn text(at: *const c_char) -> String {
+        assert!(!at.is_null());
+        // SAFETY: what elf_strptr gives ends with NUL
+        unsafe { CStr::from_ptr(at) }.to_str().unwrap().into()
+    }
+
+    fn data(section: &Section) -> Option<&[u8]> {
+        elf_getdata(Some(section), null()).map(|data| {
+            // SAFETY: what libbpf would read
+            unsafe { core::slice::from_raw_parts(data.bytes.get(), data.size) }
+        })
+    }
+
+    const STRINGS: &[u8] = b"\0.symtab\0.strtab\0.note\0.bss\0one\0two\0";
+
+    /// An ELF file with symbols, a string table, a note and no bytes of .bss; where its section table begins.
+    fn file(wide: bool) -> (Vec<u8>, usize) {
+        let (header, each) = if wide { (64, 64) } else { (52, 40) };
+        let word = |value: u64| if wide { value.to_ne_bytes().to_vec() } else { (value as u32).to_ne_bytes().to_vec() };
+        let mut symbols = vec![0; if wide { 24 } else { 16 }];
+        for (name, value) in [(28u32, 0x1234u64), (32, 0x5678)] {
+            symbols.extend(name.to_ne_bytes());
+            let (kind, section) = ([2u8, 0], 3u16.to_ne_bytes());
+            if wide {
+                symbols.extend([&kind[..], &section, &value.to_ne_bytes(), &8u64.to_ne_bytes()].concat());
+            } else {
+                symbols.extend([&word(value)[..], &word(8), &kind, &section].concat());
+            }
+        }
+        let note = [&4u32.to_ne_bytes()[..], &5u32.to_ne_bytes(), &3u32.to_ne_bytes(), b"stap12345\0\0\0"].concat();
+        let mut bytes = vec![0; header];
+        let mut table = vec![0; each];
+        let sections: [(u32, u32, &[u8], u64); 4] =
+            [(1, 2, &symbols, 0), (9, 3, STRINGS, 0), (17, 7, &note, 0), (23, SHT_NOBITS, &[], 4096)];
+        for (name, kind, content, size) in sections {
+            let (offset, size) = (bytes.len() as u64, size.max(content.len() as u64));
+            table.extend([name.to_ne_bytes(), kind.to_ne_bytes()].concat());
+            table.extend([word(0), word(0), word(offset), word(size)].concat());
+            table.extend([2u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat()); // link, info
+            table.extend([word(1), word(0)].concat());
+            bytes.extend(content);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+        }
+        let at = bytes.len();
+        bytes.extend(table);
+        bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', if wide { 2 } else { 1 }, 1, 1]);
+        bytes[16..20].copy_from_slice(&[2, 0, 247, 0]);
+        let fields = if wide { 52 } else { 40 };
+        bytes[if wide { 40 } else { 32 }..][..4].copy_from_slice(&(at as u32).to_ne_bytes());
+        let sizes = [header as u16, 0, 0, each as u16, 5, 2];
+        bytes[fields..fields + 12].copy_from_slice(&sizes.map(u16::to_ne_bytes).concat());
+        (bytes, at)
+    }
+
+    #[test]
+    fn reads_sections_symbols_and_notes_of_both_widths() {
+        for wide in [true, false] {
+            let (bytes, _) = file(wide);
+            let elf = Opened::memory(&bytes).unwrap();
+            assert_eq!(gelf_getclass(Some(elf.elf())), if wide { 2 } else { 1 });
+            assert_eq!(elf64_getehdr(elf.elf()).is_some(), wide);
+            let names: Vec<_> = (1..5).map(|index| elf.name(elf_getscn(elf.elf(), index).unwrap())).collect();
+            assert_eq!(names, [".symtab", ".strtab", ".note", ".bss"]);
+            assert!(elf_getscn(elf.elf(), 5).is_none());
+
+            let symbols = elf_getdata(Some(elf.find(".symtab")), null()).unwrap();
+            // SAFETY: plain data
+            let mut symbol: Sym = unsafe { core::mem::zeroed() };
+            assert!(!gelf_getsym(symbols, 2, &mut symbol).is_null());
+            let name = text(elf_strptr(elf.elf(), 2, symbol.name as usize));
+            assert_eq!((name.as_str(), symbol.value, symbol.size, symbol.shndx), ("two", 0x5678, 8, 3));
+            for index in [3, -1, c_int::MAX] {
+                assert!(gelf_getsym(symbols, index, &mut symbol).is_null(), "symbol {index}");
+            }
+
+            let note = elf_getdata(Some(elf.find(".note")), null()).unwrap();
+            let (mut header, mut name, mut description) = ([0; 3], 0, 0);
+            assert_eq!(gelf_getnote(note, 0, &mut header, &mut name, &mut description), 24);
+            assert_eq!((header, name, description), ([4, 5, 3], 12, 16));
+            for offset in [24, 20, usize::MAX] {
+                assert_eq!(gelf_getnote(note, offset, &mut header, &mut name, &mut description), 0, "at {offset}");
+            }
+            let bss = elf_getdata(Some(elf.find(".bss")), null()).unwrap();
+            assert_eq!((bss.bytes.get().is_null(), bss.size), (true, 4096));
+        }
+    }
+
+    #[test]
+    fn a_section_beyond_the_end_has_no_data_and_a_table_beyond_it_is_no_file() {
+        let (bytes, table) = file(true);
+        for cut in 0..bytes.len() {
+            assert!(Opened::memory(&bytes[..cut]).is_none(), "cut off at {cut}");
+        }
+        for (offset, size) in [(u64::MAX, 1), (bytes.len() as u64, 1), (8, u64::MAX), (8, u64::MAX - 7)] {
+            let mut bytes = bytes.clone();
+            bytes[table + 64 + 24..][..16].copy_from_slice(&[offset, size].map(u64::to_ne_bytes).concat());
+            let elf = Opened::memory(&bytes).unwrap();
+            assert_eq!(data(elf.find(".symtab")), None, "{offset} {size}");
+        }
+        for (at, value) in [(0, 0), (4, 3), (5, 2), (6, 0), (0x3a, 63), (0x28, 0xff), (0x2f, 0xff)] {
+            let mut bytes = bytes.clone();
+            bytes[at] = value;
+            assert!(Opened::memory(&bytes).is_none(), "byte {at} is {value}");
+        }
+        let mut none = bytes.clone();
+        none[0x28..0x30].fill(0);
+        assert_eq!(Opened::memory(&none).unwrap().elf().count, 0, "no section table");
+    }
+
+    #[test]
+    fn strings_are_those_of_a_string_table_that_ends_with_nul() {
+        let (bytes, _) = file(true);
+        let elf = Opened::memory(&bytes).unwrap();
+        assert_eq!(text(elf_strptr(elf.elf(), 2, 1)), ".symtab");
+        for (section, offset) in [(1, 0), (2, STRINGS.len()), (2, usize::MAX), (9, 0)] {
+            assert!(elf_strptr(elf.elf(), section, offset).is_null(), "{section} {offset}");
+        }
+        let mut open = bytes.clone();
+        let at = open.windows(5).position(|at| at == b"\0two\0").unwrap();
+        open[at + 4] = b'!';
+        assert!(elf_strptr(Opened::memory(&open).unwrap().elf(), 2, 1).is_null());
+    }
+
+    #[test]
+    fn data_is_aligned_wherever_it_is_in_the_file() {
+        let (bytes, _) = file(true);
+        let shifted = [&[0; 3], &bytes[..]].concat();
+        let elf = Opened::memory(&shifted[3..]).unwrap();
+        let symbols = data(elf.find(".symtab")).unwrap();
+        assert!((symbols.as_ptr() as usize).is_multiple_of(8));
+        assert_eq!(data(elf.find(".strtab")).unwrap(), STRINGS);
+    }
+
+    #[test]
+    fn of_a_file_that_becomes_shorter_the_rest_is_missing() {
+        let (bytes, _) = file(true);
+        let path = std::env::temp_dir().join(format!("bpf-object-elf-{}", std::process::id()));
+        fs::write(&path, &bytes).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let elf = Opened::file(&file).unwrap();
+        assert_eq!(data(elf.find(".strtab")).unwrap(), STRINGS);
+        file.set_len(64).unwrap();
+        assert_eq!(data(elf.find(".strtab")).unwrap(), STRINGS, "was read before");
+        assert_eq!(data(elf.find(".symtab")), None);
+        assert!(Opened::file(&file).is_none());
+        assert!(Opened::file(&File::open("/dev/null").unwrap()).is_none());
+        assert!(Opened::file(&File::open("/").unwrap()).is_none(), "a directory");
+    }
+
+    #[test]
+    fn reads_this_program() {
+        let program = File::open("/proc/self/exe").unwrap();
+        let elf = Opened::file(&program).unwrap();
+        let symbols = elf.find(".dynsym");
+        // SAFETY: plain data
+        let mut header: Shdr = unsafe { core::mem::zeroed() };
+        assert!(!gelf_getshdr(Some(symbols), &mut header).is_null());
+        assert_eq!(data(symbols).unwrap().len() as u64, header.size);
+        let mut segments = 0;
+        assert_eq!(elf_getphdrnum(elf.elf(), &mut segments), 0);
+        // SAFETY: plain data
+        let mut segment: Phdr = unsafe { core::mem::zeroed() };
+        let kinds: Vec<_> = (0..segments)
+            .map(|index| {
+                assert!(!gelf_getphdr(elf.elf(), index as c_int, &mut segment).is_null());
+                segment.kind
+            })
+            .collect();
+        assert!(kinds.contains(&1) && kinds.contains(&2), "PT_LOAD and PT_DYNAMIC: {kinds:?}");
+        assert!(gelf_getphdr(elf.elf(), -1, &mut segment).is_null());
+    }
+}

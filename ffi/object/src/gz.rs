@@ -97,8 +97,9 @@ fn inflate(deflated: &[u8]) -> Option<Text> {
     text.resize(u32::from_le_bytes(*length) as usize)?;
     let mut state = DecompressorOxide::new();
     let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    let (status, _, _) = decompress(&mut state, deflated, text.bytes(), 0, flags);
-    (status == TINFLStatus::Done).then_some(text)
+    let (status, read, written) = decompress(&mut state, deflated, text.bytes(), 0, flags);
+    // a checksum and the length are all that follows
+    (status == TINFLStatus::Done && read + 8 == deflated.len() && written == text.len).then_some(text)
 }
 
 #[unsafe(no_mangle)]
@@ -150,4 +151,77 @@ unsafe extern "C" fn gzclose(file: *mut File) -> c_int {
         libc::free(file.cast());
     }
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+
+    /// `printf 'CONFIG_HZ=250\nCONFIG_BPF=y\n' | gzip -9`, with a name.
+    const GZIP: &[u8] = &[
+        31, 139, 8, 8, 0, 0, 0, 0, 2, 3, 99, 111, 110, 102, 105, 103, 0, 115, 246, 247, 115, 243, 116, 143, 247, 136,
+        178, 53, 50, 53, 224, 114, 134, 240, 156, 2, 220, 108, 43, 185, 0, 90, 84, 114, 190, 27, 0, 0, 0,
+    ];
+
+    /// The compressed data of 100,000 times "a", and what ends the file.
+    const MANY: &[u8] = &[
+        237, 193, 49, 1, 0, 0, 0, 194, 160, 172, 235, 95, 194, 26, 30, 64, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 175, 6, 135, 250, 226, 27, 160, 134, 1, 0,
+    ];
+
+    fn lines(name: &str, content: &[u8], room: usize) -> Option<Vec<String>> {
+        let path = std::env::temp_dir().join(format!("bpf-object-{name}-{}", std::process::id()));
+        fs::write(&path, content).unwrap();
+        let text = CString::new(path.as_os_str().as_bytes()).unwrap();
+        // SAFETY: a path; the file is closed once
+        unsafe {
+            let file = gzopen(text.as_ptr(), c"r".as_ptr());
+            fs::remove_file(&path).unwrap();
+            let opened = file.as_mut()?;
+            let (mut lines, mut line) = (Vec::new(), vec![0xffu8; room]);
+            while !gzgets(opened, line.as_mut_ptr(), room as c_int).is_null() {
+                let end = line.iter().position(|byte| *byte == 0).unwrap();
+                lines.push(String::from_utf8(line[..end].to_vec()).unwrap());
+            }
+            assert!(gzgets(opened, line.as_mut_ptr(), 1).is_null(), "room for nothing");
+            gzclose(file);
+            Some(lines)
+        }
+    }
+
+    #[test]
+    fn reads_lines_of_plain_and_compressed_files() {
+        let expected = ["CONFIG_HZ=250\n", "CONFIG_BPF=y\n"];
+        assert_eq!(lines("plain", b"CONFIG_HZ=250\nCONFIG_BPF=y\n", 4096).unwrap(), expected);
+        assert_eq!(lines("gzip", GZIP, 4096).unwrap(), expected);
+        assert_eq!(lines("open", b"a\nb", 4096).unwrap(), ["a\n", "b"], "the last line ends with the file");
+        assert_eq!(lines("long", b"abcdef\n", 4).unwrap(), ["abc", "def", "\n"], "as much as there is room for");
+        assert_eq!(lines("empty", b"", 4096).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn inflates_what_is_larger_than_its_window() {
+        let text = inflate(MANY).map(|mut text| text.bytes().to_vec()).unwrap();
+        assert_eq!((text.len(), text.iter().all(|byte| *byte == b'a')), (100_000, true));
+    }
+
+    #[test]
+    fn a_broken_file_is_none_and_never_half_of_one() {
+        for cut in 18..GZIP.len() {
+            assert!(lines("cut", &GZIP[..cut], 4096).is_none(), "cut off at {cut}");
+        }
+        let mut huge = GZIP.to_vec();
+        let end = huge.len() - 4;
+        huge[end..].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(lines("huge", &huge, 4096).is_none());
+        for flags in 0..=255 {
+            deflated(&[0x1f, 0x8b, 8, flags]);
+            deflated(&[0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 0, 0xff, 0xff, b'n', 0]);
+        }
+    }
 }

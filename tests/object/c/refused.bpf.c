@@ -40,6 +40,20 @@ int long_way(struct __sk_buff *skb)
 	return sum + *(__u64 *)bpf_map_lookup_elem(&counts, (void *)&key);
 }
 
+static long (*absent_helper)(void) = (void *)100000;
+
+SEC("?socket")
+int no_helper(struct __sk_buff *skb)
+{
+	return absent_helper();
+}
+
+SEC("?socket")
+int other_helper(struct __sk_buff *skb)
+{
+	return bpf_xdp_adjust_head((void *)skb, 0);
+}
+
 SEC("?kprobe/do_nothing")
 int no_field(void *context)
 {

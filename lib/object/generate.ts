@@ -1,0 +1,377 @@
+/** Writes what an object has as TypeScript: the type parameter of `BpfObject`. */
+import { printable } from "../check.ts";
+import type { MapType } from "../uapi/constants.ts";
+import { Btf, type BtfMember, type Shape } from "./btf.ts";
+import { ObjectHandle } from "./handle.ts";
+import { noSuchName } from "./names.ts";
+import { toBytes } from "./object.ts";
+
+/** A map, as far as its types go. */
+interface MapTypeIds {
+  readonly type: MapType;
+  /** Types in the object's BTF; 0 if there is none. */
+  readonly keyType: number;
+  readonly valueType: number;
+}
+
+/** What an object has. */
+export interface ObjectContents {
+  /** The file's name, without directories. */
+  readonly file: string;
+  /** The object's name. */
+  readonly name: string;
+  readonly programs: readonly { readonly name: string }[];
+  readonly maps: readonly (MapTypeIds & {
+    readonly name: string;
+    /** It is a section of global variables; if so, whether they cannot be written once it is loaded. */
+    readonly isSection: boolean;
+    readonly isConstant: boolean;
+    readonly isKconfig: boolean;
+    /** Bytes of the section; without any its variables are nowhere. */
+    readonly memory: number;
+    readonly inner: MapTypeIds | undefined;
+  })[];
+  readonly btf: Btf | undefined;
+}
+
+/** A property of a type literal. */
+type Property = readonly [name: string, type: string];
+
+const BYTES = "Uint8Array<ArrayBuffer>";
+const NOTHING = "Record<never, never>";
+/** Names that generated text means something else by. */
+const RESERVED = [
+  ...[
+    "Array",
+    "ArrayBuffer",
+    "BpfMap",
+    "Omit",
+    "OneOf",
+    "Partial",
+    "Pick",
+    "Program",
+    "Record",
+    "TypedMap",
+    "Uint8Array",
+  ],
+];
+const ONE_OF = [
+  "/** Of a union one member is enough to write it; all of them can be read. */",
+  "type OneOf<T> = {",
+  "  [K in keyof T]: Pick<T, K> & Partial<Omit<T, K>>;",
+  "}[keyof T];",
+];
+
+/**
+ * {@linkcode objectTypes} of a file. Nothing is made in the kernel.
+ *
+ * @param path The object.
+ * @param wanted Names in C of more types.
+ * @returns A module of types.
+ * @throws {TypeError} if the object has no such type.
+ * @throws {Deno.errors.NotFound} if there is no such file.
+ * @throws {BpfError} `invalid` if the file is no object of BPF programs, or is broken.
+ */
+export function typesOfFile(path: string, wanted?: readonly string[]): string {
+  const { name, bytes } = toBytes(path), handle = ObjectHandle.open(bytes, { name });
+  try {
+    const btf = handle.btf(), file = path.slice(path.lastIndexOf("/") + 1);
+    const contents = { file, name, programs: handle.programs(), maps: handle.maps() };
+    return objectTypes({ ...contents, btf: btf === undefined ? undefined : new Btf(btf) }, wanted);
+  } finally {
+    handle.close();
+  }
+}
+
+/**
+ * The TypeScript of an object: an interface of its programs, maps, globals and types, and one of each struct, union and
+ * enum that these are made of. The same object gives the same text, which is as `deno fmt` leaves it.
+ *
+ * @param contents What the object has.
+ * @param wanted Names in C of more types, as of records of ring buffers.
+ * @returns A module of types.
+ * @throws {TypeError} if the object has no such type.
+ */
+export function objectTypes(contents: ObjectContents, wanted: readonly string[] = []): string {
+  return new Writer(contents).module(wanted);
+}
+
+class Writer {
+  readonly #contents: ObjectContents;
+  readonly #btf: Btf | undefined;
+  readonly #root: string;
+  readonly #taken = new Set<string>(RESERVED);
+  /** Names of declared types by their ids. */
+  readonly #names = new Map<number, string>();
+  readonly #declarations: string[][] = [];
+  /** Declared structs and unions by their names in C, or their typedefs'. */
+  readonly #structs = new Map<string, string>();
+  readonly #imports = new Map<string, Set<string>>();
+  #hasUnion = false;
+
+  constructor(contents: ObjectContents) {
+    this.#contents = contents;
+    this.#btf = contents.btf;
+    this.#root = this.#unique(contents.name);
+  }
+
+  module(wanted: readonly string[]): string {
+    const { programs, maps, file } = this.#contents;
+    const names = [...new Set(programs.map(({ name }) => name))].map((name) => JSON.stringify(name));
+    const declared = maps.filter(({ isSection }) => !isSection).map((map) =>
+      [keyOf(map.name), this.#map(map)] as const
+    );
+    const globals = this.#globals();
+    const records = this.#records(wanted);
+    const body = [
+      ...union("programs:", names, "  "),
+      ...property("maps", declared),
+      ...property("globals", globals),
+      ...property("types", records),
+    ];
+    const command = ["bpflink gen", file, ...wanted].map(printable).join(" ");
+    const imports = [...this.#imports].sort().map(([from, names]) =>
+      `import type { ${[...names].sort().join(", ")} } from "${from}";`
+    );
+    return [
+      [
+        `// Generated by \`${command}\`. Do not edit.`,
+        "// BTF keeps no comments: what the source in C says of these types is not here.",
+        ...imports.length === 0 ? [] : ["", ...imports],
+      ],
+      [
+        `/** What ${comment(file)} has: \`BpfObject.load<${this.#root}>(…)\`. */`,
+        `export interface ${this.#root} {`,
+        ...body,
+        "}",
+      ],
+      ...this.#declarations,
+      ...this.#hasUnion ? [ONE_OF] : [],
+    ].map((lines) => `${lines.join("\n")}\n`).join("\n");
+  }
+
+  // ---- the object
+
+  #map(map: ObjectContents["maps"][number]): string[] {
+    const { key, value } = this.#element(map, map.name, map.inner);
+    return ["{", `  key: ${key};`, `  value: ${value};`, "}"];
+  }
+
+  /** What keys and values of a map are; see `TypedMap`. */
+  #element(map: MapTypeIds, name: string, inner?: MapTypeIds): { key: string; value: string } {
+    const { type } = map;
+    if (/^(ringbuf|user_ringbuf|struct_ops)$/.test(type)) return { key: "never", value: "never" };
+    const key = /^(queue|stack|bloom_filter)$/.test(type) ? "never" : this.#typed(map.keyType, `${name}_key`);
+    if (type === "prog_array") return { key, value: this.#imported("Program", "@bpf/link") };
+    if (type === "array_of_maps" || type === "hash_of_maps") {
+      if (inner === undefined) return { key, value: this.#imported("BpfMap", "@bpf/link") };
+      const held = this.#element(inner, `${name}_inner`);
+      return { key, value: `${this.#imported("TypedMap", "@bpf/link/object")}<${held.key}, ${held.value}>` };
+    }
+    const value = this.#typed(map.valueType, `${name}_value`);
+    return { key, value: type.includes("percpu") ? listOf(value) : value };
+  }
+
+  #imported(name: string, from: string): string {
+    this.#imports.set(from, (this.#imports.get(from) ?? new Set()).add(name));
+    return name;
+  }
+
+  #globals(): (readonly [string, string[]])[] {
+    const btf = this.#btf;
+    if (btf === undefined) return [];
+    const seen = new Set<string>();
+    return this.#sections.flatMap(({ valueType, isConstant, isKconfig }) =>
+      btf.variables(valueType).flatMap(({ name, type, isStatic }) => {
+        if (isStatic || seen.has(name)) return [];
+        seen.add(name);
+        return [[`${isConstant || isKconfig ? "readonly " : ""}${keyOf(name)}`, [this.#typed(type, name)]] as const];
+      })
+    );
+  }
+
+  get #sections(): ObjectContents["maps"] {
+    return this.#contents.maps.filter(({ isSection, valueType, memory }) => isSection && valueType !== 0 && memory > 0);
+  }
+
+  /** Structs by their names in C: those that are declared, those that globals point to, and what else is wanted. */
+  #records(wanted: readonly string[]): (readonly [string, string[]])[] {
+    const btf = this.#btf, records = new Map<string, string>();
+    if (btf !== undefined) {
+      for (const { type, isStatic } of this.#sections.flatMap(({ valueType }) => btf.variables(valueType))) {
+        const pointer = btf.resolve(type);
+        if (isStatic || pointer.kind !== "ptr") continue;
+        const { kind, name } = btf.resolve(pointer.sizeOrType);
+        if ((kind === "struct" || kind === "union") && name !== "") this.#typed(pointer.sizeOrType, name);
+      }
+    }
+    for (const name of wanted) {
+      const found = btf?.find(name);
+      if (found === undefined) throw noSuchName(printable(this.#contents.file), "type", name, this.#structsOfBtf());
+      records.set(name, this.#typed(found.id, name));
+    }
+    for (const [name, type] of this.#structs) if (!records.has(name)) records.set(name, type);
+    return [...records].map(([name, type]) => [keyOf(name), [type]] as const);
+  }
+
+  *#structsOfBtf(): Generator<string, void, void> {
+    for (let id = 1; id < (this.#btf?.count ?? 0); id++) {
+      const { kind, name } = this.#btf!.get(id);
+      if (name !== "" && (kind === "struct" || kind === "union")) yield name;
+    }
+  }
+
+  // ---- types
+
+  /** The type of a key, a value or a variable; what the object's own BTF cannot decide is never. */
+  #typed(id: number, hint: string): string {
+    if (id === 0 || this.#btf === undefined) return BYTES;
+    try {
+      this.#btf.codec(id);
+    } catch {
+      return "never"; // reading it is an error too
+    }
+    return this.#type(id, hint);
+  }
+
+  #type(id: number, hint: string): string {
+    const shape = this.#btf!.shape(id);
+    switch (shape.kind) {
+      case "boolean":
+        return "boolean";
+      case "integer":
+        return shape.size > 4 ? "bigint" : "number";
+      case "float":
+        return "number";
+      case "text":
+        return "string";
+      case "bytes":
+        return BYTES;
+      case "array":
+        return listOf(this.#type(shape.element, hint));
+      default:
+        return this.#declared(id, shape, hint);
+    }
+  }
+
+  #declared(id: number, shape: Extract<Shape, { kind: "enum" | "struct" | "union" }>, hint: string): string {
+    const type = this.#btf!.resolve(id), known = this.#names.get(type.id);
+    if (known !== undefined) return known;
+    const typedef = this.#typedefOf(id), inC = type.name || typedef, name = this.#unique(inC ?? hint);
+    this.#names.set(type.id, name);
+    const lines: string[] = [];
+    this.#declarations.push(lines); // before those of its members
+    const anonymous = `${shape.kind === "struct" ? "A" : "An"} ${shape.kind} without a name`;
+    const tagged = type.name === "" ? typedef : this.#btf!.describe(type.id);
+    const called = tagged === undefined ? anonymous : `\`${comment(tagged)}\``;
+    if (shape.kind === "enum") {
+      const values = [...new Set(shape.values.map(([value]) => JSON.stringify(value)))];
+      lines.push(`/** ${called}; a number where no value has a name. */`);
+      lines.push(...union(`export type ${name} =`, [...values, shape.size === 8 ? "bigint" : "number"], ""));
+      return name;
+    }
+    if (inC !== undefined && !this.#structs.has(inC)) this.#structs.set(inC, name);
+    const own: Property[] = [], unions: Property[][] = [];
+    this.#collect(shape, name, own, unions);
+    lines.push(`/** ${called}, ${shape.size} bytes. */`, ...declaration(name, own, unions));
+    if (unions.length > 0) this.#hasUnion = true;
+    return name;
+  }
+
+  /** Members that are always there, and those of unions. */
+  #collect(
+    { kind, members }: { kind: string; members: readonly BtfMember[] },
+    parent: string,
+    own: Property[],
+    unions: Property[][],
+  ): void {
+    const choices: Property[] = [];
+    for (const member of members) {
+      const inner = member.name === "" ? this.#btf!.shape(member.type) : undefined;
+      if (inner === undefined) {
+        (kind === "union" ? choices : own).push([
+          keyOf(member.name),
+          this.#type(member.type, `${parent}_${member.name}`),
+        ]);
+      } else if (inner.kind === "struct" || inner.kind === "union") {
+        if (kind === "struct") {
+          this.#collect(inner, parent, own, unions);
+          continue;
+        }
+        const nested: Property[] = [], more: Property[][] = [];
+        this.#collect(inner, parent, nested, more);
+        choices.push(...nested, ...more.flat());
+      }
+    }
+    if (choices.length === 1) own.push(...choices);
+    else if (choices.length > 1) unions.push(choices);
+  }
+
+  /** The name of an anonymous type is the innermost typedef's. */
+  #typedefOf(id: number): string | undefined {
+    let name: string | undefined, type = this.#btf!.get(id);
+    const last = this.#btf!.resolve(id).id;
+    while (type.id !== last) {
+      if (type.kind === "typedef") name = type.name;
+      type = this.#btf!.get(type.sizeOrType);
+    }
+    return name;
+  }
+
+  /** A name in the style of TypeScript that nothing else has. */
+  #unique(name: string): string {
+    const words = name.split(/[^\p{ID_Continue}$]+|_+/u).filter((word) => word !== "");
+    const joined = words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("") || "Type";
+    const plain = /^[\p{ID_Start}$]/u.test(joined) ? joined : `_${joined}`;
+    let unique = plain;
+    for (let n = 2; this.#taken.has(unique); n++) unique = `${plain}${n}`;
+    this.#taken.add(unique);
+    return unique;
+  }
+}
+
+function declaration(name: string, own: readonly Property[], unions: readonly (readonly Property[])[]): string[] {
+  const fields = (properties: readonly Property[]) => properties.map(([key, type]) => `  readonly ${key}: ${type};`);
+  if (unions.length === 0) {
+    if (own.length === 0) return [`export type ${name} = ${NOTHING};`];
+    return [`export interface ${name} {`, ...fields(own), "}"];
+  }
+  if (own.length === 0 && unions.length === 1) return [`export type ${name} = OneOf<{`, ...fields(unions[0]!), "}>;"];
+  const parts = [
+    ...own.length === 0 ? [] : [["& {", ...fields(own), "}"]],
+    ...unions.map((members) => ["& OneOf<{", ...fields(members), "}>"]),
+  ];
+  const lines = [`export type ${name} =`, ...parts.flat().map((line) => `  ${line}`)];
+  lines.push(`${lines.pop()};`);
+  return lines;
+}
+
+/** `head "a" | "b";`, a line each if there are several. */
+function union(head: string, types: readonly string[], indent: string): string[] {
+  if (types.length <= 1) return [`${indent}${head} ${types[0] ?? "never"};`];
+  const lines = types.map((type) => `${indent}  | ${type}`);
+  return [`${indent}${head}`, ...lines.slice(0, -1), `${lines.at(-1)};`];
+}
+
+/** A property of the object's interface whose type is an object. */
+function property(name: string, members: readonly (readonly [key: string, type: readonly string[]])[]): string[] {
+  if (members.length === 0) return [`  ${name}: ${NOTHING};`];
+  const lines = members.flatMap(([key, [first, ...rest]]) => {
+    const all = [`${key}: ${first}`, ...rest];
+    return [...all.slice(0, -1), `${all.at(-1)};`];
+  });
+  return [`  ${name}: {`, ...lines.map((line) => `    ${line}`), "  };"];
+}
+
+function listOf(type: string): string {
+  return type.startsWith("readonly ") ? `readonly (${type})[]` : `readonly ${type}[]`;
+}
+
+function keyOf(name: string): string {
+  return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name) ? name : JSON.stringify(name);
+}
+
+/** A text that does not end the comment that it is in. */
+function comment(text: string): string {
+  return printable(text).replaceAll("*/", "* /");
+}
