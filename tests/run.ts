@@ -22,7 +22,7 @@
  * | `lib/btf/` and the BTF commands · PROG_QUERY · ENABLE_STATS | kernel/btf_test · prog_query_test · stats_test |
  * | each sentence and errno of `@bpf/link/sys` | doc/claims/, compared by doc/errnos_test |
  * | each operation with each of its system calls failing (needs gcc) · with full fd tables · with 0 to 2 free | fault/ |
- * | random sequences over several handles against a model of the kernel's rules | property/ |
+ * | random sequences over several handles against a model of the kernel's rules · random types of C, and values of them | property/ |
  * | what is left after 100,000 links a type, and after minutes of mixed work: only by `deno task soak` | soak/ |
  * | compiled objects (`lib/object/`): C in object/c, compiled by object/build.ts | object/ |
  * | the package as it is published: built, served by a registry here, used | package/ |

@@ -669,7 +669,8 @@ function decodeEscaped(bytes: Uint8Array): string {
   let text = "";
   for (let i = 0; i < bytes.length;) {
     const length = sequenceAt(bytes, i);
-    text += length === 0 ? String.fromCharCode(TEXT_ESCAPE + bytes[i]!) : decoder.decode(bytes.subarray(i, i + length));
+    if (length > 1) text += decoder.decode(bytes.subarray(i, i + length));
+    else text += String.fromCharCode(length === 1 ? bytes[i]! : TEXT_ESCAPE + bytes[i]!);
     i += length || 1;
   }
   return text;

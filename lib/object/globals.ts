@@ -80,7 +80,10 @@ function variablesOf(handle: ObjectHandle, btf: Btf, maps: readonly MapRecord[])
               `${writing()}: it is a constant (${section}) of an object that is loaded; set it with options.globals of open()`,
             );
           }
-          handle.writeSection(index, offset, memory().codec.encode(value, `globals.${name}`, size));
+          const { codec, bytes, view } = memory(), path = `globals.${name}`;
+          if (codec.size === size) codec.write(view, 0, value, path);
+          else bytes.set(codec.encode(value, path, size));
+          handle.writeSection(index, offset, bytes);
         },
       };
     });
