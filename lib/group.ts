@@ -2,11 +2,8 @@
 import { kindOf } from "./check.ts";
 import type { AttachOptions } from "./kind/attach.ts";
 import type { AttachTargets, SourceOf, TargetType } from "./kind/mod.ts";
-import type { AnyLink, Link } from "./link.ts";
+import type { AnyLink } from "./link.ts";
 import { onAbort } from "./wait.ts";
-
-/** What the functions here need of the class, which imports them. */
-type LinkClass = Pick<typeof Link, "attach" | "attachAsync">;
 
 /** One link of a group: what to attach, and where to. */
 export type AttachEntry<K extends TargetType = TargetType> = {
@@ -19,14 +16,20 @@ export interface LinkGroup extends Iterable<AnyLink>, Disposable, AsyncDisposabl
   readonly links: readonly AnyLink[];
 }
 
-/** {@linkcode Link.attachAll}. */
-export function attachAll(linkClass: LinkClass, entries: readonly AttachEntry[], options: AttachOptions): LinkGroup {
-  checkEntries(entries);
-  const { signal, onClose } = options, group = new Group();
+/** What a group needs of its members. */
+type Member = Pick<AnyLink, "onClose" | "close" | "closeAsync">;
+
+/** Attaches one entry after the other by `attach`; all or none. */
+export function attachAll<E, M extends Member>(
+  attach: (entry: E, options: AttachOptions) => M,
+  entries: readonly E[],
+  { signal, onClose }: AttachOptions,
+): Group<M> {
+  const group = new Group<M>();
   signal?.throwIfAborted();
-  entries.forEach(([source, target], i) => {
+  entries.forEach((entry, i) => {
     try {
-      group.links.push(linkClass.attach(source, target, { onClose }) as AnyLink);
+      group.links.push(attach(entry, { onClose }));
     } catch (error) {
       throw failed(i, entries, [error, ...group.undo()]);
     }
@@ -35,18 +38,17 @@ export function attachAll(linkClass: LinkClass, entries: readonly AttachEntry[],
   return group;
 }
 
-/** {@linkcode Link.attachAllAsync}. */
-export async function attachAllAsync(
-  linkClass: LinkClass,
-  entries: readonly AttachEntry[],
-  options: AttachOptions,
-): Promise<LinkGroup> {
-  checkEntries(entries);
-  const { signal, onClose } = options, group = new Group();
+/** {@linkcode attachAll}, each attached when the one before is. */
+export async function attachAllAsync<E, M extends Member>(
+  attach: (entry: E, options: AttachOptions) => Promise<M>,
+  entries: readonly E[],
+  { signal, onClose }: AttachOptions,
+): Promise<Group<M>> {
+  const group = new Group<M>();
   signal?.throwIfAborted();
-  for (const [i, [source, target]] of [...entries].entries()) {
+  for (const [i, entry] of [...entries].entries()) {
     try {
-      group.links.push(await linkClass.attachAsync(source, target, { onClose }) as AnyLink);
+      group.links.push(await attach(entry, { onClose }));
     } catch (error) {
       throw failed(i, entries, [error, ...await group.undoAsync()]);
     }
@@ -59,12 +61,12 @@ export async function attachAllAsync(
   return group;
 }
 
-class Group implements LinkGroup {
-  readonly links: AnyLink[] = [];
+class Group<M extends Member> implements Iterable<M>, Disposable, AsyncDisposable {
+  readonly links: M[] = [];
   #abort: Disposable | undefined;
   #failures: unknown[] = []; // of an end by signal, for the next one
 
-  [Symbol.iterator](): Iterator<AnyLink> {
+  [Symbol.iterator](): Iterator<M> {
     return this.links.values();
   }
 
@@ -124,7 +126,8 @@ class Group implements LinkGroup {
   }
 }
 
-function checkEntries(entries: readonly AttachEntry[]): void {
+/** Refuses what are no pairs. */
+export function checkEntries(entries: readonly AttachEntry[]): void {
   if (!Array.isArray(entries)) throw new TypeError(`entries must be an array, not ${kindOf(entries)}`);
   entries.forEach((entry, i) => {
     if (!Array.isArray(entry) || entry.length !== 2) {
@@ -133,7 +136,7 @@ function checkEntries(entries: readonly AttachEntry[]): void {
   });
 }
 
-function failed(i: number, entries: readonly AttachEntry[], errors: unknown[]): AggregateError {
+function failed(i: number, entries: readonly unknown[], errors: unknown[]): AggregateError {
   const [first] = errors;
   const why = first instanceof Error ? first.message : String(first);
   return new AggregateError(errors, `Cannot attach entry ${i} of ${entries.length}, so none is attached: ${why}`);

@@ -9,7 +9,7 @@ import {
   type LinkMaker,
 } from "./ensure_pinned.ts";
 import { BpfError } from "./error.ts";
-import { attachAll, attachAllAsync, type AttachEntry, type LinkGroup } from "./group.ts";
+import { attachAll, attachAllAsync, type AttachEntry, checkEntries, type LinkGroup } from "./group.ts";
 import { findHolders, findHoldersAsync, type HoldersOptions, type LinkHolders } from "./holders.ts";
 import { placeOf } from "./names.ts";
 
@@ -58,6 +58,9 @@ export type LinkOf<K extends TargetType> = { [P in K]: Link<LinkTypeOf<P>> }[K];
 
 const ON_CLOSE = ["detach", "keep"] as const;
 const MAX_ID = 0x7fffffff;
+
+/** Makes a handle of the fd of a link that libbpf made, which the handle then owns as one that {@linkcode Link.attach} made. */
+export let adoptLink: <T extends LinkType>(fd: number, type: T, options: AttachOptions) => Link<T>;
 
 /** Types whose LINK_DETACH gave EOPNOTSUPP: it would give it again, and a short scope feels each call. */
 const undetachable = new Set<LinkType>();
@@ -217,7 +220,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * ```
    */
   static attachAll(entries: readonly AttachEntry[], options?: AttachOptions): LinkGroup {
-    return attachAll(Link, entries, checkOptions(options));
+    checkEntries(entries);
+    return attachAll(
+      ([source, target], each) => Link.attach(source, target, each) as AnyLink,
+      entries,
+      checkOptions(options),
+    );
   }
 
   /**
@@ -229,7 +237,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @returns The group, to be held with `await using`.
    */
   static async attachAllAsync(entries: readonly AttachEntry[], options?: AttachOptions): Promise<LinkGroup> {
-    return await attachAllAsync(Link, entries, checkOptions(options));
+    checkEntries(entries);
+    const attach = async ([source, target]: AttachEntry, each: AttachOptions) =>
+      await Link.attachAsync(source, target, each) as AnyLink;
+    return await attachAllAsync(attach, entries, checkOptions(options));
   }
 
   /**
@@ -979,6 +990,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
         : Deno.inspect(link.toJSON(), { breakLength: Infinity, compact: true });
       return `Link ${shown}`;
     });
+    adoptLink = (fd, type, { signal, onClose }) => {
+      const made = { fd, type, attachType: undefined, isHere: true };
+      return Link.#attached(made as MadeLink<TargetType>, signal, onClose) as Link<typeof type>;
+    };
   }
 }
 
@@ -997,7 +1012,8 @@ function checkIds(ids: readonly number[]): number[] {
   return ids.map((id, i) => checkU32(id, `ids[${i}]`));
 }
 
-function checkOptions(options: AttachOptions | undefined): AttachOptions {
+/** Options of the right types. */
+export function checkOptions(options: AttachOptions | undefined): AttachOptions {
   if (options === undefined) return {};
   checkKeys(options, "options", ["signal", "onClose"]);
   checkSignal(options.signal, "options.signal");

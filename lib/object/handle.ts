@@ -64,6 +64,12 @@ export interface NativeOptions {
   readonly token?: string | undefined;
 }
 
+/** A link that stays in the native object, to the end of which it is disposed of. */
+export interface KeptLink extends Disposable {
+  /** The fd of the kernel's link, which is the caller's then; what else belongs to it stays. `undefined` if it has several. */
+  takeFd(): number | undefined;
+}
+
 /** Room for what libbpf says while it opens, and while it loads: the verifier says much. */
 const OPEN_LOG = 16 * 1024, LOAD_LOG = 1024 * 1024;
 /** Room for the records of most objects. */
@@ -319,22 +325,29 @@ export class ObjectHandle {
    * Attaches as libbpf does: a program, or a struct_ops map.
    *
    * @param how One of `numbers.links`.
-   * @returns An fd, which is the caller's, or what ends a link that has none.
+   * @returns An fd, which is the caller's, or a link that has none.
    */
-  attach(how: number, index: number, request: Uint8Array<ArrayBuffer>, action: string): number | Disposable {
+  attach(how: number, index: number, request: Uint8Array<ArrayBuffer>, action: string): number | KeptLink {
     this.check(() => action);
     const log = new Uint8Array(OPEN_LOG), { number } = this.#held;
     const result = objectNative().bpf_object_attach(number, how, index, request, request.length, log, log.length);
     if (result < 0) throw objectRefused(result, "bpf_program__attach", action, textOf(log));
     if (result < links.KEPT) return result;
     const link = result & ~links.KEPT;
-    let isOver = false;
+    let isOver = false, isOnly = true; // nothing else holds the kernel's link
     this.#held.links++;
     return {
+      takeFd: () => {
+        const fd = objectNative().bpf_object_attach(number, links.TAKE_FD, link, request, 0, log, log.length);
+        if (fd < 0) return undefined;
+        isOnly = false;
+        this.#held.links--;
+        return fd;
+      },
       [Symbol.dispose]: () => {
         if (isOver || this.#isClosed) return; // the end of the object ends them
         isOver = true;
-        this.#held.links--;
+        if (isOnly) this.#held.links--;
         objectNative().bpf_object_detach(number, link);
       },
     };

@@ -2,7 +2,7 @@
  * Compiled objects: what clang makes of BPF programs in C (`.bpf.o`), loaded by libbpf, the field's own loader, with maps,
  * events and global variables as values of JavaScript.
  *
- * - {@linkcode BpfObject}: programs, maps and global variables by name
+ * - {@linkcode BpfObject}: programs, maps and global variables by name; links to what the names of sections say
  * - {@linkcode TypedMap}: a map whose keys and values are what their BTF says; events of ring buffers
  * - {@linkcode Btf}: the types themselves
  *
@@ -23,6 +23,7 @@
  *
  * @module
  */
+export { UsdtProbe } from "./attach.ts";
 export { Btf, type BtfKind, type BtfMember, type BtfType, type BtfVariable, type Shape } from "./btf.ts";
 export type { Codec } from "./codec.ts";
 export { BTF_KINDS } from "../uapi/btf.ts";
@@ -41,5 +42,6 @@ export {
   type ProgramName,
   type UnknownTypes,
 } from "./object.ts";
+export type { AttachOverrides, OverridesOf, UsdtOverrides, UsdtTarget } from "./sections.ts";
 export { type SetOptions, TypedMap } from "./typed_map.ts";
 export type { MapTypes, ObjectTypes } from "./types.ts";

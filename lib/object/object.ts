@@ -2,17 +2,23 @@
 import { bytesOf, checkFlag, checkKeys, checkPath, checkString, checkU32, keysOf, kindOf } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { checkHandle, showAs } from "../handle/brand.ts";
+import type { LinkGroup } from "../group.ts";
+import type { AttachOptions } from "../kind/attach.ts";
+import type { TargetType } from "../kind/mod.ts";
+import type { AnyLink, LinkOf } from "../link.ts";
 import { BpfMap } from "../map.ts";
 import { numbers } from "../ffi/object/symbols.ts";
 import { closeIfOpen, duplicateFd, open, readToEnd } from "../os/files.ts";
 import { adoptProgram, type Program } from "../program.ts";
 import type { AttachTypeName, MapType, ProgramType } from "../uapi/constants.ts";
 import { EEXIST } from "../uapi/errno.ts";
+import { type Attached, Attachments, type UsdtProbe } from "./attach.ts";
 import { Btf } from "./btf.ts";
 import { globalsOf } from "./globals.ts";
 import { type MapRecord, ObjectHandle, type ProgramRecord } from "./handle.ts";
 import { noSuchName } from "./names.ts";
 import { wrongFile } from "./refusal.ts";
+import type { AttachOverrides, UsdtOverrides } from "./sections.ts";
 import { TypedMap } from "./typed_map.ts";
 import type { ObjectTypes } from "./types.ts";
 
@@ -166,7 +172,8 @@ const MAP_OPTIONS = keysOf<MapOptions>({ maxEntries: true, reuse: true, create: 
  */
 export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposable, AsyncDisposable {
   readonly #handle: ObjectHandle;
-  readonly #links = new Set<Disposable>(); // and other ends of what was attached, in this order
+  readonly #links = new Set<Attached>(); // in this order
+  readonly #attachments: Attachments;
   readonly #programs = new Map<string, Program>();
   readonly #maps = new Map<string, TypedMap>();
   #programRecords: readonly ProgramRecord[] | undefined;
@@ -176,6 +183,14 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
 
   private constructor(handle: ObjectHandle) {
     this.#handle = handle;
+    this.#attachments = new Attachments({
+      handle,
+      attached: this.#links,
+      programs: () => this.#allPrograms(),
+      maps: () => this.#allMaps(),
+      program: (name) => this.program(name as ProgramName<T>),
+      map: (name) => this.map(name as MapName<T>).map,
+    });
   }
 
   static {
@@ -431,7 +446,127 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
     return (this.#globals ??= globalsOf(this.#handle, this.btf, this.#allMaps())) as Globals<T>;
   }
 
-  // Attaching by the name of a section: attach.ts
+  /**
+   * Attaches a program to what its section names, as libbpf 1.7 does, or a map of `SEC(".struct_ops.link")`. It ends with
+   * its object, or before: see {@linkcode Link}.
+   *
+   * What the section leaves open, an interface in `SEC("xdp")` or a cgroup in `SEC("cgroup/connect4")`, is asked for by a
+   * TypeError that shows how. `overrides` may also say otherwise than the section, or more: `position`, `netns`, `cookie`,
+   * `signal`. In words: `{ device: "eth0" }`, `{ cgroup: "/sys/fs/cgroup/web" }`, `{ map: "sockets" }` with the name of a map
+   * of this object, `{ path: "libc.so.6", symbol: "malloc" }`. A program of `SEC("tc")`, whose section names no direction, is
+   * attached as `{ type: "tcx", device: "eth0", direction: "ingress" }`. An executable that a section names without its
+   * directory, as `SEC("uprobe/bash:readline")`, is looked for where executables are.
+   *
+   * USDT probes (`SEC("usdt/PATH:PROVIDER:NAME")`) are found by libbpf. Before Linux 6.6 they are no link of the kernel but
+   * several; then a {@linkcode UsdtProbe} is returned, which ends in the same ways.
+   *
+   * @param name The program's name in C, or that of the struct_ops map.
+   * @param overrides What the section leaves open, or what is to be otherwise.
+   * @returns The link, to be held with `using`; with the object it ends in any case.
+   * @throws {TypeError} If the object has no such program, or it is not loaded; if something is left open, a field is
+   * unknown or of the wrong type, or programs of the section have no links: the message says what they have instead.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {Deno.errors.BadResource} If the object is closed.
+   * @throws {BpfError} If the kernel refuses; `reason`, `code` and `hint` say why.
+   * @throws The reason of `overrides.signal` if it is aborted already; nothing is attached then.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("attach.bpf.o", { programs: ["tc_ingress", "sk_lookup"] });
+   * using lookup = object.attach("sk_lookup"); // in this network namespace
+   * using ingress = object.attach("tc_ingress", { device: "lo", position: "first" });
+   * console.log(lookup.info(), ingress.info());
+   * ```
+   */
+  attach<K extends TargetType>(
+    name: ProgramName<T> | MapName<T>,
+    overrides: AttachOverrides & { type: K },
+  ): LinkOf<K>;
+  /** Attaches a program of `SEC("usdt")`, whose probe is a {@linkcode Link} since Linux 6.6. */
+  attach(name: ProgramName<T>, overrides: UsdtOverrides): AnyLink | UsdtProbe;
+  /** Attaches a program to what its section says. */
+  attach(name: ProgramName<T> | MapName<T>, overrides?: AttachOverrides): AnyLink;
+  attach(name: ProgramName<T> | MapName<T>, overrides: AttachOverrides = {}): Attached {
+    return this.#attachments.attach(name, overrides);
+  }
+
+  /**
+   * {@linkcode attach} without blocking the event loop: for xdp, tcx and netkit, which wait milliseconds for the kernel.
+   * USDT probes and struct_ops are attached at once.
+   *
+   * @param name As {@linkcode attach}.
+   * @param overrides As {@linkcode attach}. If the signal is aborted meanwhile, the promise rejects with its reason and
+   * nothing is left.
+   * @returns A promise of the link, to be held with `await using`. It rejects with what {@linkcode attach} throws, and with
+   * `Deno.errors.BadResource` if the object is closed meanwhile: nothing is left then.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * await using object = await BpfObject.loadAsync("attach.bpf.o", { programs: ["xdp"] });
+   * await using link = await object.attachAsync("xdp", { device: "lo", mode: "generic" });
+   * console.log(link.info());
+   * ```
+   */
+  attachAsync<K extends TargetType>(
+    name: ProgramName<T> | MapName<T>,
+    overrides: AttachOverrides & { type: K },
+  ): Promise<LinkOf<K>>;
+  /** Attaches a program of `SEC("usdt")`. */
+  attachAsync(name: ProgramName<T>, overrides: UsdtOverrides): Promise<AnyLink | UsdtProbe>;
+  /** Attaches a program to what its section says. */
+  attachAsync(name: ProgramName<T> | MapName<T>, overrides?: AttachOverrides): Promise<AnyLink>;
+  async attachAsync(name: ProgramName<T> | MapName<T>, overrides: AttachOverrides = {}): Promise<Attached> {
+    return await this.#attachments.attachAsync(name, overrides);
+  }
+
+  /**
+   * Attaches every program that is loaded and every map of `SEC(".struct_ops.link")`, in the object's order: all or none.
+   *
+   * Programs of sections without links (`socket`, `syscall`, `xdp/devmap`, ...) are passed over. What a section leaves open
+   * must be said; `false` leaves one out, such as a program that others call by `bpf_tail_call`.
+   *
+   * @param overrides Overrides by the name of a program or map, as {@linkcode attach} takes them, or `false`.
+   * @param options What the end of the group does, and a signal that ends it; they apply to every link.
+   * @returns The links, which end as a whole; {@linkcode UsdtProbe}s are not among them and end with them.
+   * @throws {TypeError} If something is left open or unknown: before anything is attached.
+   * @throws {Deno.errors.BadResource} If the object is closed.
+   * @throws {AggregateError} If one cannot be attached: why, and what failed when the others were detached.
+   * @throws The reason of `options.signal` if it is aborted already.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("attach.bpf.o", { programs: ["sk_lookup", "tc_ingress", "xdp"] });
+   * using links = object.attachAll({ tc_ingress: { device: "lo" }, xdp: false });
+   * for (const link of links) console.log(link.info());
+   * ```
+   */
+  attachAll(
+    overrides: { readonly [N in ProgramName<T> | MapName<T>]?: AttachOverrides | false | undefined } = {},
+    options?: AttachOptions,
+  ): LinkGroup {
+    return this.#attachments.attachAll(overrides, options);
+  }
+
+  /**
+   * {@linkcode attachAll} without blocking the event loop.
+   *
+   * @param overrides As {@linkcode attachAll}.
+   * @param options As {@linkcode attachAll}. If the signal is aborted meanwhile, the promise rejects with its reason and
+   * nothing is left.
+   * @returns A promise of the links, to be held with `await using`.
+   */
+  async attachAllAsync(
+    overrides: { readonly [N in ProgramName<T> | MapName<T>]?: AttachOverrides | false | undefined } = {},
+    options?: AttachOptions,
+  ): Promise<LinkGroup> {
+    return await this.#attachments.attachAllAsync(overrides, options);
+  }
 
   /**
    * Ends all that came of the object: what was attached, the last first, then its maps and programs. Twice does nothing.

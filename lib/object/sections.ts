@@ -9,9 +9,9 @@ import type { AttachTypeName, ProgramTypeName } from "../uapi/constants.ts";
 
 /**
  * A USDT probe: a place that the author of an executable or a library marked. libbpf finds its instructions and
- * arguments, and attaches a program of a section `usdt` to all of them.
+ * arguments, and attaches a program of `SEC("usdt")` to all of them.
  *
- * Since Linux 5.15. Takes CAP_SYS_ADMIN, and permission to read the file.
+ * Takes CAP_SYS_ADMIN before Linux 6.6, then what loading the program took; and permission to read the file.
  */
 export interface UsdtTarget {
   /** The kind of target. */
@@ -21,7 +21,7 @@ export interface UsdtTarget {
    * with `pid` among what that process has loaded, else in /etc/ld.so.cache and the standard directories.
    */
   path: string | URL;
-  /** Who provides the probe, as `readelf -n` has it: `libc`. */
+  /** What provides the probe, as `readelf -n` has it: `libc`. */
   provider: string;
   /** The name of the probe: `setjmp`. */
   name: string;
@@ -31,8 +31,13 @@ export interface UsdtTarget {
   cookie?: bigint | undefined;
 }
 
-/** Fields of a target, each of which may be absent; the section says the others. */
-type Fields<T> = T extends unknown
+/**
+ * Fields of a target, each of which may be absent, and of {@linkcode AttachOptions}. A map may also be the name of one of
+ * the same object.
+ *
+ * @typeParam T The target.
+ */
+export type OverridesOf<T> = T extends unknown
   ? { [K in keyof T]?: (K extends "map" ? T[K] | string : T[K]) | undefined } & AttachOptions
   : never;
 
@@ -41,10 +46,10 @@ type Fields<T> = T extends unknown
  * {@linkcode AttachOptions}. A map of the same object may be given by its name. With another `type` than the section's,
  * the target is what is given here alone.
  */
-export type AttachOverrides = Fields<AttachTarget | UsdtTarget>;
+export type AttachOverrides = OverridesOf<AttachTarget | UsdtTarget>;
 
-/** Overrides that say that a program of `SEC("usdt")` is meant. */
-export type UsdtOverrides = Fields<UsdtTarget> & { provider: string };
+/** {@linkcode AttachOverrides} that say that a program of `SEC("usdt")` is meant. */
+export type UsdtOverrides = OverridesOf<UsdtTarget> & { provider: string };
 
 /** What a program of an object can be attached to. */
 export type ObjectTarget = AttachTarget | UsdtTarget;

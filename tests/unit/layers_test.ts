@@ -105,6 +105,7 @@ const OTHER_MEANINGS: Readonly<Record<string, readonly string[]>> = {
   "lib/listing/iterator.ts": ["tracing"], // a type of programs
   "lib/listing/references.ts": ["tracing"], // likewise
   "lib/map.ts": ["struct_ops"], // a type of maps
+  "lib/object/attach.ts": ["struct_ops", "uprobe_multi"], // what libbpf itself attaches
   "lib/object/refusal.ts": ["struct_ops"], // a section, in libbpf's words
   "lib/program.ts": ["xdp"], // a type of programs and their attach type
   "lib/sys/link_create.ts": ["netns"], // an option

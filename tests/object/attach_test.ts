@@ -1,0 +1,548 @@
+/** That what the sections of an object say is attached, and ends; beside libbpf's own rules (sections_test). */
+import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { BpfError, type Link, openHandles } from "../../mod.ts";
+import { BpfObject, UsdtProbe } from "../../lib/object/mod.ts";
+import { Cgroup } from "../fixture/place/cgroup.ts";
+import { Loopback } from "../fixture/place/loopback.ts";
+import { NetkitPair } from "../fixture/place/netkit.ts";
+import { OtherNetns } from "../fixture/place/netns.ts";
+import { Victim } from "../fixture/place/victim.ts";
+import { CODE_OF } from "../fixture/place/elf.ts";
+import { kernelTest, type Requirements } from "../fixture/run/kernel.ts";
+import { objectPath, whyNoObjects } from "./build.ts";
+
+/** A test that needs compiled objects. */
+function objectTest(name: string, requirements: Requirements, fn: () => void | Promise<void>): void {
+  kernelTest(`attach: ${name}`, { missing: whyNoObjects(), ...requirements }, fn);
+}
+
+/** The object with these of its programs. */
+function load(...programs: string[]): BpfObject {
+  return BpfObject.load(objectPath("attach"), { programs });
+}
+
+function runs(object: BpfObject): bigint {
+  return object.globals.runs;
+}
+
+/** Calls vfs_unlink. */
+function unlink(): void {
+  Deno.removeSync(Deno.makeTempFileSync({ prefix: "bpf-link-test-" }));
+}
+
+function execute(): void {
+  new Deno.Command("/proc/self/exe", { args: ["--version"], stdout: "null" }).outputSync();
+}
+
+// ---- what a section says is enough
+
+for (
+  const [program, type, act, needs] of [
+    ["kprobe", "perf_event", unlink, ["kprobe"]],
+    ["kprobe_offset", "perf_event", unlink, ["kprobe"]],
+    ["kretprobe", "perf_event", unlink, ["kprobe"]],
+    ["ksyscall", "perf_event", () => void Deno.umask(), ["kprobe"]],
+    ["kretsyscall", "perf_event", () => void Deno.umask(), ["kprobe"]],
+    ["kprobe_multi", "kprobe_multi", unlink, ["fprobe"]],
+    ["kretprobe_multi", "kprobe_multi", unlink, ["fprobe"]],
+    ["tp", "perf_event", execute, []],
+    ["tracepoint", "perf_event", execute, []],
+    ["raw_tp", "raw_tracepoint", execute, []],
+    ["raw_tracepoint", "raw_tracepoint", execute, []],
+    ["tp_btf", "raw_tracepoint", execute, []],
+  ] as const
+) {
+  const since = type === "perf_event" ? "5.15" : type === "kprobe_multi" ? "5.18" : "5.10";
+  objectTest(`${program} runs where its section says, until its link ends`, { needs, since }, () => {
+    using object = load(program);
+    {
+      using link = object.attach(program);
+      assertEquals(link.type, type);
+      act();
+      assert(runs(object) > 0n);
+      link.close();
+      const before = runs(object);
+      act();
+      assertEquals(runs(object), before);
+    }
+  });
+}
+
+objectTest("a session runs on both ends", { needs: ["fprobe"], since: "6.10" }, () => {
+  using object = load("kprobe_session");
+  using _link = object.attach("kprobe_session");
+  unlink();
+  assert(runs(object) >= 2n);
+});
+
+for (
+  const [program, needs] of [
+    ["fentry", ["trampolines"]],
+    ["fexit", ["trace_fexit"]],
+    ["lsm", ["lsm", "lsm_mac"]],
+  ] as const
+) {
+  objectTest(`${program} runs where its section says`, { needs }, () => {
+    using object = load(program);
+    using link = object.attach(program);
+    assertEquals(link.type, "tracing");
+    unlink();
+    assert(runs(object) > 0n);
+  });
+}
+
+objectTest("an iterator writes what its program does", { since: "5.10" }, async () => {
+  using object = load("iter_task");
+  using link = object.attach("iter_task") as Link<"iter">;
+  assertEquals(link.info().targetName, "task");
+  const [first] = await Array.fromAsync(link.lines());
+  assertEquals(first, "task");
+});
+
+// ---- what a section leaves open
+
+objectTest("what a section leaves open is asked for, by an example", {}, () => {
+  using object = load("xdp", "cgroup_connect4", "cgroup_skb", "sk_msg", "bare_kprobe", "uprobe", "tc", "netfilter");
+  const asks = (name: string, ask: string) => {
+    const { message } = assertThrows(() => object.attach(name), TypeError);
+    assertEquals(message.slice(message.indexOf("object.attach")), ask);
+  };
+  asks("xdp", 'object.attach("xdp", { device: "eth0" })');
+  asks("cgroup_connect4", 'object.attach("cgroup_connect4", { cgroup: "/sys/fs/cgroup/web" })');
+  asks(
+    "cgroup_skb",
+    'object.attach("cgroup_skb", { cgroup: "/sys/fs/cgroup/web", attachType: "cgroup_inet_egress" })',
+  );
+  asks("sk_msg", 'object.attach("sk_msg", { map: "MAP" })');
+  asks("bare_kprobe", 'object.attach("bare_kprobe", { symbol: "do_unlinkat" })');
+  asks("uprobe", 'object.attach("uprobe", { path: "/usr/bin/bash", symbol: "main" })');
+  asks("netfilter", 'object.attach("netfilter", { family: "ipv4", hook: "local_in", priority: 0 })');
+});
+
+objectTest("xdp, tcx and netfilter see packets of the interface that is given", {
+  needs: ["netns"],
+  since: "6.6",
+}, async () => {
+  using loopback = await Loopback.open();
+  for (
+    const [program, overrides] of [
+      ["xdp", { device: "lo", mode: "generic" }],
+      ["xdp_frags", { device: "lo", mode: "generic" }],
+      ["tc_ingress", { device: "lo" }],
+      ["tcx_egress", { device: 1, position: "first" }],
+      ["tc", { type: "tcx", device: "lo", direction: "ingress" }],
+      ["classifier", { type: "tcx", device: "lo", direction: "egress" }],
+      ["netfilter", { family: "ipv4", hook: "local_in", priority: 5 }],
+    ] as const
+  ) {
+    using object = load(program);
+    using link = object.attach(program, overrides);
+    assert(await loopback.passes(), program);
+    assert(runs(object) > 0n, program);
+    link.close();
+    assertEquals(openHandles().filter(({ kind }) => kind === "link"), []);
+  }
+});
+
+objectTest("netkit programs are for either end", { needs: ["netns", "netkit"], since: "6.7" }, () => {
+  using pair = new NetkitPair();
+  for (const program of ["netkit_primary", "netkit_peer"]) {
+    using object = load(program);
+    using link = object.attach(program, { device: pair.primary }) as Link<"netkit">;
+    assertEquals(link.info().attachType, program);
+  }
+});
+
+objectTest("an interface may be in another network namespace", { needs: ["netns"], since: "5.10" }, async () => {
+  await using other = new OtherNetns();
+  using object = load("xdp", "sk_lookup");
+  using link = object.attach("xdp", { device: "lo", netns: other.path, mode: "generic" });
+  assertEquals(link.type, "xdp");
+  using lookup = object.attach("sk_lookup", { netns: other.path });
+  assertEquals(lookup.type, "netns");
+});
+
+for (
+  const [program, attachType] of [
+    ["cgroup_egress", "cgroup_inet_egress"],
+    ["cgroup_ingress", "cgroup_inet_ingress"],
+    ["cgroup_sock_create", "cgroup_inet_sock_create"],
+    ["cgroup_connect4", "cgroup_inet4_connect"],
+    ["cgroup_sysctl", "cgroup_sysctl"],
+    ["cgroup_getsockopt", "cgroup_getsockopt"],
+    ["cgroup_dev", "cgroup_device"],
+    ["sockops", "cgroup_sock_ops"],
+  ] as const
+) {
+  objectTest(`${program} is attached to a cgroup as ${attachType}`, { needs: ["cgroup2"] }, () => {
+    using cgroup = new Cgroup();
+    using object = load(program);
+    using link = object.attach(program, { cgroup: cgroup.path }) as Link<"cgroup">;
+    assertEquals(link.info(), {
+      type: "cgroup",
+      id: link.id,
+      programId: object.program(program).id,
+      attached: true,
+      cgroupId: cgroup.id,
+      attachType,
+    });
+  });
+}
+
+objectTest("cgroup/skb is for either direction", { needs: ["cgroup2"] }, () => {
+  using cgroup = new Cgroup();
+  using object = load("cgroup_skb");
+  for (const attachType of ["cgroup_inet_ingress", "cgroup_inet_egress"] as const) {
+    using link = object.attach("cgroup_skb", { type: "cgroup", cgroup: cgroup.path, attachType });
+    assertEquals(link.info().attachType, attachType);
+  }
+});
+
+objectTest("network namespaces take sk_lookup and flow_dissector as they are", { needs: ["netns"] }, () => {
+  for (const program of ["sk_lookup", "flow_dissector"]) {
+    using object = load(program);
+    using link = object.attach(program) as Link<"netns">;
+    assertEquals(link.info().attachType, program);
+  }
+});
+
+objectTest("a map of the object is given by its name", { since: "6.10" }, () => {
+  for (
+    const [program, more] of [["sk_msg", {}], ["sk_skb_stream_verdict", {}], ["sk_skb", {
+      attachType: "sk_skb_verdict",
+    }]] as const
+  ) {
+    using object = load(program);
+    using link = object.attach(program, { map: "sockets", ...more }) as Link<"sockmap">;
+    assertEquals(link.info().mapId, object.map("sockets").map.id);
+    assertThrows(() => object.attach(program, { map: "socket", ...more }), TypeError, 'did you mean "sockets"');
+  }
+});
+
+objectTest("an iterator over elements walks the map that is given", { needs: ["writable iterators"] }, () => {
+  using object = load("iter_elements");
+  assertThrows(() => object.attach("iter_elements"), TypeError, '{ map: "MAP" }');
+  using link = object.attach("iter_elements", { map: "elements" }) as Link<"iter">;
+  assertEquals(new TextDecoder().decode(link.read()), "element\n".repeat(4));
+});
+
+objectTest("a perf event is given", { since: "5.15" }, () => {
+  using object = load("perf_event");
+  using link = object.attach("perf_event", {
+    event: { type: "software", config: "cpu-clock", cpu: 0, samplePeriod: 1_000_000n },
+  });
+  assertEquals(link.type, "perf_event");
+});
+
+objectTest("a function of a file is given, or its offset", { since: "5.15" }, () => {
+  using victim = new Victim();
+  for (const program of ["uprobe", "uretprobe"]) {
+    using object = load(program);
+    for (const place of [{ symbol: "work" }, { symbol: "_start", offset: victim.work - victim.start }]) {
+      if (program === "uretprobe" && "offset" in place) continue;
+      using _link = object.attach(program, { path: victim.path, ...place });
+      const before = runs(object);
+      victim.run();
+      assertEquals(runs(object) - before, 1n);
+    }
+  }
+});
+
+objectTest("many functions of a file are given", { since: "6.6" }, () => {
+  using victim = new Victim();
+  using object = load("uprobe_multi");
+  using link = object.attach("uprobe_multi", { path: victim.path, symbols: ["work"] });
+  assertEquals(link.type, "uprobe_multi");
+  victim.run();
+  assertEquals(runs(object), 1n);
+});
+
+// ---- overrides
+
+objectTest("a cookie goes to the program", { needs: ["kprobe"], since: "5.15" }, () => {
+  using object = load("kprobe_cookie");
+  using _link = object.attach("kprobe_cookie", { cookie: 77n });
+  unlink();
+  assertEquals(object.globals.cookie, 77n);
+});
+
+objectTest(
+  "another function than the section's, and another kind of target",
+  { needs: ["kprobe"], since: "5.15" },
+  () => {
+    using victim = new Victim();
+    using object = load("kprobe", "bare_kprobe");
+    {
+      using link = object.attach("kprobe", { type: "kprobe", symbol: "vfs_read" });
+      const info = link.info();
+      if (info.event === "kprobe") assertEquals(info.symbol, "vfs_read");
+    }
+    using _link = object.attach("bare_kprobe", { type: "uprobe", path: victim.path, symbol: "work" });
+    victim.run();
+    assertEquals(runs(object), 1n);
+  },
+);
+
+objectTest("a signal ends the link, and what an end does can be chosen", { needs: ["cgroup2"] }, async () => {
+  using cgroup = new Cgroup();
+  using object = load("cgroup_egress");
+  const abort = new AbortController();
+  const link = object.attach("cgroup_egress", { cgroup: cgroup.path, signal: abort.signal });
+  abort.abort();
+  assert(link.closed);
+  assertThrows(() => object.attach("cgroup_egress", { cgroup: cgroup.path, signal: abort.signal }), DOMException);
+  await assertRejects(
+    () => object.attachAsync("cgroup_egress", { cgroup: cgroup.path, signal: abort.signal }),
+    DOMException,
+  );
+  using kept = object.attach("cgroup_egress", { cgroup: cgroup.path, onClose: "keep" });
+  assertEquals(kept.onClose, "keep");
+});
+
+objectTest(
+  "what is unknown or of the wrong type is refused before anything is attached",
+  { needs: ["cgroup2"] },
+  () => {
+    using object = load("xdp", "cgroup_egress", "kprobe");
+    const refuses = (name: string, overrides: object, words: string) =>
+      assertThrows(() => object.attach(name, overrides), TypeError, words);
+    refuses("xdp", { devise: "lo" }, 'overrides has no field "devise"; for xdp it may have type, device, netns, mode');
+    refuses("xdp", { type: "xpd" }, "overrides.type must be one of");
+    refuses("xdp", { device: "lo", mode: "fast" }, "target.mode must be one of");
+    refuses("xdp", { device: "lo", onClose: "stay" }, "options.onClose must be one of");
+    refuses("xdp", { device: "lo", signal: 1 }, "options.signal must be an AbortSignal");
+    refuses("xdp", null as never, "overrides must be an object, not null");
+    refuses("xdp", "lo" as never, "overrides must be an object, not string");
+    refuses("kprobe", { symbol: 5 }, "target.symbol must be a string");
+    refuses("kprob", {}, 'did you mean "kprobe"');
+    refuses("tp", {}, "it was left out of the load");
+  },
+);
+
+objectTest("programs that no link holds say what holds them", {}, () => {
+  using object = load("socket_filter", "called", "xdp_devmap", "tc");
+  const says = (name: string, words: string) => assertThrows(() => object.attach(name), TypeError, words);
+  says("socket_filter", "SO_ATTACH_BPF");
+  says("called", "run(");
+  says("xdp_devmap", "devmap");
+  says("tc", '{ type: "tcx", device: "eth0", direction: "ingress" }');
+});
+
+objectTest("an object that is not loaded, or closed, attaches nothing", {}, () => {
+  using object = BpfObject.open(objectPath("attach"), { programs: ["sk_lookup"] });
+  assertThrows(() => object.attach("sk_lookup"), TypeError, "call load() first");
+  assertThrows(() => object.attachAll(), TypeError, "call load() first");
+  object.close();
+  assertThrows(() => object.attach("sk_lookup"), Deno.errors.BadResource, "closed");
+  assertThrows(() => object.attachAll(), Deno.errors.BadResource, "closed");
+});
+
+// ---- ends
+
+objectTest("links end before their object, the last first", { needs: ["cgroup2"] }, async () => {
+  using cgroup = new Cgroup();
+  const object = load("cgroup_egress");
+  const links = [1, 2].map(() => object.attach("cgroup_egress", { cgroup: cgroup.path }));
+  const later = await object.attachAsync("cgroup_egress", { cgroup: cgroup.path });
+  assertEquals(openHandles().filter(({ kind }) => kind === "link").length, 3);
+  object.close();
+  assert([...links, later].every((link) => link.closed));
+  assertEquals(openHandles(), []);
+});
+
+objectTest("a link may end before its object, many times", { needs: ["cgroup2"] }, () => {
+  using cgroup = new Cgroup();
+  using object = load("cgroup_egress");
+  for (let i = 0; i < 200; i++) {
+    using _link = object.attach("cgroup_egress", { cgroup: cgroup.path });
+  }
+  assertEquals(openHandles().filter(({ kind }) => kind === "link"), []);
+});
+
+objectTest(
+  "an object that is closed while a program is being attached leaves nothing",
+  { needs: ["cgroup2"] },
+  async () => {
+    using cgroup = new Cgroup();
+    const object = load("cgroup_egress");
+    const attaching = object.attachAsync("cgroup_egress", { cgroup: cgroup.path });
+    object.close();
+    await assertRejects(() => attaching, Deno.errors.BadResource, "closed meanwhile");
+    assertEquals(openHandles(), []);
+  },
+);
+
+// ---- all at once
+
+const BOTH = ["cgroup_egress", "cgroup_ingress", "sk_lookup", "socket_filter"];
+
+objectTest("all programs are attached as one, in their order", { needs: ["cgroup2", "netns"] }, async () => {
+  using cgroup = new Cgroup();
+  const place = { cgroup: cgroup.path };
+  {
+    using object = load(...BOTH);
+    using links = object.attachAll({ cgroup_egress: place, cgroup_ingress: place });
+    assertEquals(links.links.map(({ type }) => type), ["netns", "cgroup", "cgroup"]);
+  }
+  assertEquals(openHandles(), []);
+  await using object = load(...BOTH);
+  await using links = await object.attachAllAsync({ cgroup_egress: place, cgroup_ingress: false });
+  assertEquals(links.links.map(({ type }) => type), ["netns", "cgroup"]);
+});
+
+objectTest("all or none are attached", { needs: ["cgroup2", "netns"] }, async () => {
+  using cgroup = new Cgroup();
+  using object = load(...BOTH);
+  const place = { cgroup: cgroup.path }, nowhere = { cgroup: `${cgroup.path}/nowhere` };
+  const none = () => assertEquals(openHandles().filter(({ kind }) => kind === "link"), []);
+  assertThrows(() => object.attachAll({ cgroup_egress: place }), TypeError, 'object.attach("cgroup_ingress", { cgroup');
+  assertThrows(() => object.attachAll({ cgroup_egres: place } as never), TypeError, 'did you mean "cgroup_egress"');
+  assertThrows(() => object.attachAll({ cgroup_egress: 5 } as never), TypeError, "or false to leave it out");
+  none();
+  const all = { cgroup_egress: place, cgroup_ingress: nowhere };
+  const error = assertThrows(() => object.attachAll(all), AggregateError);
+  assertInstanceOf(error.errors[0], BpfError);
+  none();
+  await assertRejects(() => object.attachAllAsync(all), AggregateError);
+  none();
+});
+
+// ---- USDT
+
+const USDT = { values: [42, -7], provider: "demo", name: "probe" };
+
+function victimWithProbe(): Victim {
+  const functions = [{ name: "_start", code: CODE_OF.start }, { name: "work", code: CODE_OF.work }];
+  return new Victim(functions, { probes: [{ ...USDT, at: 1 }] });
+}
+
+objectTest("a USDT probe passes its arguments and a cookie", { since: "5.15" }, () => {
+  using victim = victimWithProbe();
+  using object = load("usdt");
+  const { provider, name } = USDT, place = { path: victim.path, provider, name };
+  {
+    using probe = object.attach("usdt", { ...place, cookie: 0x1234_5678_9abc_def0n });
+    victim.run();
+    assertEquals([...object.globals.values], USDT.values);
+    assertEquals(object.globals.cookie, 0x1234_5678_9abc_def0n);
+    assert(!probe.closed);
+    assertEquals(probe instanceof UsdtProbe, probe.type === "usdt");
+  }
+  victim.run();
+  assertEquals(runs(object), 1n);
+  assertThrows(() => object.attach("usdt"), TypeError, '{ path: "/usr/bin/bash", provider: "libc", name: "NAME" }');
+  const fails = (more: object, reason: string, words: RegExp) => {
+    const error = assertThrows(() => object.attach("usdt", { ...place, ...more }), BpfError);
+    assertEquals(error.reason, reason);
+    assertMatch(error.message, words);
+  };
+  fails({ name: "none" }, "gone", /has no probe demo:none/);
+  fails({ path: `${victim.directory}/none` }, "gone", /there is no file/);
+  fails({ path: "/proc/self/comm" }, "invalid", /no executable or library/);
+  fails({ path: objectPath("attach") }, "invalid", /no executable or library/);
+  using plain = new Victim();
+  fails({ path: plain.path }, "gone", /has no USDT probes/);
+});
+
+objectTest("a USDT probe is a link where the kernel has one for many places", { since: "6.6" }, () => {
+  using victim = victimWithProbe();
+  using object = load("usdt");
+  const { provider, name } = USDT, place = { path: victim.path, provider, name };
+  using link = object.attach("usdt", place) as Link<"uprobe_multi">;
+  const info = link.info();
+  assertEquals([info.type, info.count, info.offsets[0]!.offset], ["uprobe_multi", 1, victim.work]);
+  assertEquals(link.onClose, "detach");
+});
+
+objectTest(
+  "a USDT probe ends with its object, with its signal, and its places are free again",
+  { since: "5.15" },
+  () => {
+    using victim = victimWithProbe();
+    const { provider, name } = USDT, place = { path: victim.path, provider, name };
+    const object = load("usdt");
+    const abort = new AbortController();
+    const ended = object.attach("usdt", { ...place, signal: abort.signal });
+    abort.abort();
+    assert(ended.closed);
+    for (let i = 0; i < 9; i++) { // the object's map has 4 places
+      using _probe = object.attach("usdt", place);
+    }
+    const last = object.attach("usdt", place);
+    object.close();
+    assert(last.closed);
+    assertEquals(openHandles(), []);
+  },
+);
+
+// ---- what is said before the object is loaded
+
+objectTest("a program is for another function than its section's, or for that of another program", {
+  needs: ["trampolines"],
+}, () => {
+  using object = BpfObject.load(objectPath("attach"), {
+    programs: ["bare_fentry", "fentry"],
+    attachTo: { bare_fentry: "vfs_unlink", fentry: "vfs_rmdir" },
+  });
+  using links = object.attachAll();
+  assertEquals(links.links.map(({ type }) => type), ["tracing", "tracing"]);
+  unlink();
+  assertEquals(runs(object), 1n, "not that of the section");
+  Deno.removeSync(Deno.makeTempDirSync({ prefix: "bpf-link-test-" }));
+  assertEquals(runs(object), 2n);
+});
+
+objectTest("an extension replaces a function of another object's program, until its link ends", {
+  needs: ["ext"],
+}, () => {
+  using target = BpfObject.load(objectPath("extension_target"));
+  const program = target.program("ask"), answer = () => program.run({ data: new Uint8Array(64) }).returnValue;
+  using object = BpfObject.load(objectPath("extension"), { attachTo: { replaced: { program, symbol: "answer" } } });
+  assertEquals(answer(), 1);
+  {
+    using link = object.attach("replaced");
+    assertEquals(link.type, "tracing");
+    assertEquals(answer(), 42);
+  }
+  assertEquals(answer(), 1);
+});
+
+objectTest("programs of an array by declaration are called in turn", {}, () => {
+  using object = BpfObject.load(objectPath("tail_calls"));
+  assertEquals(object.program("first").run({ data: new Uint8Array(64) }).returnValue, 7);
+  assertEquals([...object.globals.reached], [1, 1, 1]);
+  using links = object.attachAll(); // none of them has a link
+  assertEquals(links.links, []);
+});
+
+// ---- struct_ops
+
+const CC = "/proc/sys/net/ipv4/tcp_available_congestion_control";
+
+objectTest("a map of struct_ops registers what it implements, until its link ends", {
+  needs: ["vm", "trampolines"],
+  since: "6.4",
+}, () => {
+  const isThere = () => Deno.readTextFileSync(CC).split(/\s+/).includes("bpf_link_cc");
+  const object = BpfObject.load(objectPath("struct_ops_link"));
+  {
+    using link = object.attach("object_link_cc");
+    assertEquals(link.type, "struct_ops");
+    assert(isThere());
+    const info = link.info();
+    assert(info.type === "struct_ops" && info.mapId > 0);
+  }
+  assert(!isThere());
+  assertThrows(() => object.attach("ssthresh" as never), TypeError, "object.attach(MAP)");
+  assertThrows(() => object.attach("object_link_cc", { device: "lo" } as never), TypeError, "no field");
+  using links = object.attachAll();
+  assertEquals(links.links.map(({ type }) => type), ["struct_ops"]);
+  assert(isThere());
+  object.close();
+  assert(!isThere());
+});
+
+objectTest("a map of struct_ops without a link says how it gets one", { needs: ["vm", "trampolines"] }, () => {
+  using object = BpfObject.load(objectPath("struct_ops"));
+  assertThrows(() => object.attach("object_cc"), TypeError, 'SEC(".struct_ops.link")');
+});
