@@ -107,6 +107,7 @@ const OTHER_MEANINGS: Readonly<Record<string, readonly string[]>> = {
   "lib/map.ts": ["struct_ops"], // a type of maps
   "lib/object/attach.ts": ["struct_ops", "uprobe_multi"], // what libbpf itself attaches
   "lib/object/refusal.ts": ["struct_ops"], // a section, in libbpf's words
+  "lib/object/typed_map.ts": ["struct_ops"], // a type of maps, whose values libbpf makes
   "lib/program.ts": ["xdp"], // a type of programs and their attach type
   "lib/sys/link_create.ts": ["netns"], // an option
   "lib/sys/perf_event.ts": ["kprobe", "uprobe", "uprobe_multi"], // kinds of events; what to use instead of one
