@@ -7,7 +7,10 @@
  * with {@linkcode KNOWN}; the table that is printed says how often what came out.
  */
 import { assertEquals } from "@std/assert";
-import { inNamespaces } from "../fixture/run/own.ts";
+import { exists } from "../../lib/os/libraries.ts";
+import * as sys from "../../lib/sys/mod.ts";
+import * as main from "../../mod.ts";
+import { BUILT_INJECTOR, inNamespaces, inOwnVm } from "../fixture/run/own.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 import { errnosOf } from "./errnos.ts";
 import { numbersOf } from "./numbers.ts";
@@ -44,6 +47,32 @@ class Tally {
 Deno.test("it is said of every system call of the library which errnos it can give", () => {
   const calls = Object.keys(numbersOf("x86_64"));
   assertEquals(calls.filter((call) => errnosOf(call, 0) === undefined), []);
+});
+
+/** What makes no system call of its own, or none that a test may make. */
+const WITHOUT_STEP: Readonly<Record<string, string>> = {
+  libraryBytes: "no call",
+  setLibraryPath: "the library is open by then",
+  openHandles: "no call",
+  toJson: "no call",
+  "Link.is": "no call",
+  "Names.device": "part of place()",
+  "Names.cgroup": "part of place()",
+  "Program.load": "by the fixtures' programs",
+};
+
+Deno.test("every public operation is among those that are made to fail, or it is said why not", () => {
+  const code = ["steps.ts", "sys_steps.ts"].map((file) => Deno.readTextFileSync(new URL(file, import.meta.url))).join();
+  const methodsOf = (object: object) =>
+    Object.entries(Object.getOwnPropertyDescriptors(object))
+      .filter(([name, { value }]) => typeof value === "function" && name !== "constructor").map(([name]) => name);
+  const operations = Object.entries({ ...sys, ...main }).flatMap(([name, value]) => {
+    if (typeof value !== "function") return [];
+    if (!/^class\b/.test(Function.prototype.toString.call(value))) return [name];
+    return [...methodsOf(value), ...methodsOf(value.prototype)].map((method) => `${name}.${method}`);
+  });
+  const isMissing = (name: string) => !new RegExp(`\\b${name.split(".").at(-1)}\\(`).test(code);
+  assertEquals(operations.filter(isMissing).sort(), Object.keys(WITHOUT_STEP).sort());
 });
 
 const MODES = {
@@ -140,10 +169,11 @@ async function runCold(injector: Injector, name: string, tally: Tally): Promise<
 /** Compiles the injector; its file is gone with the scope. */
 class Injector implements Disposable {
   readonly #directory: string = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
-  readonly #binary: string = `${this.#directory}/injector`;
+  readonly #binary: string = inOwnVm() ? BUILT_INJECTOR : `${this.#directory}/injector`;
   #count = 0;
 
   constructor() {
+    if (inOwnVm()) return;
     const source = new URL("injector.c", import.meta.url).pathname;
     const { success, stderr } = new Deno.Command("cc", {
       args: ["-O2", "-Wall", "-Werror", "-o", this.#binary, source],
@@ -235,6 +265,7 @@ function print(tallies: ReadonlyMap<string, Tally>): void {
 
 /** Why calls cannot be made to fail here, if they cannot. */
 function whyNoInjector(): string | undefined {
+  if (inOwnVm()) return exists(BUILT_INJECTOR) ? undefined : "needs an injector that was built outside";
   try {
     new Deno.Command("cc", { args: ["--version"], stdout: "null", stderr: "null" }).outputSync();
     return undefined;

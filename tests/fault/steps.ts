@@ -247,7 +247,7 @@ export class Steps implements Disposable {
           const hook = Hook.query(LO_INGRESS);
           using second = hook.attach(otherCls, () => "first");
           link.update(cls);
-          return plain([link.info(), hook.entries.length, second.info()]);
+          return plain([link.info(), hook.entries.length, second.info(), hook.refresh().entries.length]);
         },
       },
       "Link tcx in a namespace, async": {
@@ -405,22 +405,25 @@ export class Steps implements Disposable {
         },
         accepts: (_result, _usual, errno) => isGone(errno),
       },
-      "Link.holdersOf": {
-        run: () => {
+      "Link.holdersOf, Link.holdersOfAsync": {
+        run: async () => {
           using link = Link.attach(sk, NETNS);
           const found = Link.holdersOf([link.id]).get(link.id);
-          return { kinds: found?.holders.map(({ kind }) => kind), partial: found?.partial };
+          const later = (await Link.holdersOfAsync([link.id])).get(link.id);
+          const partial = found?.partial || later?.partial;
+          return { kinds: [found, later].map((it) => it?.holders.map(({ kind }) => kind)), partial };
         },
         accepts: (result, _usual, errno) => orPartial(result) || isGone(errno),
       },
       "Link: toJSON, names": {
         run: () => {
           using link = Link.attach(egress, CGROUP);
-          using second = Link.attach(cls, LO_INGRESS);
-          const names = new Names(), place = names.place(link.info());
-          return [plain(link.toJSON()), place === cgroup || place.startsWith("cgroup"), names.place(second.info())];
+          // as of a link, whose making would wait for all processors
+          const other = { type: "xdp", id: 1, programId: egress.id, attached: true, ifindex: 1 } as const;
+          const names = new Names(), places = [names.place(link.info()) !== "", names.place(other)];
+          return [plain(link.toJSON()), places, names.program(egress.id)];
         },
-        // a name that cannot be had is replaced by a number
+        // a name that cannot be had is replaced by a number, or absent
         accepts: (result, usual) => same((result as unknown[])[0], (usual as unknown[])[0]),
       },
       "Link.watch by iterator": watched({ source: "iterator" }),

@@ -10,11 +10,13 @@ import {
   iterCreate,
   linkCreate,
   linkCreateAsync,
+  linkDetach,
   linkDetachAsync,
   linkGetFdById,
   linkGetFdByIdOpts,
   linkGetInfoByFd,
   linkGetNextId,
+  linkUpdate,
   mapCreate,
   mapDeleteElem,
   mapFreeze,
@@ -35,11 +37,13 @@ import {
   progGetNextId,
   progLoad,
   progQuery,
+  progTestRun,
   rawTracepointOpen,
   rawTracepointOpenAsync,
+  tokenCreate,
 } from "../../lib/sys/mod.ts";
 import { NOTHING } from "../../lib/sys/program.ts";
-import type { Program } from "../../mod.ts";
+import { BpfError, type Program } from "../../mod.ts";
 import { functionBtf } from "../fixture/program/btf.ts";
 import type { Step } from "./steps.ts";
 
@@ -77,6 +81,8 @@ export function sysSteps(places: SysPlaces): Record<string, Step> {
         const { id, type } = linkGetInfoByFd(link), next = linkGetNextId(id - 1) === id;
         fds.keep(linkGetFdById(id));
         const again = linkGetInfoByFd(fds.keep(linkGetFdByIdOpts(id))).id === id;
+        linkUpdate(link, lookup.fd, { oldProgFd: lookup.fd });
+        linkDetach(link);
         await linkDetachAsync(link);
         return [type, next, again];
       },
@@ -111,9 +117,9 @@ export function sysSteps(places: SysPlaces): Record<string, Step> {
     "sys: programs": {
       run: () => {
         using fds = new Fds();
-        const { id, type } = progGetInfoByFd(fds.keep(progLoad("socket_filter", NOTHING, { name: "some" })));
+        const fd = fds.keep(progLoad("socket_filter", NOTHING, { name: "some" })), { id, type } = progGetInfoByFd(fd);
         const next = progGetNextId(id - 1) === id, { name } = progGetInfoByFd(fds.keep(progGetFdById(id)));
-        return [type, next, name];
+        return [type, next, name, progTestRun(fd, { dataIn: new Uint8Array(64) }).retval];
       },
     },
     "sys: maps": {
@@ -139,6 +145,19 @@ export function sysSteps(places: SysPlaces): Record<string, Step> {
         const { id, btfSize } = btfGetInfoByFd(fds.keep(btfLoad(functionBtf("some", "context"))));
         const next = btfGetNextId(id - 1) === id;
         return [btfSize, next, btfGetInfoByFd(fds.keep(btfGetFdById(id))).kernelBtf];
+      },
+    },
+    "sys: tokens": {
+      run: () => {
+        using fds = new Fds();
+        const directory = fds.keep(open(pin().replace(/\/[^/]+\/[^/]+$/, "")));
+        try {
+          return fds.keep(tokenCreate(directory)) > 0;
+        } catch (error) {
+          // in the initial user namespace capabilities do
+          if (error instanceof BpfError && error.code === "EOPNOTSUPP") return false;
+          throw error;
+        }
       },
     },
     "sys: perf events, counting": {

@@ -14,6 +14,9 @@ const TIMEOUT_SECONDS = 2700;
 const LANES = Math.min(2, navigator.hardwareConcurrency);
 /** An emulated processor is slow: the races and lives that make a run on the host long are fewer here. */
 const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=100"];
+/** Which operations of tests/fault, if they are picked: all would take hours. */
+const FAULTS = Deno.env.get("BPF_LINK_TEST_FAULTS");
+if (FAULTS !== undefined) SETTINGS.push(`BPF_LINK_TEST_FAULTS=${FAULTS}`);
 
 /**
  * What is tested there: what depends on the kernel or the processor. Of tests/unit that is how the library is loaded;

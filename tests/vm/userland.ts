@@ -2,13 +2,14 @@
 import type { Architecture } from "./architecture.ts";
 import { capture, run, which } from "./command.ts";
 import { CACHE, Debian, exists, filesIn } from "./debian.ts";
+import { BUILT_INJECTOR } from "../fixture/run/own.ts";
 
 /** Files by their paths in the machine. */
 export type Files = ReadonlyMap<string, string>;
 
 const BUSYBOX = "/busybox/busybox";
 /** What tests call that busybox has not. */
-const PROGRAMS = ["unshare", "setpriv"];
+const PROGRAMS = ["unshare", "setpriv", "prlimit"];
 
 /** Deno's newest release that the registry has for arm64. */
 const DENO = "2.9.5";
@@ -22,6 +23,8 @@ export async function userland({ name }: Architecture): Promise<Files> {
 async function ofThisMachine(): Promise<Files> {
   const files = new Map([[BUSYBOX, (await which("busybox"))!]]);
   const programs = await Promise.all(PROGRAMS.map(async (program) => (await which(program))!));
+  const injector = await builtInjector();
+  if (injector !== undefined) files.set(BUILT_INJECTOR, injector);
   for (const program of [Deno.execPath(), ...programs]) {
     files.set(program, program);
     for (const [library] of (await capture("ldd", [program])).matchAll(/\/\S+/g)) {
@@ -30,6 +33,15 @@ async function ofThisMachine(): Promise<Files> {
     }
   }
   return files;
+}
+
+/** What makes system calls fail in tests/fault, if there is a compiler. */
+async function builtInjector(): Promise<string | undefined> {
+  const compiler = await which("cc");
+  if (compiler === undefined) return undefined;
+  const file = `${CACHE}/injector`;
+  await run(compiler, ["-O2", "-o", file, new URL("../fault/injector.c", import.meta.url).pathname]);
+  return file;
 }
 
 async function ofDebian(architecture: Architecture["name"]): Promise<Files> {
