@@ -99,6 +99,11 @@ export function isNoAnswer({ reason }: BpfError): boolean {
   return reason === "limit" || reason === "unsettled";
 }
 
+/** Whether an error says that there is no such file. */
+export function isAbsent({ code }: BpfError): boolean {
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
 /** What `look` sees; `undefined` if what it looks at is gone meanwhile. */
 export function unlessGone<T>(look: () => T): T | undefined {
   try {

@@ -1,7 +1,7 @@
 /** Links to many functions of the kernel. */
 import { checkKeys, checkOnlyOne, checkString, checkU64, keysOf, printable } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
-import { globMatches } from "../os/elf.ts";
+import { globMatches } from "../os/elf_functions.ts";
 import { ambiguousNames, functionsNamed, splitName, variantsOf } from "../os/kallsyms.ts";
 import { readTracefs } from "../os/tracefs.ts";
 import type { Program } from "../program.ts";

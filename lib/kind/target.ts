@@ -3,7 +3,7 @@ import { checkFd, checkFlag, checkPath, kindOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle } from "../handle/brand.ts";
 import type { BpfMap } from "../map.ts";
-import { elfFunctionOffsets, type WantedFunctions } from "../os/elf.ts";
+import { elfFunctionOffsets, type WantedFunctions } from "../os/elf_functions.ts";
 import { closeIfOpen, open, readAt } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import type { KernelFunction } from "../os/kallsyms.ts";

@@ -1,11 +1,9 @@
 /** Shared libraries by the names that programs load them by. */
 import { BpfError } from "../error.ts";
-import { isNoAnswer, unlessGone, unlessRefused } from "../refusal.ts";
+import { isAbsent, isNoAnswer, unlessGone, unlessRefused, visibly } from "../refusal.ts";
 import { ENOENT, ESRCH } from "../uapi/errno.ts";
 import { closeIfOpen, open, readTextFile, readToEnd, statPath } from "./files.ts";
 
-/** What says that there is no such file. */
-const ABSENT: readonly string[] = ["ENOENT", "ENOTDIR"];
 const CACHE = "/etc/ld.so.cache";
 /** Where loaders look that have no cache, or beyond it. */
 function directories(): string[] {
@@ -38,7 +36,7 @@ function installed(name: string): string {
       return ask();
     } catch (error) {
       if (!(error instanceof BpfError) || isNoAnswer(error)) throw error;
-      if (!ABSENT.includes(error.code)) refusal ??= error;
+      if (!isAbsent(error)) refusal ??= error;
       return undefined;
     }
   };
@@ -75,7 +73,7 @@ function loaded(name: string, pid: number): string {
   // the name may be that of a symbolic link beside the file
   const inodes = new Set(Array.from(files.values(), ({ inode }) => inode));
   for (const directory of new Set(Array.from(files.keys(), (path) => path.slice(0, path.lastIndexOf("/"))))) {
-    const path = `${directory}/${name}`, there = unlessRefused(() => statPath(`/proc/${pid}/root${path}`));
+    const path = `${directory}/${name}`, there = visibly(() => statPath(`/proc/${pid}/root${path}`));
     if (there !== undefined && inodes.has(there.inode.toString())) return asSeenHere(path, pid);
   }
   throw notFound(name, `process ${pid} has loaded no such library`);
@@ -84,7 +82,7 @@ function loaded(name: string, pid: number): string {
 /** A path of a process: the same path if it leads to the same file here, else one by way of the process. */
 function asSeenHere(path: string, pid: number): string {
   const there = `/proc/${pid}/root${path}`;
-  const [here, file] = [path, there].map((each) => unlessRefused(() => statPath(each)));
+  const [here, file] = [path, there].map((each) => visibly(() => statPath(each)));
   const isSame = file === undefined || (here?.inode === file.inode && here.device === file.device);
   return isSame ? path : there;
 }

@@ -131,6 +131,7 @@ const ANYWHERE = ["EMFILE", "ENFILE", "ENOMEM", "EPERM", "EACCES", "EINVAL"];
 /** What is wrong with an error for a call that failed with `code`, if something is. */
 export function wrongWith(error: Pick<BpfError, "code" | "reason">, code: string): string | undefined {
   if (code === "ENOTTY" && error.code === "EINVAL") return undefined; // it says what the file is not
+  if (code === "ENOENT" && error.code === "ESRCH") return undefined; // a process without files in /proc is gone
   if (code === "ENOENT" && error.code === "ENODEV") return undefined; // without its file the kernel has no BTF
   if (error.code !== code) return `${code} became ${error.code} ${error.reason}`;
   const reasons = REASONS[code];

@@ -24,6 +24,8 @@ const KNOWN: readonly (readonly [what: RegExp, why: string])[] = [];
 const DEADLINE_MS = 30_000;
 /** How long a process may take until its first fault. */
 const START_MS = 60_000;
+/** How long all may take: minutes, but more in a machine that is emulated. */
+const DEADLINE_OF_ALL_MS = 2_400_000;
 /** Processes at a time. */
 const LANES = Math.min(2, navigator.hardwareConcurrency);
 
@@ -84,7 +86,7 @@ const MODES = {
 for (const [mode, when] of Object.entries(MODES)) {
   kernelTest(
     `every operation is done or says why not, and leaves nothing, where ${when}`,
-    { needs: ["cgroup2", "bpffs", "netns"], since: "6.10", missing: whyNoInjector() },
+    { needs: ["cgroup2", "bpffs", "netns"], since: "6.10", missing: whyNoInjector(), deadlineMs: DEADLINE_OF_ALL_MS },
     async () => {
       const waiting = names(), tallies = new Map<string, Tally>();
       for (const name of waiting) tallies.set(name, new Tally());

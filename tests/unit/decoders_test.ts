@@ -12,7 +12,8 @@ import { decode, LinkAsker } from "../../lib/sys/link_info.ts";
 import { TYPES } from "../../lib/sys/type/mod.ts";
 import type { Answer, Asker, Question } from "../../lib/sys/type/row.ts";
 import { LINK_TYPES } from "../../lib/uapi/constants.ts";
-import { ElfFile, type ReadAt, type WantedFunctions } from "../../lib/os/elf.ts";
+import { ElfFile, type ReadAt } from "../../lib/os/elf.ts";
+import { functionOffsets, type WantedFunctions } from "../../lib/os/elf_functions.ts";
 import { BpfError } from "../../mod.ts";
 import { CODE_OF, executable } from "../fixture/place/elf.ts";
 
@@ -246,7 +247,7 @@ function readElf(bytes: Uint8Array): void {
       return bytes.slice(offset, offset + length);
     };
     try {
-      for (const offset of new ElfFile("file", read).functionOffsets(wanted)) assert(Number.isSafeInteger(offset));
+      for (const offset of functionOffsets(new ElfFile("file", read), wanted)) assert(Number.isSafeInteger(offset));
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
     }

@@ -1,6 +1,7 @@
 /** Looking functions up in ELF files, whoever made them. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { ElfFile, globMatches, type ReadAt, type WantedFunctions } from "../../lib/os/elf.ts";
+import { ElfFile, type ReadAt } from "../../lib/os/elf.ts";
+import { functionOffsets, globMatches, type WantedFunctions } from "../../lib/os/elf_functions.ts";
 import { BpfError } from "../../mod.ts";
 import { CODE_OF, executable, type ExecutableOptions, INDIRECT } from "../fixture/place/elf.ts";
 
@@ -13,7 +14,7 @@ function reader(bytes: Uint8Array): ReadAt {
 }
 
 function lookUp(bytes: Uint8Array, wanted: WantedFunctions): number[] {
-  return new ElfFile("file", reader(bytes)).functionOffsets(wanted);
+  return functionOffsets(new ElfFile("file", reader(bytes)), wanted);
 }
 
 function refused(bytes: Uint8Array, wanted: WantedFunctions): BpfError {
@@ -161,14 +162,14 @@ Deno.test("what was stripped is looked up in the debug file, what is exported is
   const debug = new ElfFile("debug", reader(executable({ functions }).bytes));
   let opened = 0;
   const find = (wanted: WantedFunctions) =>
-    new ElfFile("file", reader(exported.bytes)).functionOffsets(wanted, () => (opened++, debug));
+    functionOffsets(new ElfFile("file", reader(exported.bytes)), wanted, () => (opened++, debug));
   assertEquals([find({ names: ["work"] }), opened], [[exported.offsets[1]], 0]);
   const whole = executable({ functions: [...functions.slice(0, 2), { name: "hidden", code: work }], table: "dynsym" });
   const { offsets } = whole;
   const stripped = new ElfFile("file", reader(whole.bytes));
-  assertEquals(stripped.functionOffsets({ names: ["worker"] }, () => debug), [offsets[2]]);
-  assertEquals(stripped.functionOffsets({ pattern: "work*" }, () => debug), [offsets[1], offsets[2]]);
-  assertThrows(() => stripped.functionOffsets({ names: ["worker"] }, () => undefined), BpfError, "stripped");
+  assertEquals(functionOffsets(stripped, { names: ["worker"] }, () => debug), [offsets[2]]);
+  assertEquals(functionOffsets(stripped, { pattern: "work*" }, () => debug), [offsets[1], offsets[2]]);
+  assertThrows(() => functionOffsets(stripped, { names: ["worker"] }, () => undefined), BpfError, "stripped");
 });
 
 Deno.test("a build id and a debug link are read", () => {
@@ -233,7 +234,7 @@ Deno.test("damaged files end in an answer or a BpfError, and read no more than a
     };
     for (const wanted of [{ names: ["work", "nothing"] }, { pattern: "*or*k?" }]) {
       try {
-        const found = new ElfFile("file", counting).functionOffsets(wanted);
+        const found = functionOffsets(new ElfFile("file", counting), wanted);
         assert(found.every((offset) => Number.isSafeInteger(offset) && offset >= 0));
       } catch (error) {
         assert(error instanceof BpfError, `round ${round}: ${error}`);
@@ -249,7 +250,7 @@ Deno.test("tables larger than any real one are refused without being read", () =
     offset < bytes.length ? reader(bytes)(offset, length) : new Uint8Array(length);
   const view = new DataView(bytes.buffer), sections = Number(view.getBigUint64(40, true));
   view.setBigUint64(sections + 64 + 32, 2n ** 40n, true); // sh_size of the symbols
-  const error = assertThrows(() => new ElfFile("file", endless).functionOffsets({ pattern: "*" }), BpfError);
+  const error = assertThrows(() => functionOffsets(new ElfFile("file", endless), { pattern: "*" }), BpfError);
   assertStringIncludes(error.message, "too large");
 });
 
@@ -296,7 +297,7 @@ Deno.test("a table of millions of long names that overlap ends in a BpfError", (
   const names = Array.from({ length: 300 }, (_, i) => "a".repeat(i + 1));
   for (const wanted of [{ names: ["main"] }, { names }, { pattern: "*x*" }]) {
     read = 0;
-    assertThrows(() => new ElfFile("file", hostile).functionOffsets(wanted), BpfError);
+    assertThrows(() => functionOffsets(new ElfFile("file", hostile), wanted), BpfError);
     assert(read <= 2 * STRINGS + COUNT * SYMBOL + bytes.length, `${read} bytes`);
   }
 });
