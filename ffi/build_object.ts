@@ -156,6 +156,8 @@ async function build(
     "-fno-stack-protector", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-g0", "-w",
     "-D_LARGEFILE64_SOURCE", "-D_FILE_OFFSET_BITS=64", "-DLIBBPF_API=",
     `-ffile-prefix-map=${libbpf}=libbpf`, `-ffile-prefix-map=${fixed}=libbpf/src`,
+    // Else an atomic swap on aarch64 asks the C library what the processor can.
+    ...architecture === "aarch64" ? ["-mno-outline-atomics"] : [],
     `-I${OURS}/include`, `-I${fixed}`, `-I${libbpf}/include`, `-I${libbpf}/include/uapi`, `-I${libbpf}/src`,
   ];
   const sources = [
@@ -196,6 +198,7 @@ async function buildRust(
   const flags = [
     `--target=${targetOf(architecture)}`, "-Copt-level=z", "-Cpanic=abort", "-Ccodegen-units=1", "-Crelocation-model=pic",
     "-Cforce-unwind-tables=no", `-L${folder}`, "--cap-lints=allow",
+    ...architecture === "aarch64" ? ["-Ctarget-feature=-outline-atomics"] : [],
   ];
   for (const [name, edition, ...dependencies] of [["adler2", "2021"], ["miniz_oxide", "2021", "adler2"]] as const) {
     const source = `--remap-path-prefix=${crates[name]}=${name}`;
