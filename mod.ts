@@ -63,7 +63,7 @@ export { toJson } from "./lib/json.ts";
 export { type AnyLink, Link, type LinkOf } from "./lib/link.ts";
 export { type MadeCgroup, makeCgroup } from "./lib/cgroup.ts";
 export { type AttachOptions } from "./lib/kind/attach.ts";
-export type { LinkListing, ListOptions, Source } from "./lib/links.ts";
+export type { LinkList, LinkListing, ListOptions, Source } from "./lib/links.ts";
 export type { ObjectListOptions } from "./lib/listing/objects.ts";
 export { Names } from "./lib/names.ts";
 export { BpfMap, type EnsureMapOptions, type MapCreateOptions, type MapInfo } from "./lib/map.ts";

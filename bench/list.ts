@@ -1,4 +1,6 @@
 /** Listing and watching many links. */
+import { useIterator } from "../lib/listing/iterator.ts";
+import { linkGetFdById, objPin } from "../lib/sys/mod.ts";
 import { Link, type Program } from "../mod.ts";
 import { PinDirectory } from "../tests/fixture/place/bpffs.ts";
 import { taskIterator } from "../tests/fixture/program/programs.ts";
@@ -16,17 +18,28 @@ export const list: Record<string, Rows> = {
     using program = taskIterator("t");
     using _links = manyLinks(program, LINKS);
     await using inC = new TwinOf(twin, cgroup);
-    const times: { ours: number; theirs: number }[] = [];
+    const rounds: { infos: number; list: number; walk: number; iterate: number }[] = [];
     for (let round = -3; round < ROUNDS; round++) {
       const start = performance.now();
       let count = 0;
       for await (const _ of Link.infos({ source: "iterator" })) count++;
-      const ours = performance.now() - start;
-      if (count < LINKS) throw new Error(`${count} links`);
-      const theirs = await inC.walk();
-      if (round >= 0) times.push({ ours, theirs });
+      const between = performance.now();
+      const { length } = Link.list({ source: "iterator" });
+      const end = performance.now();
+      if (count < LINKS || length < LINKS) throw new Error(`${count} and ${length} links`);
+      const times = {
+        infos: between - start,
+        list: end - between,
+        walk: await inC.walk(),
+        iterate: await inC.iterate(),
+      };
+      if (round >= 0) rounds.push(times);
     }
-    yield compare(`Link.infos(), ${LINKS} links`, times, 1 / 12);
+    const row = (what: string, ours: "infos" | "list", theirs: keyof typeof rounds[0], bound: number) =>
+      compare(what, rounds.map((times) => ({ ours: times[ours], theirs: times[theirs] })), bound);
+    yield row(`Link.list(), ${LINKS} links, by ids in C`, "list", "walk", 1 / 12);
+    yield row("  by the same iterator read in C", "list", "iterate", 1.15);
+    yield row("Link.infos(), by Link.list()", "infos", "list", 1.2);
   },
   async *list_start({ cgroup, twin, scratch }): AsyncGenerator<Row> {
     using program = taskIterator("t");
@@ -89,15 +102,24 @@ function manyLinks(program: Program, count: number): Disposable {
 /** The same in C. */
 class TwinOf implements AsyncDisposable {
   readonly #pins = new PinDirectory();
+  readonly #path = this.#pins.pin("iterator");
   readonly #twin: Twin;
+  #isPinned = false;
 
   constructor(binary: Surroundings["twin"], cgroup: string) {
-    this.#twin = new Twin(binary, cgroup, this.#pins.pin("walk"));
+    this.#twin = new Twin(binary, cgroup, this.#path);
   }
 
   /** Milliseconds for a walk over all links. */
   async walk(): Promise<number> {
     return await this.#twin.round("walk", 1) / 1e6;
+  }
+
+  /** Milliseconds for what our iterator writes, read to its end. */
+  async iterate(): Promise<number> {
+    if (!this.#isPinned) objPin(linkGetFdById(useIterator().linkId), this.#path);
+    this.#isPinned = true;
+    return await this.#twin.round("iterate", 1) / 1e6;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -26,7 +26,7 @@ import {
   type SourceOf,
   type TargetType,
 } from "./kind/mod.ts";
-import { checkListOptions, type LinkListing, Listing, type ListOptions } from "./links.ts";
+import { checkListOptions, type LinkList, type LinkListing, Listing, listLinks, type ListOptions } from "./links.ts";
 import { loadedIterator } from "./listing/iterator.ts";
 import { toJson } from "./json.ts";
 import type { BpfMap } from "./map.ts";
@@ -433,6 +433,29 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   static infos(options: ListOptions = {}): LinkListing {
     checkListOptions(options);
     return new Listing(options);
+  }
+
+  /**
+   * {@linkcode infos} at once, as an array: for callers that want no event loop between. It takes as long as the machine
+   * has links, some milliseconds for ten thousand.
+   *
+   * @param options Which types, and from where; with a signal that is aborted already nothing is listed.
+   * @returns The infos in the order of their ids; `source` and `partial` of the array are those of {@linkcode infos}.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   * @throws {BpfError} As {@linkcode infos}.
+   * @throws The reason of `options.signal` if it is aborted already.
+   *
+   * @example
+   * ```ts
+   * import { Link } from "@bpf/link";
+   *
+   * const links = Link.list({ types: ["cgroup", "iter"] });
+   * console.log(links.length, links.source, links.partial);
+   * ```
+   */
+  static list(options: ListOptions = {}): LinkList {
+    checkListOptions(options);
+    return listLinks(options);
   }
 
   /**

@@ -5,7 +5,6 @@ import { linkFds } from "./ffi/holders.ts";
 import { type LinkInfo, readInfo } from "./kind/mod.ts";
 import { parseFdinfo } from "./listing/fdinfo.ts";
 import { visitPins, withPinnedLink } from "./listing/pins.ts";
-import type { LinkRecords } from "./listing/records.ts";
 import { loadedIterator, useIterator } from "./listing/iterator.ts";
 import { allLinks, linkWalk } from "./listing/walk.ts";
 import { readTextFile } from "./os/files.ts";
@@ -97,24 +96,10 @@ function hasManyLinks(): boolean {
 
 /** Infos piece by piece: none at the end. */
 type NextPiece = () => LinkInfo[];
+type Types = readonly LinkType[] | undefined;
 
-const PIECES: { readonly [S in Source]: (types: readonly LinkType[] | undefined) => NextPiece } = {
-  iterator(types): NextPiece {
-    let records: LinkRecords | undefined;
-    let at = 0;
-    return () => {
-      if (records === undefined) {
-        records = useIterator().run(types);
-        at = records.first;
-      }
-      const infos: LinkInfo[] = [];
-      for (; at < records.end && infos.length < PIECE; at = records.next(at)) {
-        const info = records.info(at);
-        if (info !== undefined) infos.push(readInfo(info));
-      }
-      return infos;
-    };
-  },
+const PIECES: { readonly [S in Source]: (types: Types) => NextPiece } = {
+  iterator: (types) => once(() => readRecords(types)),
   syscall(types): NextPiece {
     let lastId = 0;
     return () => {
@@ -126,17 +111,27 @@ const PIECES: { readonly [S in Source]: (types: readonly LinkType[] | undefined)
       }
     };
   },
-  proc(types): NextPiece {
-    let isDone = false;
-    return () => {
-      if (isDone) return [];
-      isDone = true;
-      return read([...visibleLinks().values()].sort((a, b) => a.id - b.id), types);
-    };
-  },
+  proc: (types) => once(() => read([...visibleLinks().values()].sort((a, b) => a.id - b.id), types)),
 };
 
-const PIECE = 256;
+/** All in one piece. */
+function once(readAll: () => LinkInfo[]): NextPiece {
+  let isDone = false;
+  return () => {
+    if (isDone) return [];
+    isDone = true;
+    return readAll();
+  };
+}
+
+function readRecords(types: Types): LinkInfo[] {
+  const records = useIterator().runBriefly(types), infos: LinkInfo[] = [];
+  for (let at = records.first; at < records.end; at = records.next(at)) {
+    const info = records.info(at);
+    if (info !== undefined) infos.push(readInfo(info));
+  }
+  return infos;
+}
 
 /** The links of a type that there are now; none for callers that may not see all. */
 export function linksOf(type: LinkType): BpfLinkInfo[] {
@@ -156,12 +151,12 @@ export function linksOf(type: LinkType): BpfLinkInfo[] {
   }
 }
 
-function read(infos: readonly BpfLinkInfo[], types: readonly LinkType[] | undefined): LinkInfo[] {
+function read(infos: readonly BpfLinkInfo[], types: Types): LinkInfo[] {
   const ownId = loadedIterator()?.linkId;
   return infos.filter(({ id, type }) => isWanted(types, type) && id !== ownId).map(readInfo);
 }
 
-function isWanted(types: readonly LinkType[] | undefined, type: LinkType): boolean {
+function isWanted(types: Types, type: LinkType): boolean {
   return types === undefined || types.includes(type);
 }
 
@@ -182,10 +177,29 @@ function visibleLinks(): Map<number, BpfLinkInfo> {
   return infos;
 }
 
+/** The infos of links, as {@linkcode Link.list} returns them. */
+export interface LinkList extends Array<LinkInfo> {
+  /** Where the listing comes from. */
+  readonly source: Source;
+  /** Whether some links may be missing. */
+  readonly partial: boolean;
+}
+
+/** {@linkcode Link.list}. */
+export function listLinks(options: ListOptions): LinkList {
+  options.signal?.throwIfAborted();
+  const source = chooseSource(options.source, false), infos = readAll(source, options.types);
+  // not enumerable: for those who compare and print, it is an array like others
+  return Object.defineProperties(infos, {
+    source: { value: source },
+    partial: { value: source === "proc" },
+  }) as LinkList;
+}
+
 /** All infos that a source has now. */
-export function readAll(source: Source, types: readonly LinkType[] | undefined): LinkInfo[] {
-  const all: LinkInfo[] = [];
-  const nextPiece = PIECES[source](types);
+export function readAll(source: Source, types: Types): LinkInfo[] {
+  const nextPiece = PIECES[source](types), all = nextPiece();
+  if (source !== "syscall") return all; // it is the only piece
   for (let piece; (piece = nextPiece()).length > 0;) all.push(...piece);
   return all;
 }

@@ -10,6 +10,7 @@ export const symbols = {
   bpf_link_close: { parameters: ["i32"], result: "i32" },
   bpf_link_holders: { parameters: ["u32", "u32", "buffer", "u32"], result: "i32" },
   bpf_link_info: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  bpf_link_read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   bpf_link_ring: { parameters: ["i32", "u32", "u32", "buffer", "u32"], result: "i32" },
   bpf_link_ring_wait: { parameters: ["i32", "i32", "buffer", "u32", "buffer", "u32"], result: "i32" },
   bpf_link_system: { parameters: ["u32", "buffer", "u32"], result: "i32" },

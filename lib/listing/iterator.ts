@@ -2,7 +2,7 @@
 import { BpfError } from "../error.ts";
 import { btfLayout, type Member, type StructLayout } from "../ffi/btf.ts";
 import { close } from "../os/files.ts";
-import { iterRead } from "../sys/iter.ts";
+import { iterRead, iterReadBriefly } from "../sys/iter.ts";
 import { linkCreate } from "../sys/link_create.ts";
 import { linkGetId } from "../sys/link_info.ts";
 import { progLoad } from "../sys/program.ts";
@@ -110,6 +110,11 @@ export class LinkIterator implements Disposable {
   /** Runs the program over all links there are now; the records are those of the types that are wanted. */
   run(types?: readonly LinkType[]): LinkRecords {
     return new LinkRecords(iterRead(this.#link), this.#filled, this.#trust, this.linkId, types);
+  }
+
+  /** The same in memory that the next call uses again. */
+  runBriefly(types?: readonly LinkType[]): LinkRecords {
+    return new LinkRecords(iterReadBriefly(this.#link), this.#filled, this.#trust, this.linkId, types);
   }
 
   /** Unloads the program. */

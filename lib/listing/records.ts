@@ -4,7 +4,7 @@ import { closeIfOpen } from "../os/files.ts";
 import { linkGetFdById } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { type BpfLinkInfo, rowOf } from "../sys/type/mod.ts";
-import type { PlaceField } from "../sys/type/row.ts";
+import type { LinkRecord, PlaceField } from "../sys/type/row.ts";
 import { LINK_TYPES, type LinkType } from "../uapi/constants.ts";
 import { EIO } from "../uapi/errno.ts";
 
@@ -14,11 +14,29 @@ export const NAME = 40, END = 160;
 /** The types that a program writes more of than the head, and which of the optional places it fills. */
 export type Filled = ReadonlyMap<LinkType, ReadonlySet<number>>;
 
+/** How the records of one type are read: looked up once, for it is asked for each link. */
+interface Reader {
+  readonly type: LinkType;
+  readonly record: LinkRecord<BpfLinkInfo> | undefined;
+  readonly filled: ReadonlySet<number>;
+  /** All of the type were found to tell the truth. */
+  isSettled: boolean;
+}
+
+const NOTHING: ReadonlySet<number> = new Set();
+
+function readerOf(number: number, filled: Filled): Reader {
+  const type = LINK_TYPES[number] ?? "unknown", places = filled.get(type);
+  const record = places && rowOf(type)?.record as LinkRecord<BpfLinkInfo> | undefined;
+  return { type, record, filled: places ?? NOTHING, isSettled: false };
+}
+
 /** The records of one run, in the order of ids. They are named by where they lie. */
 export class LinkRecords {
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #longs: BigUint64Array;
   readonly #filled: Filled;
+  readonly #readers: Reader[] = []; // by the type's number
   readonly #trust: Trust;
   readonly #ownId: number;
   readonly #types: readonly LinkType[] | undefined;
@@ -36,8 +54,8 @@ export class LinkRecords {
     types: readonly LinkType[] | undefined,
   ) {
     if (bytes.length % 8 !== 0) throw notWhole();
-    this.#words = new Uint32Array(bytes.buffer);
-    this.#longs = new BigUint64Array(bytes.buffer);
+    this.#words = new Uint32Array(bytes.buffer, 0, bytes.length / 4);
+    this.#longs = new BigUint64Array(bytes.buffer, 0, bytes.length / 8);
     this.#filled = filled;
     this.#trust = trust;
     this.#ownId = ownId;
@@ -53,14 +71,17 @@ export class LinkRecords {
 
   #skip(at: number): number {
     const words = this.#words, types = this.#types;
-    while (at < this.end && (words[at + 1] === this.#ownId || types !== undefined && !types.includes(this.#type(at)))) {
+    while (
+      at < this.end && (words[at + 1] === this.#ownId || types !== undefined && !types.includes(this.#reader(at).type))
+    ) {
       at += words[at]! >>> 18;
     }
     return at;
   }
 
-  #type(at: number): LinkType {
-    return LINK_TYPES[this.#words[at]! & 0xffff] ?? "unknown";
+  #reader(at: number): Reader {
+    const number = this.#words[at]! & 0xffff;
+    return this.#readers[number] ??= readerOf(number, this.#filled);
   }
 
   /** The id of a link. */
@@ -77,19 +98,25 @@ export class LinkRecords {
 
   /** The info of a link, if need be from the link itself; undefined if that is gone. */
   info(at: number): BpfLinkInfo | undefined {
-    const recorded = this.recorded(at);
-    return this.#trust.isSettled(recorded) ? recorded : this.#trust.settle(recorded, this.#type(at), this.#filled);
+    const reader = this.#reader(at), recorded = this.#recorded(reader, at);
+    if (reader.isSettled) return recorded;
+    if (!this.#trust.isSettled(recorded)) return this.#trust.settle(recorded, reader.type, this.#filled);
+    reader.isSettled = reader.record?.variant === undefined;
+    return recorded;
   }
 
   /** What the record alone says. */
   recorded(at: number): BpfLinkInfo {
-    const words = this.#words, type = this.#type(at), filled = this.#filled.get(type); // no closures: it runs for each link
-    const row = rowOf(type), record = row?.record;
-    if (filled !== undefined && record !== undefined) {
+    return this.#recorded(this.#reader(at), at);
+  }
+
+  #recorded({ type, record, filled }: Reader, at: number): BpfLinkInfo {
+    const words = this.#words; // no closures: it runs for each link
+    if (record !== undefined) {
       return record.read(words, this.#longs, at, filled, record.name === undefined ? "" : this.#name(at));
     }
     const id = words[at + 1]!, progId = words[at + 2]!;
-    return row?.bare?.(id, progId) ?? { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
+    return rowOf(type)?.bare?.(id, progId) ?? { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
   }
 
   #name(at: number): string {

@@ -2,6 +2,7 @@
 import { checkFd, checkString, checkU32 } from "../check.ts";
 import { Call } from "../ffi/symbols.ts";
 import { fast, native } from "../ffi/library.ts";
+import { readKept } from "../ffi/read.ts";
 import { ARGS, duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { EAGAIN, EEXIST } from "../uapi/errno.ts";
@@ -142,16 +143,14 @@ export async function* readLines(fd: number, signal?: AbortSignal): AsyncGenerat
 
 /** All that is left to be read; of more than `most` bytes some more. */
 export function readToEnd(fd: number, most: number = Infinity): Uint8Array<ArrayBuffer> {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
-  for (let bytes; size <= most && (bytes = read(fd)).length > 0; size += bytes.length) pieces.push(bytes);
-  const all = new Uint8Array(size);
-  size = 0;
-  for (const bytes of pieces) {
-    all.set(bytes, size);
-    size += bytes.length;
-  }
-  return all;
+  return readBriefly(fd, most).slice();
+}
+
+/** The same in memory that is used again by the next call. */
+export function readBriefly(fd: number, most: number = Infinity): Uint8Array<ArrayBuffer> {
+  const bytes = readKept(fd, most);
+  if (typeof bytes === "number") throw refused(bytes, READ, "Cannot read");
+  return bytes;
 }
 
 function reading(): Request {

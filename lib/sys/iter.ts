@@ -1,7 +1,7 @@
 /** The command that starts an iterator. */
 import { checkFd } from "../check.ts";
 import { words } from "../ffi/request.ts";
-import { closeIfOpen, readToEnd } from "../os/files.ts";
+import { closeIfOpen, readBriefly } from "../os/files.ts";
 import { checked, CLOSED, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 
@@ -46,9 +46,14 @@ export function iterCreate(linkFd: number): number {
 
 /** Runs an iterator once: all that its program writes. */
 export function iterRead(linkFd: number): Uint8Array<ArrayBuffer> {
+  return iterReadBriefly(linkFd).slice();
+}
+
+/** The same in memory that is used again by the next call. */
+export function iterReadBriefly(linkFd: number): Uint8Array<ArrayBuffer> {
   const fd = iterCreate(linkFd);
   try {
-    return readToEnd(fd);
+    return readBriefly(fd);
   } finally {
     closeIfOpen(fd);
   }

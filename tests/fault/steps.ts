@@ -404,6 +404,15 @@ export class Steps implements Disposable {
       "Link.infos by system call": listed({ source: "syscall" }),
       "Link.infos by /proc": listed({ source: "proc" }),
       "Link.infos": listed({}),
+      "Link.list": {
+        run: () => {
+          using link = Link.attach(sk, NETNS);
+          const { id } = link, list = Link.list({ types: ["netns"] });
+          return { found: plain(list.filter((info) => info.id === id)), partial: list.partial };
+        },
+        accepts: (result, usual, errno) =>
+          orPartial(result) || isGone(errno) || same((result as Listed).found, (usual as Listed).found),
+      },
       "Link.all": {
         run: async () => {
           using link = Link.attach(sk, NETNS);

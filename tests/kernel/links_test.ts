@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, asse
 import { readInfo } from "../../lib/kind/mod.ts";
 import { closeIterator, LinkIterator, linkLayout, loadedIterator } from "../../lib/listing/iterator.ts";
 import type { BpfLinkInfo } from "../../lib/sys/type/mod.ts";
-import { type AnyLink, Link, type LinkInfo, type Source } from "../../mod.ts";
+import { type AnyLink, Link, type LinkInfo, type Program, type Source } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/process/privileges.ts";
@@ -174,6 +174,30 @@ sourceTest("our own iterator is in no listing", {}, async () => {
   for await (using link of Link.all()) assertNotEquals(link.id, linkId);
   assertEquals(Link.open(linkId)[Symbol.dispose](), undefined, "it is there");
 });
+
+sourceTest("list() returns at once what infos() yields, and says from where", {}, async () => {
+  using program = taskIterator("list");
+  using _links = manyLinks(program, 700); // several pieces
+  for (const source of SOURCES) {
+    const isOurs = ({ programId }: LinkInfo) => programId === program.id;
+    const list = Link.list({ source, types: ["iter", "xdp"] });
+    const infos = await Array.fromAsync(Link.infos({ source, types: ["iter", "xdp"] }));
+    assertEquals(list.filter(isOurs), infos.filter(isOurs));
+    assertEquals([list.filter(isOurs).length, list.source, list.partial], [700, source, source === "proc"]);
+    assertEquals(Link.list({ source, types: ["xdp"] }).filter(isOurs), []);
+  }
+  assert(!Link.list({ source: "iterator" }).some(({ id }) => id === loadedIterator()?.linkId));
+  const reason = new Error("enough");
+  assertThrows(() => Link.list({ signal: AbortSignal.abort(reason) }), Error, "enough");
+  assertThrows(() => Link.list({ source: "netlink" as Source }), TypeError, "options.source");
+});
+
+/** Links that wait for nothing, until the end of the scope. */
+function manyLinks(program: Program, count: number): Disposable {
+  const stack = new DisposableStack();
+  for (let i = 0; i < count; i++) stack.use(Link.attach(program, { type: "iter" }));
+  return stack;
+}
 
 kernelTest("an idle iterator is unloaded, and loaded again when it is asked for", { since: SINCE }, async () => {
   await Array.fromAsync(Link.infos({ source: "iterator" }));

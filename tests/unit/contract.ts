@@ -440,6 +440,7 @@ export interface LinkClass {
   fromFd: (fd: number) => AnyLink;
   all: (options?: ListOptions) => AsyncGenerator<AnyLink, void, void>;
   infos: (options?: ListOptions) => LinkListing;
+  list: (options?: ListOptions) => LinkInfos[keyof LinkInfos][];
   watch: (options?: ListOptions & { intervalMs?: number | undefined }) => LinkWatcher;
   attachAll: (entries: readonly AttachEntry[], options?: AttachOptions) => LinkGroup;
   attachAllAsync: (entries: readonly AttachEntry[], options?: AttachOptions) => Promise<LinkGroup>;

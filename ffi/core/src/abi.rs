@@ -4,7 +4,7 @@
 //! Scalars are 32 bits wide, every pointer is a buffer of the caller whose length follows it, results are the kernel's
 //! or `-errno`.
 use crate::{
-    btf, holders, info, pin,
+    btf, holders, info, pin, read,
     request::{Request, Sizes},
     ring, syscall, walk,
 };
@@ -68,6 +68,13 @@ pub extern "C" fn bpf_link_system(call: u32, request: *mut u8, request_len: u32)
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_close(fd: i32) -> i32 {
     syscall::close(fd)
+}
+
+/// Reads an fd to its end; see [`read::read`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_read(fd: i32, room: *mut u8, room_len: u32) -> i32 {
+    read::read(fd, room, room_len)
 }
 
 /// Fills `records` with the links whose id is above `start_id` and returns how many; see [`walk::walk`].

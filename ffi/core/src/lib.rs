@@ -11,6 +11,7 @@ mod holders;
 mod info;
 mod mapped;
 mod pin;
+mod read;
 mod request;
 mod ring;
 mod syscall;

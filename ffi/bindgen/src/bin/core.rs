@@ -11,6 +11,8 @@ mod info;
 mod mapped;
 #[path = "../../../core/src/pin.rs"]
 mod pin;
+#[path = "../../../core/src/read.rs"]
+mod read;
 #[path = "../../../core/src/request.rs"]
 mod request;
 #[path = "../../../core/src/ring.rs"]
