@@ -72,6 +72,11 @@ const MESSAGES: readonly Message[] = [
     meaning: `the configuration of this kernel has ${name} otherwise than the object declares it: ${what}`,
     hint: "declare it as the kernel has it: y and m for bool or enum libbpf_tristate, numbers, char arrays",
   })],
+  [/^failed to open system Kconfig/m, () => ({
+    reason: "unsupported",
+    meaning: "the configuration of this kernel cannot be read: there is no /proc/config.gz and no /boot/config-RELEASE",
+    hint: "say all that the object asks for yourself: options.kconfig",
+  })],
   [/^extern '(CONFIG_[^']*)' \(strong\): not resolved/m, ([, name]) => ({
     reason: "unsupported",
     meaning: `the configuration of this kernel does not have ${name}`,

@@ -1,6 +1,7 @@
 /** Global variables of objects: read and written where programs have them. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { BpfObject } from "../../lib/object/mod.ts";
+import { BpfError } from "../../mod.ts";
 import { objectPath } from "./build.ts";
 import { objectTest } from "./run.ts";
 
@@ -67,17 +68,33 @@ objectTest("globals: several objects of one file are apart", {}, () => {
   assertEquals([first.globals.packets, second.globals.packets], [1n, 0n]);
 });
 
+const CONFIG = [
+  "CONFIG_HZ=250",
+  "CONFIG_BPF_SYSCALL=y",
+  "CONFIG_NO_SUCH_OPTION=y",
+  "CONFIG_NO_SUCH_NUMBER=7",
+  'CONFIG_DEFAULT_HOSTNAME="(none)"',
+].join("\n");
+
 objectTest("globals: the kernel's configuration is known once the object is loaded, and never written", {}, () => {
-  using object = BpfObject.open(objectPath("refused"), {
-    programs: ["read_config"],
-    kconfig: "CONFIG_OF_NO_KERNEL=7",
-  });
+  using object = BpfObject.open(objectPath("kconfig"), { kconfig: CONFIG });
   const { globals } = object;
-  assertEquals([globals.CONFIG_OF_NO_KERNEL, globals.CONFIG_BPF], [undefined, undefined]);
-  assertThrows(() => globals.CONFIG_OF_NO_KERNEL = 8, TypeError, "options.kconfig");
+  assertEquals([globals.CONFIG_HZ, globals.LINUX_KERNEL_VERSION], [undefined, undefined]);
+  assertThrows(() => globals.CONFIG_HZ = 8, TypeError, "options.kconfig");
   object.load();
-  assertEquals(globals.CONFIG_OF_NO_KERNEL, 7);
-  assertThrows(() => globals.CONFIG_OF_NO_KERNEL = 8, TypeError, "options.kconfig");
+  assertEquals(
+    [globals.CONFIG_HZ, globals.CONFIG_BPF_SYSCALL, globals.CONFIG_NO_SUCH_NUMBER, globals.CONFIG_DEFAULT_HOSTNAME],
+    [250, "TRI_YES", 7n, "(none)"],
+  );
+  const [major, minor] = Deno.osRelease().split(".").map(Number);
+  assertEquals(globals.LINUX_KERNEL_VERSION >>> 8, major! << 8 | minor!);
+  assertThrows(() => globals.CONFIG_HZ = 8, TypeError, "options.kconfig");
+});
+
+objectTest("globals: a configuration of another type is refused by name", {}, () => {
+  const kconfig = CONFIG.replace("HZ=250", "HZ=y");
+  const error = assertThrows(() => BpfObject.load(objectPath("kconfig"), { kconfig }), BpfError);
+  assert(error.message.includes("has CONFIG_HZ otherwise than the object declares it"), error.message);
 });
 
 objectTest("globals: an object without BTF has none, and says so", {}, () => {

@@ -75,9 +75,8 @@ objectTest("object: programs of optional sections are loaded if they are named",
   assertEquals(object.programs.filter(({ load }) => load).map(({ name }) => name), ["accepted"]);
   assertThrows(() => object.program("no_check"), TypeError, "name it in options.programs");
   assertThrows(() => object.program("acepted"), TypeError, 'did you mean "accepted"?');
-  using other = BpfObject.load(objectPath("refused"), { programs: ["read_config"] });
-  assert(other.program("read_config").id > 0);
-  assertThrows(() => other.program("accepted"), TypeError, "it was not loaded");
+  using none = BpfObject.load(objectPath("refused"), { programs: [] });
+  assertThrows(() => none.program("accepted"), TypeError, "it was not loaded");
 });
 
 objectTest("object: what its states refuse names the object", {}, () => {
@@ -110,7 +109,7 @@ objectTest("object: a failed load leaves nothing, and is not tried again", {}, (
   assertThrows(() => object.load(), BpfError);
   assertThrows(() => object.load(), BadResource, "could not be loaded");
   assertThrows(() => object.program("accepted"), BadResource, "could not be loaded");
-  assertThrows(() => object.globals.CONFIG_BPF, BadResource, "could not be loaded");
+  assertThrows(() => object.globals, BadResource, "could not be loaded");
 });
 
 objectTest("object: loads on another thread", {}, async () => {
@@ -243,7 +242,10 @@ objectTest("object: options are checked before anything is opened", {}, () => {
 
 objectTest("object: a program knows its attach type", { needs: ["cgroup2"] }, () => {
   using cgroup = new Cgroup();
-  using object = BpfObject.load(objectPath("cgroups"), { programs: ["in", "out"] });
+  using object = BpfObject.load(objectPath("cgroups"), {
+    programs: ["in", "out"],
+    maps: { per_cgroup: { create: false } }, // of a type since Linux 6.2; neither uses it
+  });
   for (const [name, attachType] of [["in", "cgroup_inet_ingress"], ["out", "cgroup_inet_egress"]] as const) {
     assertEquals(object.programs.find((program) => program.name === name)?.attachType, attachType);
     using link = Link.attach(object.program(name), { type: "cgroup", cgroup: cgroup.path });

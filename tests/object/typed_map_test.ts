@@ -1,7 +1,7 @@
 /** Maps of objects by the types of their keys and values; events of their ring buffers. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { BpfObject, TypedMap } from "../../lib/object/mod.ts";
-import { BpfError, BpfMap, Program } from "../../mod.ts";
+import { BpfError, Program } from "../../mod.ts";
 import { delay } from "../fixture/run/wait.ts";
 import { objectPath } from "./build.ts";
 import { objectTest } from "./run.ts";
@@ -77,8 +77,8 @@ objectTest("typed map: maps that hold maps and programs", {}, () => {
   outer.set(1, object.map("second"));
   using second = outer.get(1);
   assertEquals(second.map.id, object.map("second").map.id);
-  using other = BpfMap.create({ type: "hash", keySize: 4, valueSize: 16, maxEntries: 4 });
-  outer.set(1, other);
+  using other = BpfObject.load(objectPath("nested"));
+  outer.set(1, other.map("second").map); // older kernels want its BTF to be alike, too
   using calls = object.map("calls"), called = calls.get(1);
   assert(called instanceof Program);
   assertEquals(called.id, object.program("called").id);
@@ -143,4 +143,11 @@ objectTest("events: end with their signal, their map and their object", {}, asyn
   await delay(10); // it waits
   object.close();
   assertEquals(await waiting, { done: true, value: undefined });
+});
+
+objectTest("typed map: of a struct of functions, whose value is the kernel's", { needs: ["vm"], since: "5.13" }, () => {
+  using object = BpfObject.load(objectPath("struct_ops"));
+  const { name } = object.maps.find(({ type }) => type === "struct_ops")!;
+  const { valueSize } = object.map(name).map.info();
+  assertEquals((object.map(name).get(0) as Uint8Array).length, valueSize);
 });

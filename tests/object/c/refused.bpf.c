@@ -16,8 +16,6 @@ struct absent_struct {
 	int absent_field;
 } __attribute__((preserve_access_index));
 
-extern bool CONFIG_BPF __kconfig __weak;
-extern int CONFIG_OF_NO_KERNEL __kconfig __weak;
 extern int bpf_absent_function(void) __ksym __weak;
 
 SEC("?socket")
@@ -84,12 +82,6 @@ SEC("?socket")
 int no_kfunc(struct __sk_buff *skb)
 {
 	return bpf_absent_function();
-}
-
-SEC("?socket")
-int read_config(struct __sk_buff *skb)
-{
-	return CONFIG_BPF + CONFIG_OF_NO_KERNEL;
 }
 
 SEC("socket")
