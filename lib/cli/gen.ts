@@ -16,8 +16,8 @@ export const gen: Command = {
   options: {},
   takes: [1, Infinity],
   async run({ positionals: [file, ...types] }, output): Promise<number> {
-    const { typesOfFile } = await import("../object/generate.ts"); // with libbpf, which no other command needs
-    const typescript = typesOfFile(file!, types);
+    const { generateTypes } = await import("../object/mod.ts"); // with libbpf, which only objects need
+    const typescript = generateTypes(file!, types);
     output.print({ typescript }, () => typescript.trimEnd().split("\n"));
     return Status.done;
   },

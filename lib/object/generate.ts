@@ -1,5 +1,5 @@
 /** Writes what an object has as TypeScript: the type parameter of `BpfObject`. */
-import { printable } from "../check.ts";
+import { checkPath, checkString, kindOf, printable } from "../check.ts";
 import type { MapType } from "../uapi/constants.ts";
 import { Btf, type BtfMember, type Shape } from "./btf.ts";
 import { ObjectHandle } from "./handle.ts";
@@ -63,35 +63,44 @@ const ONE_OF = [
 ];
 
 /**
- * {@linkcode objectTypes} of a file. Nothing is made in the kernel.
+ * The TypeScript types of an object: a module with an interface that is the type parameter of {@linkcode BpfObject}, and
+ * a type of each struct, union and enum that its maps and variables are made of. It is what `bpflink gen` prints. Nothing
+ * is made in the kernel.
  *
- * @param path The object.
- * @param wanted Names in C of more types.
- * @returns A module of types.
- * @throws {TypeError} if the object has no such type.
- * @throws {Deno.errors.NotFound} if there is no such file.
+ * The same object gives the same text, which is as `deno fmt` leaves it. What BTF has not is not in it: comments of the
+ * source, and structs that no map, variable or pointer has, as those of records may be. Of a union's members, one is enough
+ * to write it, so all are optional; a member that cannot be read has the type `never`.
+ *
+ * @param source The path of the file, or its bytes.
+ * @param types Names in C of more types, of which the object's BTF has to know.
+ * @returns The text of the module.
+ * @throws {TypeError} If an argument is of the wrong type, or the object has no such type.
+ * @throws {Deno.errors.NotFound} If there is no such file.
  * @throws {BpfError} `invalid` if the file is no object of BPF programs, or is broken.
+ *
+ * @example Whether the types that a project keeps are those of its object
+ * ```ts ignore
+ * import { generateTypes } from "@bpf/link/object";
+ *
+ * const kept = Deno.readTextFileSync("egress.ts");
+ * if (kept !== generateTypes("egress.bpf.o")) throw new Error("run bpflink gen egress.bpf.o >egress.ts");
+ * ```
  */
-export function typesOfFile(path: string, wanted?: readonly string[]): string {
-  const { name, bytes } = toBytes(path), handle = ObjectHandle.open(bytes, { name });
+export function generateTypes(source: string | URL | ArrayBufferView, types: readonly string[] = []): string {
+  if (!Array.isArray(types)) throw new TypeError(`types must be an array of names, not ${kindOf(types)}`);
+  types.forEach((name, i) => checkString(name, `types[${i}]`));
+  const { name, bytes } = toBytes(source), handle = ObjectHandle.open(bytes, { name });
   try {
-    const btf = handle.btf(), file = path.slice(path.lastIndexOf("/") + 1);
+    const btf = handle.btf(), path = ArrayBuffer.isView(source) ? name : checkPath(source, "source");
+    const file = path.slice(path.lastIndexOf("/") + 1);
     const contents = { file, name, programs: handle.programs(), maps: handle.maps() };
-    return objectTypes({ ...contents, btf: btf === undefined ? undefined : new Btf(btf) }, wanted);
+    return objectTypes({ ...contents, btf: btf === undefined ? undefined : new Btf(btf) }, types);
   } finally {
     handle.close();
   }
 }
 
-/**
- * The TypeScript of an object: an interface of its programs, maps, globals and types, and one of each struct, union and
- * enum that these are made of. The same object gives the same text, which is as `deno fmt` leaves it.
- *
- * @param contents What the object has.
- * @param wanted Names in C of more types, as of records of ring buffers.
- * @returns A module of types.
- * @throws {TypeError} if the object has no such type.
- */
+/** {@linkcode generateTypes} of what an object has. */
 export function objectTypes(contents: ObjectContents, wanted: readonly string[] = []): string {
   return new Writer(contents).module(wanted);
 }

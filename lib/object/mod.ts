@@ -5,6 +5,7 @@
  * - {@linkcode BpfObject}: programs, maps and global variables by name; links to what the names of sections say
  * - {@linkcode TypedMap}: a map whose keys and values are what their BTF says; events of ring buffers
  * - {@linkcode Btf}: the types themselves
+ * - {@linkcode generateTypes}: what an object has, as types of TypeScript
  *
  * What an object may do is what its programs may do, so it needs the trust that they need. libbpf is a native library of its
  * own, which is opened when the first object is.
@@ -28,6 +29,7 @@ export { Btf, type BtfKind, type BtfMember, type BtfType, type BtfVariable, type
 export type { Codec } from "./codec.ts";
 export { BTF_KINDS } from "../uapi/btf.ts";
 export { objectLibraryBytes, setObjectLibraryPath } from "../ffi/object/library.ts";
+export { generateTypes } from "./generate.ts";
 export type { EventOptions, EventStream } from "./events.ts";
 export {
   BpfObject,

@@ -100,7 +100,7 @@ export function compileObjects(): void {
   }
   for (const processor of Object.keys(PROCESSORS) as Processor[]) {
     for (const [name, path] of objects(processor) ?? []) {
-      if (!wanted.has(`${name}.bpf`)) for (const file of [path, `${path}.digest`]) Deno.removeSync(file);
+      if (!wanted.has(`${name}.bpf`)) { for (const file of [path, `${path}.digest`]) Deno.removeSync(file); }
     }
   }
 }

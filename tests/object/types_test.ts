@@ -3,8 +3,7 @@
  * failed if it does not compile.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { typesOfFile } from "../../lib/object/generate.ts";
-import { BpfObject } from "../../lib/object/mod.ts";
+import { BpfObject, generateTypes } from "../../lib/object/mod.ts";
 import { BpfError } from "../../mod.ts";
 import { bpflink } from "../fixture/process/bpflink.ts";
 import { objectPath, objects } from "./build.ts";
@@ -96,15 +95,28 @@ Deno.test("gen: what users write with generated types passes the compiler, and t
 
 objectTest("gen: writes the same again, by the command too", {}, async () => {
   const path = objectPath("typed"), text = Deno.readTextFileSync(new URL("generated/typed.ts", import.meta.url));
-  assertEquals(typesOfFile(path), text);
+  assertEquals(generateTypes(path), text);
+  assertEquals(generateTypes(new URL(`file://${path}`)), text);
   assertEquals(await bpflink(["gen", path]), { code: 0, output: text, errors: "" });
   const { code, output } = await bpflink(["gen", "--json", path]);
   assertEquals([code, JSON.parse(output)], [0, { typescript: text }]);
-  assertEquals(typesOfFile(path, ["verdict"]).includes("verdict: Verdict;"), true);
+  assertEquals(generateTypes(path, ["verdict"]).includes("verdict: Verdict;"), true);
 });
 
 objectTest("gen: says what is no object and what is no type", {}, async () => {
-  assertThrows(() => typesOfFile(objectPath("typed"), ["evnt"]), TypeError, 'no type "evnt"; did you mean "event"?');
+  assertThrows(() => generateTypes(objectPath("typed"), ["evnt"]), TypeError, 'no type "evnt"; did you mean "event"?');
+  assertThrows(
+    () => generateTypes(objectPath("typed"), "event" as never),
+    TypeError,
+    "types must be an array of names",
+  );
+  assertThrows(
+    () => generateTypes(objectPath("typed"), [3 as never]),
+    TypeError,
+    "types[0] must be a string, not number",
+  );
+  assertThrows(() => generateTypes(3 as never), TypeError, "source must be a path, a file: URL or bytes, not number");
+  assertThrows(() => generateTypes(new Uint8Array(100)), BpfError, "it is no ELF file");
   const refused = async (args: readonly string[], status: number, message: string) => {
     const { code, output, errors } = await bpflink(["gen", ...args]);
     assertEquals([code, output, errors.includes(message)], [status, "", true], errors);
@@ -120,7 +132,7 @@ objectTest("gen: every object of the tests has types that compile", {}, async ()
   try {
     const paths = [...objects()!].filter(([, path]) => isObject(path)).map(([name, path]) => {
       const file = `${directory}/${name}.ts`;
-      Deno.writeTextFileSync(file, typesOfFile(path));
+      Deno.writeTextFileSync(file, generateTypes(path));
       return file;
     });
     const imports = {
@@ -146,7 +158,7 @@ function isObject(path: string): boolean {
     return true;
   } catch (error) {
     assert(error instanceof BpfError);
-    assertThrows(() => typesOfFile(path), BpfError, error.meaning);
+    assertThrows(() => generateTypes(path), BpfError, error.meaning);
     return false;
   }
 }
