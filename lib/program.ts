@@ -64,7 +64,7 @@ export interface ProgramLoadOptions {
   sleepable?: boolean | undefined;
   /** Whether an xdp program understands packets in fragments. */
   fragments?: boolean | undefined;
-  /** The interface, by name or number, that an xdp program is bound to. */
+  /** The interface, by name or number, that an xdp program is bound to: it fits there alone, and not in mode `generic`. */
   device?: string | number | undefined;
   /** An fd of a BPF token, which stands in for capabilities; since Linux 6.9. */
   token?: number | undefined;

@@ -51,9 +51,10 @@ export type UprobeMultiTarget =
   }
   & ({
     /**
-     * The functions' names in the file's symbol tables, or in those of its debug file if that is installed. Of several
-     * versions the default one is meant, others by name and version: `memcpy@GLIBC_2.2.5`. A function that the C library
-     * chooses when a process starts (IFUNC, such as its `strlen`) is refused: name the code that is chosen.
+     * The functions' names in the file's symbol tables, or in those of its debug file if that is installed; the compressed
+     * ones of `.gnu_debugdata` are not read. Of several versions the default one is meant, others by name and version:
+     * `memcpy@GLIBC_2.2.5`. A function that the C library chooses when a process starts (IFUNC, such as its `strlen`) is
+     * refused: name the code that is chosen.
      */
     symbols: readonly string[];
   } | {
