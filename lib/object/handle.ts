@@ -106,6 +106,7 @@ export class ObjectHandle {
   readonly name: string;
   readonly #held: Held;
   #isClosed = false;
+  #isFreed = false;
   #loading: Promise<unknown> | undefined; // on another thread
   #state: "open" | "loaded" | "failed" = "open";
   #log: string;
@@ -179,7 +180,7 @@ export class ObjectHandle {
       result = await loading;
     } finally {
       this.#loading = undefined;
-      if (this.#isClosed) this.#end();
+      if (this.#isClosed) this.free();
     }
     if (this.#isClosed) {
       throw new Deno.errors.BadResource(`Cannot load object "${this.name}": it was closed meanwhile`);
@@ -345,7 +346,7 @@ export class ObjectHandle {
         return fd;
       },
       [Symbol.dispose]: () => {
-        if (isOver || this.#isClosed) return; // the end of the object ends them
+        if (isOver || this.#isFreed) return; // the end of the object ended them
         isOver = true;
         if (isOnly) this.#held.links--;
         objectNative().bpf_object_detach(number, link);
@@ -358,21 +359,22 @@ export class ObjectHandle {
     throw objectRefused(result, "bpf_object", `Cannot ${verb} object "${this.name}"`, "");
   }
 
-  /** Frees everything, once a load that is under way has returned. Twice does nothing. */
+  /** From now on all is refused, and what is there can be ended in peace; then {@linkcode free}. */
   close(): void {
-    if (this.#isClosed) return;
     this.#isClosed = true;
-    if (this.#loading === undefined) this.#end();
   }
 
-  /** Settled when a load that was under way when it was closed has returned. */
-  async settled(): Promise<void> {
-    await this.#loading?.catch(() => {});
-  }
-
-  #end(): void {
+  /** Frees everything, once a load that is under way has returned. Twice does nothing. */
+  free(): void {
+    if (this.#isFreed || this.#loading !== undefined) return;
+    this.#isFreed = true;
     forgotten.unregister(this);
     end(this.#held);
+  }
+
+  /** Settled when a load that is under way has returned. */
+  async settled(): Promise<void> {
+    await this.#loading?.catch(() => {});
   }
 }
 

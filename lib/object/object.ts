@@ -574,8 +574,9 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @throws What the end of a link throws; everything else is ended all the same.
    */
   close(): void {
+    this.#handle.close(); // nothing can be made any more
     using end = new DisposableStack();
-    end.defer(() => this.#handle.close());
+    end.defer(() => this.#handle.free());
     for (const map of this.#maps.values()) end.use(map);
     for (const program of this.#programs.values()) end.use(program);
     for (const link of this.#links) end.use(link);
@@ -588,9 +589,12 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @returns A promise that is settled when all is ended, also a load that was under way.
    */
   async closeAsync(): Promise<void> {
+    this.#handle.close();
     await using end = new AsyncDisposableStack();
-    end.defer(() => this.#handle.settled());
-    end.defer(() => this.#handle.close());
+    end.defer(async () => {
+      await this.#handle.settled();
+      this.#handle.free();
+    });
     for (const map of this.#maps.values()) end.use(map);
     for (const program of this.#programs.values()) end.use(program);
     for (const link of this.#links) end.use(link);

@@ -137,6 +137,20 @@ objectTest("object: closed while it is loaded, it ends as soon as the kernel has
   await assertRejects(() => loadingToo, BadResource);
 });
 
+objectTest(
+  "object: closed without blocking, it takes nothing new while its links end",
+  { needs: ["netns"] },
+  async () => {
+    const object = BpfObject.load(objectPath("attach"), { programs: ["tc_ingress", "sk_lookup"] });
+    object.attach("tc_ingress", { device: "lo" });
+    const closing = object.closeAsync();
+    assert(object.closed);
+    assertThrows(() => object.attach("sk_lookup"), BadResource, 'object "attach" is closed');
+    object.close(); // meanwhile
+    await closing;
+  },
+);
+
 objectTest("object: a handle of a program or map that was closed is made again", {}, () => {
   using object = BpfObject.load(objectPath("maps"));
   const { id } = object.program("use_maps");
