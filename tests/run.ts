@@ -27,6 +27,7 @@
  * | compiled objects (`lib/object/`): C in object/c, compiled by object/build.ts | object/ |
  * | the package as it is published: built, served by a registry here, used | package/ |
  * | compiled objects: what the C programs of object/c become, beside libbpf's own loader (build.ts compiles, needs clang) | object/ |
+ * | programs as users write them, each with its C | examples/ |
  * | the examples in comments and the README | run here, from where they stand; doc/lint_test |
  * | what is shown of an error that nobody catches · handles and infos as JSON · what users write compiles | kernel/uncaught_test · kernel/json_test · unit/typing_test |
  * | all of it on other kernels | vm/ |

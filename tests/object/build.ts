@@ -56,7 +56,7 @@ export function builtFiles(processor: Processor): [string, string][] {
 }
 
 /** The path of a program that was compiled beside the objects; `undefined` if it was not. */
-export function programPath(name: "reference" | "mutate"): string | undefined {
+export function programPath(name: "reference" | "mutate" | "probed"): string | undefined {
   const folder = `${OUT}/${Deno.build.arch}`;
   return namesIn(folder).includes(name) ? `${folder}/${name}` : undefined;
 }
@@ -72,6 +72,7 @@ export function compileObjects(): void {
   const common = [clang.version, libbpf.replace(/.*\//, ""), ...headers.map((path) => Deno.readTextFileSync(path))];
   const wanted = new Set<string>();
   compilePrograms(libbpf, include);
+  for (const processor of Object.keys(PROCESSORS) as Processor[]) compileProbed(clang, processor);
   for (const source of SOURCES.flatMap((folder) => namesIn(ROOT + folder).map((name) => `${ROOT}${folder}/${name}`))) {
     if (!source.endsWith(".bpf.c")) continue;
     const name = source.replace(/.*\//, "").replace(/\.c$/, "");
@@ -89,7 +90,6 @@ export function compileObjects(): void {
       ];
       const digest = hash([...common, text, ...args.map((arg) => arg.replaceAll(ROOT, ""))].join("\0"));
       if (readIfThere(`${object}.digest`) === digest && namesIn(`${OUT}/${processor}`).includes(`${name}.o`)) continue;
-      Deno.mkdirSync(`${OUT}/${processor}`, { recursive: true });
       // Two runs at once each write a file of their own and rename it.
       const own = `${object}.${Deno.pid}`;
       run(clang.command, [...args, "-c", source, "-o", own]);
@@ -127,7 +127,6 @@ function compilePrograms(libbpf: string, include: string): void {
     const source = `${ROOT}tests/object/${name}.c`, program = `${folder}/${name}`;
     const digest = hash([compiler, libbpf.replace(/.*\//, ""), Deno.readTextFileSync(source), args.length].join("\0"));
     if (readIfThere(`${program}.digest`) === digest) continue;
-    Deno.mkdirSync(folder, { recursive: true });
     const own = `${program}.${Deno.pid}`;
     if (outputOf("cc", ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-o", own, source, ...args]) === undefined) {
       console.log(`Without ${name}.c, which cc does not compile: install gcc and libelf-dev`);
@@ -136,6 +135,20 @@ function compilePrograms(libbpf: string, include: string): void {
     Deno.renameSync(own, program);
     Deno.writeTextFileSync(`${program}.digest`, digest);
   }
+}
+
+/** Compiles the program that is watched, which needs no library and no compiler of the other processor's. */
+function compileProbed({ command, version }: Clang, processor: Processor): void {
+  const source = `${ROOT}tests/examples/probed.c`, program = `${OUT}/${processor}/probed`;
+  const digest = hash([version, Deno.readTextFileSync(source)].join("\0"));
+  if (readIfThere(`${program}.digest`) === digest) return;
+  const own = `${program}.${Deno.pid}`;
+  const target = [`--target=${processor}-linux-gnu`, "-fuse-ld=lld", "-nostdlib", "-static", "-ffreestanding"];
+  if (outputOf(command, [...target, "-O2", "-fno-stack-protector", "-o", own, source]) === undefined) {
+    return console.log("Without probed.c, which clang does not link: install lld");
+  }
+  Deno.renameSync(own, program);
+  Deno.writeTextFileSync(`${program}.digest`, digest);
 }
 
 /** The newest clang at hand. */
@@ -163,7 +176,9 @@ export function findLibbpf(): string | undefined {
 /** A folder in which `<bpf/…>` and `<linux/bpf.h>` are found, and nothing else of libbpf's. */
 function includeFolder(libbpf: string): string {
   const include = `${OUT}/include`;
-  Deno.mkdirSync(`${include}/linux`, { recursive: true });
+  for (const folder of [`${include}/linux`, ...Object.keys(PROCESSORS).map((processor) => `${OUT}/${processor}`)]) {
+    Deno.mkdirSync(folder, { recursive: true });
+  }
   const links = {
     bpf: `${libbpf}/src`,
     "linux/bpf.h": `${libbpf}/include/uapi/linux/bpf.h`,

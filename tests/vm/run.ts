@@ -22,7 +22,7 @@ if (FAULTS !== undefined) SETTINGS.push(`BPF_LINK_TEST_FAULTS=${FAULTS}`);
  * What is tested there: what depends on the kernel or the processor. Of tests/unit that is how the library is loaded;
  * comments and claims are compared on the host, once.
  */
-const SUITES = ["tests/unit/library_test.ts", "tests/kernel/", "tests/object/", "tests/doc/claims/"];
+const SUITES = ["tests/unit/library_test.ts", "tests/kernel/", "tests/object/", "tests/examples/", "tests/doc/claims/"];
 /** Files of tests/kernel in which Deno or the package alone decides: they run on the host and on the other processor. */
 const SAME_ON_ALL = ["endings", "handle", "hostile_names", "json", "names", "open_handles", "sanitizers", "uncaught"];
 
