@@ -87,13 +87,15 @@ const SHORT_TEXT = 48;
 /** So many names are listed in a message. */
 const MOST_CHOICES = 24;
 
-/** A compiled type. `end` is where the bytes end that a flexible array may take, undefined if it has none. */
+/** A compiled type. `end` is where the bytes end that a flexible array may take, undefined if none. */
 interface Node {
   readonly size: number;
   /** How many types deep it is. */
   readonly depth: number;
   /** How many values reading makes at most: structs that share their members could make endless many. */
   readonly values: number;
+  /** It is a flexible array, or a struct that ends in one. */
+  readonly isOpen: boolean;
   read(view: DataView, at: number, end: number | undefined): unknown;
   /** Over zeros, or over what another member of a union wrote: what already reads as the value is left as it is. */
   write(view: DataView, at: number, value: unknown, end: number | undefined): void;
@@ -308,17 +310,19 @@ function struct(
 ): Node {
   const names = fields.map(({ name }) => name), known = new Set(names);
   const offsets = fields.map(({ at }) => at), nodes = fields.map(({ node }) => node);
-  const lastEntry = entries.at(-1), mayFlex = kind === "struct" && lastEntry !== undefined && "node" in lastEntry;
-  const last = mayFlex && lastEntry.node.size === 0 ? nodes.length - 1 : -1; // a flexible array
+  const lastEntry = entries.at(-1);
+  const isOpen = kind === "struct" && lastEntry !== undefined && "node" in lastEntry && lastEntry.node.isOpen;
+  const open = isOpen ? nodes.length - 1 : -1;
   const proto = names.indexOf("__proto__"); // assigning it would set the prototype
   return {
     size,
     depth,
     values,
+    isOpen,
     read(view, at, end): unknown {
       const value: Record<string, unknown> = {};
       for (let i = 0; i < names.length; i++) {
-        const item = nodes[i]!.read(view, at + offsets[i]!, i === last ? end : undefined);
+        const item = nodes[i]!.read(view, at + offsets[i]!, i === open ? end : undefined);
         if (i === proto) Object.defineProperty(value, "__proto__", { value: item, enumerable: true });
         else value[names[i]!] = item;
       }
@@ -368,7 +372,7 @@ function writeEntry(entry: Entry, view: DataView, at: number, value: Fields, end
   const item = Object.hasOwn(value, entry.name) ? value[entry.name] : undefined;
   if (item === undefined) throw new Misfit(TypeError, `lacks member "${printable(entry.name)}"`);
   try {
-    entry.node.write(view, at + entry.at, item, entry.node.size === 0 ? end : undefined);
+    entry.node.write(view, at + entry.at, item, entry.node.isOpen ? end : undefined);
   } catch (error) {
     if (error instanceof Misfit) error.path.push(entry.key);
     throw error;
@@ -409,6 +413,7 @@ function array(element: Node, length: number): Node {
     size: size * length,
     depth: element.depth + 1,
     values: 1 + element.values * length,
+    isOpen: length === 0,
     read(view, at, end): unknown {
       const items: unknown[] = [];
       for (let i = count(at, end); i > 0; i--, at += size) items.push(read(view, at, undefined));
@@ -440,7 +445,8 @@ type Leaf = Exclude<Shape, { kind: "array" | "struct" | "union" }>;
 type Access = Pick<Node, "read" | "write">;
 
 function scalar(shape: Leaf): Node {
-  return { size: shape.size, depth: 1, values: 1, ...accessOf(shape) };
+  const isOpen = (shape.kind === "text" || shape.kind === "bytes") && shape.size === 0;
+  return { size: shape.size, depth: 1, values: 1, isOpen, ...accessOf(shape) };
 }
 
 function accessOf(shape: Leaf): Access {
@@ -585,7 +591,7 @@ function bitField(shape: Scalar, shift: number, bits: number): Node {
       for (let i = 0; i < size; i++, all >>= 8n) view.setUint8(at + i, Number(all & 0xffn));
     },
   };
-  return { size: shape.size, depth: 1, values: 1, ...meaning(shape, number, bits) };
+  return { size: shape.size, depth: 1, values: 1, isOpen: false, ...meaning(shape, number, bits) };
 }
 
 function lowBits(view: DataView, at: number, size: number, shift: number, bits: number): number {

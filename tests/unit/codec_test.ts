@@ -308,6 +308,13 @@ Deno.test("a flexible array takes what is left of a record, and nothing elsewher
   );
   assertEquals(text.decode(new Uint8Array([1, 0, 104, 105])), { n: 1, text: "hi" });
   assertEquals([...text.encode({ n: 1, text: "hi" }, "value", 4)], [1, 0, 104, 105]);
+  const nested = codecOf((w) => {
+    const u16 = w.int("u16", 2);
+    const line = w.struct("struct", "line", 2, [["n", u16, 0], ["text", w.array(w.int("char", 1), 0), 16]]);
+    return w.struct("struct", "event", 4, [["id", u16, 0], ["line", line, 16]]);
+  });
+  assertEquals(nested.decode(new Uint8Array([7, 0, 1, 0, 104, 105])), { id: 7, line: { n: 1, text: "hi" } });
+  assertEquals([...nested.encode({ id: 7, line: { n: 1, text: "hi" } }, "value", 6)], [7, 0, 1, 0, 104, 105]);
 });
 
 Deno.test("bytes that are too few, and places outside, are a RangeError", () => {
