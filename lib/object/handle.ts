@@ -198,7 +198,7 @@ export class ObjectHandle {
     const text = textOf(log);
     if (result < 0) {
       this.#state = "failed"; // libbpf does not try twice
-      throw objectRefused(result, "bpf_object__load", `Cannot load object "${this.name}"`, text);
+      throw objectRefused(result, "bpf_object__load", `Cannot load object "${this.name}"`, text, this.#declared);
     }
     this.#state = "loaded";
     this.#log += text;

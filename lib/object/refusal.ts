@@ -3,6 +3,7 @@ import { complaintOf, suggestionOf } from "../complaint.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { explanation, plain } from "../refusal.ts";
+import { BPF_F_NO_PREALLOC } from "../uapi/constants.ts";
 
 const BROKEN = "it is no object of BPF programs, or a broken one";
 
@@ -178,8 +179,45 @@ const VERIFIED: readonly Message[] = [
   })],
 ];
 
-/** The error for a negative result. `log` is what libbpf said meanwhile; `action` begins the message. */
-export function objectRefused(result: number, command: string, action: string, log: string): BpfError {
+/** What a map is declared as, as far as kernels refuse it. */
+export interface DeclaredMap {
+  readonly name: string;
+  readonly type: string;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+}
+
+/** Types of maps that have no key, and those whose elements belong to something and come with it. */
+const KEYLESS = /^(ringbuf|user_ringbuf|queue|stack|bloom_filter)$/, STORAGE = /^(sk|inode|task|cgrp)_storage$/;
+
+/** What is wrong with the declaration of a map, where kernels say nothing but EINVAL. */
+function faultOf({ type, keySize, valueSize, maxEntries, flags }: DeclaredMap): string | undefined {
+  const isRing = type === "ringbuf" || type === "user_ringbuf", isPreallocated = (flags & BPF_F_NO_PREALLOC) === 0;
+  if (isRing && keySize + valueSize > 0) return "a ring buffer has no __type(key, ...) and no __type(value, ...)";
+  if (KEYLESS.test(type) && keySize > 0) return `a ${type} has no __type(key, ...)`;
+  if (STORAGE.test(type)) {
+    if (isPreallocated) return `a ${type} takes __uint(map_flags, BPF_F_NO_PREALLOC)`;
+    return maxEntries > 0 ? `a ${type} has no max_entries` : keySize === 4 ? undefined : `keys of a ${type} are int`;
+  }
+  if (type === "lpm_trie" && isPreallocated) return "an lpm_trie takes __uint(map_flags, BPF_F_NO_PREALLOC)";
+  if (/array/.test(type) && keySize !== 4) return `keys of type ${type} have 4 bytes, not ${keySize}`;
+  if (maxEntries === 0 && type !== "struct_ops") return "it takes __uint(max_entries, ...)";
+  return undefined;
+}
+
+/**
+ * The error for a negative result. `log` is what libbpf said meanwhile; `action` begins the message; `maps` are what the
+ * object has.
+ */
+export function objectRefused(
+  result: number,
+  command: string,
+  action: string,
+  log: string,
+  maps: readonly DeclaredMap[] = [],
+): BpfError {
   const errno = -result, [name, general] = LIBBPF[errno - FIRST_LIBBPF] ?? [];
   const { said, verifier, program } = parse(log);
   const isOpening = command === "bpf_object__open" && explanation(result, plain(command)).reason === "other";
@@ -188,11 +226,10 @@ export function objectRefused(result: number, command: string, action: string, l
   if (verifier !== undefined) {
     return new BpfError(errno, { ...common, ...explainVerifier(errno, verifier, program) });
   }
-  return new BpfError(errno, {
-    ...common,
-    complaint: undefined,
-    ...explainMessages(errno, said, general ?? (isOpening ? BROKEN : undefined)),
-  });
+  const explained = explainMessages(errno, said, general ?? (isOpening ? BROKEN : undefined));
+  const refused = /^map '(.*)': failed to create/m.exec(said)?.[1], map = maps.find(({ name }) => name === refused);
+  const fault = map === undefined || explained.reason !== "invalid" ? undefined : faultOf(map);
+  return new BpfError(errno, { ...common, ...explained, complaint: fault });
 }
 
 /** An error of ours, in libbpf's terms: the file is no object, whatever libbpf would do with it. */

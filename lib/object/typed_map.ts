@@ -343,7 +343,11 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
       throw new TypeError(`${whose} has no BTF, so no type "${name}": compile it with -g, or read bytes`);
     }
     const found = this.#btf.find(name);
-    if (found === undefined) throw noSuchName(whose, "type", name, this.#structs());
+    if (found === undefined) {
+      const error = noSuchName(whose, "type", name, this.#structs());
+      error.message += "; clang keeps a type that a global variable refers to: struct event *unused;";
+      throw error;
+    }
     return { codec: this.#btf.codec(found.id), isOpenEnded: isOpenEnded(this.#btf, found.id) };
   }
 

@@ -95,6 +95,29 @@ for (const [name, errno, log, message] of LOGS) {
   });
 }
 
+Deno.test("refusal of an object: a map that kernels refuse without a word", () => {
+  const log = "libbpf: Error in bpf_create_map_xattr(m): -EINVAL. Retrying without BTF.\n" +
+    "libbpf: map 'm': failed to create: -EINVAL\nlibbpf: failed to load object 'o'\n";
+  const map = { name: "m", type: "hash", keySize: 4, valueSize: 4, maxEntries: 1, flags: 0 };
+  const NO_PREALLOC = 1;
+  const faults: readonly [change: Partial<typeof map>, fault: string | undefined][] = [
+    [{}, undefined],
+    [{ type: "ringbuf", keySize: 0 }, "a ring buffer has no __type(key, ...) and no __type(value, ...)"],
+    [{ type: "queue" }, "a queue has no __type(key, ...)"],
+    [{ type: "lpm_trie" }, "an lpm_trie takes __uint(map_flags, BPF_F_NO_PREALLOC)"],
+    [{ type: "percpu_array", keySize: 8 }, "keys of type percpu_array have 4 bytes, not 8"],
+    [{ type: "task_storage" }, "a task_storage takes __uint(map_flags, BPF_F_NO_PREALLOC)"],
+    [{ type: "sk_storage", flags: NO_PREALLOC }, "a sk_storage has no max_entries"],
+    [{ type: "sk_storage", flags: NO_PREALLOC, maxEntries: 0, keySize: 8 }, "keys of a sk_storage are int"],
+    [{ maxEntries: 0 }, "it takes __uint(max_entries, ...)"],
+  ];
+  for (const [change, fault] of faults) {
+    const { message, reason } = objectRefused(-EINVAL, "bpf_object__load", "X", log, [{ ...map, ...change }]);
+    assertEquals(message, `X: the kernel refuses map "m"${fault === undefined ? "" : `: ${fault}`} (EINVAL)`);
+    assertEquals(reason, "invalid");
+  }
+});
+
 Deno.test("a name that is not there: the nearest, and those that are", () => {
   const of = (name: unknown, ...choices: string[]) => noSuchName("object", "map", name, choices).message;
   assertEquals(of("flow", "flows", "other"), 'object has no map "flow"; did you mean "flows"? it has flows, other');
