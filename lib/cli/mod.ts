@@ -1,6 +1,6 @@
 /**
  * The command `bpflink`: every link of the machine, who holds it and in which order programs run, and what can be done
- * about it. `--allow-ffi` is the only permission that it needs.
+ * about it; and a compiled object as a tool. `--allow-ffi` is the only permission that it needs.
  *
  * ```sh
  * deno run --allow-ffi jsr:@bpf/link/cli list
@@ -10,7 +10,7 @@
  * **Text** is for people: columns, cut to the width of a terminal and never in a pipe, bold headings on a terminal unless
  * `NO_COLOR` is set. Control characters in names are escaped.
  *
- * **`--json`** is for programs: each command prints one object on one line, {@linkcode Answer}, and `watch` one for each
+ * **`--json`** is for programs: each command prints one object on one line, {@linkcode Answer}, and `watch` and `run` one for each
  * event. 64-bit values are strings. What the kernel does not report is absent. A failure is such an object on stderr.
  *
  * **The exit status** is 0 if it is done; 1 if the kernel refuses or something fails, also if you answer no; 2 if the
@@ -30,14 +30,16 @@ import { type Command, Output, report, Status, writeAll } from "./command.ts";
 import { gen } from "./gen.ts";
 import { hook } from "./hook.ts";
 import { list, show } from "./list.ts";
+import { load } from "./load.ts";
 import { probe } from "./probe.ts";
+import { run as runObject } from "./run.ts";
 import { tree } from "./tree.ts";
 import { watch } from "./watch.ts";
 
 export type { LinkHolder } from "../holders.ts";
 export type { Source } from "../links.ts";
 export type { ProbeAnswer, TargetProbe } from "../probe.ts";
-export type { Answer, EntryRecord, HookRecord, LinkRecord, PinRecord } from "./schema.ts";
+export type { Answer, EntryRecord, HookRecord, LinkRecord, LoadedRecord, PinRecord } from "./schema.ts";
 
 const COMMANDS: { readonly [name: string]: Command } = {
   list,
@@ -50,6 +52,8 @@ const COMMANDS: { readonly [name: string]: Command } = {
   pin,
   unpin,
   update,
+  load,
+  run: runObject,
   gen,
 };
 

@@ -23,6 +23,8 @@ export interface LinkRecord {
   holders?: readonly LinkHolder[];
   /** Whether there may be more holders. */
   holdersPartial?: boolean;
+  /** Where it was pinned by `load` or `run`. */
+  pin?: string;
   /** The other fields of the info. */
   [field: string]: unknown;
 }
@@ -81,12 +83,27 @@ export interface PinRecord {
   name: string;
 }
 
+/** A program or a map of an object that was loaded. */
+export interface LoadedRecord {
+  /** Its name in the object; the kernel keeps 15 characters of it. */
+  name: string;
+  /** Its type. */
+  type: string;
+  /** Its id. */
+  id: number;
+  /** The section that a program is in. */
+  section?: string;
+  /** Where it is pinned. */
+  pin?: string;
+}
+
 /**
  * What each line of `bpflink --json` is: an object with some of these fields.
  *
  * `list`, `show`, `detach`, `pin`, `unpin` and `update` print `links`, the last four as they are afterwards; `tree` prints
  * `hooks` and `pins`, `hook` prints `hooks` with one element, `probe` prints `targets`, `gen` prints `typescript`. `watch` prints a line with `event`
- * for each change. A failure prints `error`, to stderr.
+ * for each change. `load` and `run` print `programs`, `maps` and `links`, and then `run` a line with `map` and `record`
+ * for each record. A failure prints `error`, to stderr.
  */
 export interface Answer {
   /** Links. */
@@ -97,6 +114,14 @@ export interface Answer {
   pins?: PinRecord[];
   /** What can be done with links to each kind of target. */
   targets?: Record<string, TargetProbe>;
+  /** Programs that were loaded. */
+  programs?: LoadedRecord[];
+  /** Maps that were made. */
+  maps?: LoadedRecord[];
+  /** The name of a ring buffer. */
+  map?: string;
+  /** A record of it. */
+  record?: Record<string, unknown>;
   /** A module of types. */
   typescript?: string;
   /** A change. */

@@ -488,12 +488,20 @@ export function targetFor(program: SectionProgram, overrides: AttachOverrides): 
   const needed = [...NEEDED[kind] ?? [], ...typeof walked === "string" && walked in WALKS ? [[WALKS[walked]!]] : []];
   const open = needed.filter((fields) => !fields.some((field) => field in target)).map(([first]) => first!);
   if (open.length === 0) return target as unknown as ObjectTarget;
-  throw new TypeError(
-    `${section}: it leaves open ${open.join(" and ")}: object.attach("${program.name}", { ${
-      [...type === undefined ? [] : ["type"], ...open].map((field) => `${field}: ${exampleOf(field, kind, program)}`)
-        .join(", ")
-    } })`,
+  const shown = [...type === undefined ? [] : ["type"], ...open];
+  const example = shown.map((field) => `${field}: ${exampleOf(field, kind, program)}`).join(", ");
+  throw new LeftOpen(
+    `${section}: it leaves open ${open.join(" and ")}: object.attach("${program.name}", { ${example} })`,
+    program,
+    open,
   );
+}
+
+/** A section, and what was given besides, leaves something open. */
+export class LeftOpen extends TypeError {
+  constructor(message: string, readonly program: SectionProgram, readonly fields: readonly string[]) {
+    super(message);
+  }
 }
 
 function saidBy(section: string): Draft | Malformed | { readonly instead: string } {
@@ -520,4 +528,63 @@ function exampleOf(field: string, kind: ObjectTarget["type"], { section }: Secti
     default:
       return EXAMPLES[field] ?? '"..."';
   }
+}
+
+// ---- words of a command line
+
+const NUMBERS = ["device", "priority", "offset", "pid", "referenceCounterOffset"];
+const FLAGS = ["retprobe", "session", "preorder", "peer", "defragment"];
+const BIGINTS = ["cookie", "cookies", "address", "addresses", "expectedRevision", "samplePeriod", "sampleFrequency"];
+
+/**
+ * Overrides as a command line has them: `key=value,key=value`; or JSON; or a word that takes the place of what follows the
+ * slash of the section, as `/usr/bin/bash:readline` of `SEC("uprobe")`; or the value of the one field that is left open,
+ * as `eth0` of `SEC("xdp")`.
+ */
+export function overridesFromWords({ name, section }: SectionProgram, words: string): AttachOverrides {
+  const wrong = (what: string) =>
+    new TypeError(`What program "${name}" is attached to ${what}, not "${printable(words)}"`);
+  if (words.startsWith("{")) {
+    try {
+      return JSON.parse(words, (key, value) => BIGINTS.includes(key) ? toBigInt(value) : value) as AttachOverrides;
+    } catch {
+      throw wrong("must be JSON after {");
+    }
+  }
+  const [, key] = /^(\w+)=/.exec(words) ?? [];
+  if (key !== undefined && Object.values(FIELDS).some((fields) => fields.includes(key))) {
+    const pairs = words.split(",").map((pair) => {
+      const at = pair.indexOf("=");
+      if (at < 0) throw wrong("must be FIELD=VALUE,FIELD=VALUE");
+      return [pair.slice(0, at), valueFromWord(pair.slice(0, at), pair.slice(at + 1))] as const;
+    });
+    return Object.fromEntries(pairs) as AttachOverrides;
+  }
+  const found = find(section);
+  if (found === undefined) throw wrong("must be type=TYPE,FIELD=VALUE, since libbpf knows no such section");
+  const [rowName, , attachType, rule] = found.row;
+  if (typeof rule === "string") return {}; // which says what to do instead
+  const bare = rule(undefined, attachType);
+  if (bare instanceof Malformed) return {};
+  if (rowName.endsWith("+")) {
+    const said = rule(words, attachType);
+    if (said instanceof Malformed) throw wrong(`must be as in SEC("${said.form}")`);
+    if (Object.keys(said).length > Object.keys(bare).length && bare.type !== "iter") return said as AttachOverrides;
+  }
+  const field = NEEDED[bare.type]?.find((fields) => !fields.some((it) => bare[it] !== undefined))?.[0];
+  if (field === undefined) throw wrong("must be FIELD=VALUE");
+  return { [field]: valueFromWord(field, words) } as AttachOverrides;
+}
+
+function valueFromWord(field: string, word: string): unknown {
+  if (NUMBERS.includes(field) && /^-?\d+$|^0x[\da-f]+$/i.test(word)) return Number(word);
+  if (BIGINTS.includes(field) && /^\d+$|^0x[\da-f]+$/i.test(word)) return BigInt(word);
+  if (FLAGS.includes(field) && /^(true|false)$/.test(word)) return word === "true";
+  return word;
+}
+
+function toBigInt(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(toBigInt);
+  const isInteger = Number.isSafeInteger(value) || (typeof value === "string" && /^\d+$|^0x[\da-f]+$/i.test(value));
+  return isInteger ? BigInt(value as number | string) : value;
 }

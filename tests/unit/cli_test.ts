@@ -55,7 +55,21 @@ Deno.test("help and version, for all and for each command", async () => {
   const help = await run(["--help"]);
   assertEquals([help.code, help.errors], [0, ""]);
   const names = [...help.output.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name!);
-  assertEquals(names, ["list", "show", "tree", "watch", "hook", "probe", "detach", "pin", "unpin", "update", "gen"]);
+  assertEquals(names, [
+    "list",
+    "show",
+    "tree",
+    "watch",
+    "hook",
+    "probe",
+    "detach",
+    "pin",
+    "unpin",
+    "update",
+    "load",
+    "run",
+    "gen",
+  ]);
   const helps = await Array.fromAsync(names, (name) => run([name, "--help"]));
   helps.forEach(({ code, output, errors }, i) => {
     assertEquals([code, errors], [0, ""]);
