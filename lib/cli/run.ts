@@ -18,15 +18,15 @@ import { jsonLine } from "./table.ts";
 
 export const run: Command = {
   usage: "FILE.bpf.o [OPTION]...",
-  summary: "load and attach a compiled object, print its events until interrupted",
+  summary: "attach a compiled object and print its events, until interrupted",
   details: [
     "Every program is attached to what its section says. For each record that",
     "programs write into a ring buffer a line of JSON is printed: its map and the",
     "record, integers of 64 bits as strings. All is gone when the command ends.",
     "",
-    "BTF does not say what a ring buffer holds. Without --events it is the struct of",
-    "the map's name, or of that without its s, as `struct event` in `events`; else",
-    "`struct event`; else the one struct that global variables point to.",
+    "BTF does not say what a ring buffer holds. Without --events it is the struct",
+    "of the map's name, or of that without its s, as `struct event` in `events`;",
+    "else `struct event`; else the one struct that global variables point to.",
     "",
     ...ATTACH_HELP,
     "--no-attach NAME     load this program only, as one that others call",
