@@ -106,7 +106,7 @@ async function findZig(): Promise<string> {
   const [, version] = /^ziglang==([\d.]+)/m.exec(Deno.readTextFileSync(requirements))!;
   const folder = `.cache/zig-${version}`, zig = Deno.cwd() + `/${folder}/ziglang/zig`;
   if (!exists(zig)) {
-    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"];
+    const pip = "-m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile".split(" ");
     const target = `${folder}.${Deno.pid}`;
     await run("python3", [...pip, "--require-hashes", "--requirement", requirements, "--target", target]).catch(() => {
       throw new Missing(`ziglang ${version}, which \`python3 -m pip\` does not bring`);

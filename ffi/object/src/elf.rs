@@ -91,7 +91,8 @@ pub struct Section {
 pub struct Elf {
     source: Source,
     len: u64,
-    wide: bool, // 64 bits
+    left: Cell<u64>, // how many bytes may still be copied
+    wide: bool,      // 64 bits
     header: Ehdr,
     names: usize,    // the section of the sections' names
     segments: usize, // how many
@@ -152,6 +153,9 @@ fn value<T: Plain>(bytes: &[u8], offset: usize) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
+/// Many sections may be the same bytes of a file, so what is copied of one has a limit.
+const MOST: u64 = 1 << 30;
+
 const SHT_STRTAB: u32 = 3;
 const SHT_NOBITS: u32 = 8;
 const SHN_XINDEX: u16 = 0xffff;
@@ -165,6 +169,7 @@ impl Elf {
             return None;
         }
         let len = usize::try_from(size).ok()?;
+        let copied = || self.left.get().checked_sub(size).map(|left| self.left.set(left));
         match self.source {
             Source::Memory(bytes) => {
                 // SAFETY: within the bytes, or at their end
@@ -172,25 +177,28 @@ impl Elf {
                 if (at as usize).is_multiple_of(8) {
                     return Some(Piece { at, len, copied: false });
                 }
-                // libbpf reads records in place
+                copied()?; // libbpf reads records in place
                 Piece::copy(len, |to| {
                     // SAFETY: len bytes are there
                     unsafe { copy_nonoverlapping(at, to, len) };
                     true
                 })
             }
-            Source::File(fd) => Piece::copy(len, |to| {
-                let mut done = 0;
-                while done < len {
-                    // SAFETY: the rest of the copy
-                    let count =
-                        unsafe { libc::pread(fd, to.add(done).cast(), len - done, (offset as usize + done) as isize) };
-                    if count <= 0 {
-                        return false; // it has become shorter
+            Source::File(fd) => copied().and_then(|()| {
+                Piece::copy(len, |to| {
+                    let mut done = 0;
+                    while done < len {
+                        // SAFETY: the rest of the copy
+                        let count = unsafe {
+                            libc::pread(fd, to.add(done).cast(), len - done, (offset as usize + done) as isize)
+                        };
+                        if count <= 0 {
+                            return false; // it has become shorter
+                        }
+                        done += count as usize;
                     }
-                    done += count as usize;
-                }
-                true
+                    true
+                })
             }),
         }
     }
@@ -308,7 +316,17 @@ fn open(source: Source, len: u64) -> *mut Elf {
             return elf;
         }
         let header = core::mem::zeroed();
-        elf.write(Elf { source, len, wide: false, header, names: 0, segments: 0, count: 0, sections: null_mut() });
+        elf.write(Elf {
+            source,
+            len,
+            left: Cell::new(MOST),
+            wide: false,
+            header,
+            names: 0,
+            segments: 0,
+            count: 0,
+            sections: null_mut(),
+        });
         if (*elf).parse().is_none() {
             elf_end(elf);
             return null_mut();
@@ -718,6 +736,24 @@ mod tests {
         assert!(Opened::file(&file).is_none());
         assert!(Opened::file(&File::open("/dev/null").unwrap()).is_none());
         assert!(Opened::file(&File::open("/").unwrap()).is_none(), "a directory");
+    }
+
+    #[test]
+    fn no_more_is_copied_than_a_limit() {
+        let (mut bytes, table) = file(true);
+        let size = 1u64 << 20;
+        bytes[table + 64 + 32..][..8].copy_from_slice(&size.to_ne_bytes());
+        bytes[table + 3 * 64 + 32..][..8].copy_from_slice(&size.to_ne_bytes());
+        let path = std::env::temp_dir().join(format!("bpf-object-sparse-{}", std::process::id()));
+        fs::write(&path, &bytes).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        file.set_len(2 * MOST).unwrap();
+        let elf = Opened::file(&file).unwrap();
+        elf.elf().left.set(size + STRINGS.len() as u64);
+        assert_eq!(data(elf.find(".strtab")).unwrap(), STRINGS);
+        assert_eq!(data(elf.find(".symtab")).map(<[u8]>::len), Some(size as usize));
+        assert_eq!(data(elf.find(".note")), None);
     }
 
     #[test]
