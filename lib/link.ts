@@ -32,7 +32,7 @@ import { toJson } from "./json.ts";
 import type { BpfMap } from "./map.ts";
 import { close, closeAsync, closeIfOpen, duplicateFd, readLines } from "./os/files.ts";
 import type { Program } from "./program.ts";
-import { checked, unlessRefused } from "./refusal.ts";
+import { refused, unlessRefused } from "./refusal.ts";
 import { iterCreate, iterRead } from "./sys/iter.ts";
 import {
   LINK_DETACH,
@@ -762,7 +762,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   #checkDetached(result: number, fd?: number): void {
     this.#look();
-    checked(result, LINK_DETACH, () => `Cannot detach ${this.#describe(fd)}`);
+    if (result < 0) throw refused(result, LINK_DETACH, `Cannot detach ${this.#describe(fd)}`);
   }
 
   /**
@@ -950,9 +950,11 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** What a detachment at the end gave, `fd` if it is open. That a type has none is no failure: closing is all there is. */
   #settleEnd(result: number, fd?: number): void {
     this.#end = result < 0 ? undefined : "detached";
-    this.#look();
-    if (result === -EOPNOTSUPP) undetachable.add(this.type);
-    else this.#checkDetached(result, fd);
+    if (result === -EOPNOTSUPP) {
+      undetachable.add(this.type);
+      result = 0;
+    }
+    this.#checkDetached(result, fd);
   }
 
   /**
@@ -1036,8 +1038,10 @@ function checkIds(ids: readonly number[]): number[] {
 }
 
 /** Options of the right types. */
-export function checkOptions(options: AttachOptions | undefined): AttachOptions {
-  if (options === undefined) return {};
+export const NO_OPTIONS: AttachOptions = {};
+
+function checkOptions(options: AttachOptions | undefined): AttachOptions {
+  if (options === undefined) return NO_OPTIONS;
   checkKeys(options, "options", ["signal", "onClose"]);
   checkSignal(options.signal, "options.signal");
   if (options.onClose !== undefined) checkOneOf(options.onClose, "options.onClose", ON_CLOSE);

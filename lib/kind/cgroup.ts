@@ -172,8 +172,10 @@ function read({ id, progId, cgroupId, attachType }: Extract<BpfLinkInfo, { type:
   };
 }
 
+const attachTypes: ReadonlySet<AttachTypeName> = new Set(TYPES.cgroup.attachTypes);
+
 function isCgroupAttachType(attachType: AttachTypeName): boolean {
-  return TYPES.cgroup.attachTypes.includes(attachType);
+  return attachTypes.has(attachType);
 }
 
 /** The kind of target that is a cgroup, and its links. */
