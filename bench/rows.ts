@@ -4,6 +4,7 @@ import { cycles } from "./cycles.ts";
 import { list } from "./list.ts";
 import { loop } from "./loop.ts";
 import { ring } from "./ring.ts";
+import { object, objectTurns } from "./object.ts";
 import { peers } from "./peers.ts";
 import { size } from "./size.ts";
 import { start } from "./start.ts";
@@ -18,11 +19,12 @@ export const ROWS: Record<string, Rows> = {
   ...ring,
   ...size,
   ...cycles,
+  ...object,
   ...peers,
 };
 
 /** The names of those that compare microseconds, and so want a processor for themselves. */
-export const pinned: ReadonlySet<string> = new Set(Object.keys({ ...calls, ...list }));
+export const pinned: ReadonlySet<string> = new Set([...Object.keys({ ...calls, ...list }), ...objectTurns]);
 
 /** The names of those that are compared with the work of others, in a table of their own. */
 export const compared: ReadonlySet<string> = new Set(Object.keys(peers));

@@ -8,6 +8,7 @@
 import { Cgroup } from "../tests/fixture/place/cgroup.ts";
 import { missingCapabilities } from "../tests/fixture/process/privileges.ts";
 import { inNamespaces, netns, OWN } from "../tests/fixture/run/own.ts";
+import { compileObjects } from "../tests/object/build.ts";
 import { buildPeers } from "./peers/build.ts";
 import { compared, pinned, ROWS, urgent } from "./rows.ts";
 import { printHeading } from "./table.ts";
@@ -38,6 +39,7 @@ const patience = AbortSignal.any([stop.signal, AbortSignal.timeout(PATIENCE_MS)]
 const scratch = Deno.makeTempDirSync({ prefix: "bpf-link-bench-" });
 try {
   using cgroup = new Cgroup();
+  if (names.some((name) => name.startsWith("object"))) compileObjects();
   const twin = compileTwin(`${scratch}/twin`);
   const others = names.filter((name) => compared.has(name) && twin !== undefined);
   if (others.length > 0) buildPeers(`${scratch}/peers`);

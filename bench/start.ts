@@ -9,19 +9,26 @@ export const start: Record<string, Rows> = {
   start_mod: ({ scratch }) => compare(".", "mod", 5, scratch),
 };
 
-async function* compare(entryPoint: string, script: string, bound: number, scratch: string): AsyncGenerator<Row> {
+/** What a script of `start/` takes, beyond another one. */
+export async function* compare(
+  entryPoint: string,
+  script: string,
+  bound: number,
+  scratch: string,
+  base = "empty",
+): AsyncGenerator<Row> {
   const bare: number[] = [], more: number[] = [], inside: number[] = [];
   for (let run = -2; run < RUNS; run++) {
-    const empty = await time("empty", scratch), whole = await time(script, scratch);
+    const empty = await time(base, scratch), whole = await time(script, scratch);
     const { output } = await time("inside", scratch, address(script));
     if (run < 0) continue; // those filled the caches
     bare.push(empty.ms);
     more.push(whole.ms - empty.ms);
     inside.push(Number(output));
   }
-  const against = `Deno ${median(bare).toFixed(1)} ms`;
+  const against = `${base === "empty" ? "Deno" : "core"} ${median(bare).toFixed(1)} ms`;
   yield { what: `import + first operation, ${entryPoint}`, against, figure: median(more), unit: "ms", bound };
-  yield { what: "  as the process itself sees it", figure: median(inside), unit: "ms" };
+  if (base === "empty") yield { what: "  as the process itself sees it", figure: median(inside), unit: "ms" };
 }
 
 function address(script: string): string {

@@ -72,6 +72,8 @@ export interface KeptLink extends Disposable {
 
 /** Room for what libbpf says while it opens, and while it loads: the verifier says much. */
 const OPEN_LOG = 16 * 1024, LOAD_LOG = 1024 * 1024;
+/** That of synchronous loads, one at a time: a new one each would take longer than to load a small object. */
+let loadLog: Uint8Array<ArrayBuffer> | undefined;
 /** Room for the records of most objects. */
 const RECORDS = 4096;
 
@@ -165,7 +167,7 @@ export class ObjectHandle {
 
   load(): void {
     this.#begin();
-    const log = new Uint8Array(LOAD_LOG);
+    const log = loadLog ??= new Uint8Array(LOAD_LOG);
     this.#settle(objectNative().bpf_object_load(this.#held.number, log, log.length), log);
   }
 
