@@ -16,6 +16,7 @@ import { onAbort } from "../wait.ts";
 import type { KeptLink, MapRecord, ObjectHandle, ProgramRecord } from "./handle.ts";
 import { noSuchName } from "./names.ts";
 import { type AttachOverrides, hasLinks, targetFor, type UsdtTarget } from "./sections.ts";
+import { TypedMap } from "./typed_map.ts";
 
 /** What attaching needs of an object. */
 export interface Host {
@@ -156,9 +157,14 @@ export class Attachments {
     const options = checkOptions(optionsOf(overrides));
     if (record.fd < 0) throw notLoaded(`program "${name}"`, this.#host.handle, record.isWanted);
     if (target.type === "usdt") return { name, options, index, usdt: checkUsdt(target, record.section, overrides) };
-    if ("map" in target && typeof target.map === "string") target.map = this.#host.map(target.map);
+    if ("map" in target) target.map = this.#mapOf(target.map);
     if ("path" in target && overrides.type === undefined) target.path = executable(target.path, overrides);
     return { name, options, target };
+  }
+
+  #mapOf(map: unknown): BpfMap {
+    if (typeof map === "string") return this.#host.map(map);
+    return map instanceof TypedMap ? map.map : map as BpfMap;
   }
 
   /** All that is loaded and that the object wants to be attached, in its order, as libbpf's skeletons do. */

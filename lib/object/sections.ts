@@ -6,6 +6,7 @@ import { checkKeys, checkOneOf, keysOf, printable } from "../check.ts";
 import type { AttachOptions } from "../kind/attach.ts";
 import type { AttachTarget, AttachTargets } from "../kind/mod.ts";
 import type { AttachTypeName, ProgramTypeName } from "../uapi/constants.ts";
+import type { TypedMap } from "./typed_map.ts";
 
 /**
  * A USDT probe: a place that the author of an executable or a library marked. libbpf finds its instructions and
@@ -32,13 +33,13 @@ export interface UsdtTarget {
 }
 
 /**
- * Fields of a target, each of which may be absent, and of {@linkcode AttachOptions}. A map may also be the name of one of
- * the same object.
+ * Fields of a target, each of which may be absent, and of {@linkcode AttachOptions}. A map may also be a
+ * {@linkcode TypedMap}, or the name of a map of the same object.
  *
  * @typeParam T The target.
  */
 export type OverridesOf<T> = T extends unknown
-  ? { [K in keyof T]?: (K extends "map" ? T[K] | string : T[K]) | undefined } & AttachOptions
+  ? { [K in keyof T]?: (K extends "map" ? T[K] | TypedMap | string : T[K]) | undefined } & AttachOptions
   : never;
 
 /**

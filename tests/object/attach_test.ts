@@ -5,7 +5,7 @@ import { BpfObject, UsdtProbe } from "../../lib/object/mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { Loopback } from "../fixture/place/loopback.ts";
 import { NetkitPair } from "../fixture/place/netkit.ts";
-import { OtherNetns } from "../fixture/place/netns.ts";
+import { OtherNetns, VethPair } from "../fixture/place/netns.ts";
 import { Victim } from "../fixture/place/victim.ts";
 import { CODE_OF } from "../fixture/place/elf.ts";
 import { kernelTest, type Requirements } from "../fixture/run/kernel.ts";
@@ -14,6 +14,14 @@ import { objectPath, whyNoObjects } from "./build.ts";
 /** A test that needs compiled objects. */
 function objectTest(name: string, requirements: Requirements, fn: () => void | Promise<void>): void {
   kernelTest(`attach: ${name}`, { missing: whyNoObjects(), ...requirements }, fn);
+}
+
+function existsSync(path: string): boolean {
+  try {
+    return Deno.statSync(path) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** The object with these of its programs. */
@@ -215,6 +223,9 @@ objectTest("a map of the object is given by its name", { since: "6.10" }, () => 
     using object = load(program);
     using link = object.attach(program, { map: "sockets", ...more }) as Link<"sockmap">;
     assertEquals(link.info().mapId, object.map("sockets").map.id);
+    link.close();
+    using again = object.attach(program, { map: object.map("sockets"), ...more }) as Link<"sockmap">;
+    assertEquals(again.info().mapId, object.map("sockets").map.id);
     assertThrows(() => object.attach(program, { map: "socket", ...more }), TypeError, 'did you mean "sockets"');
   }
 });
@@ -255,6 +266,53 @@ objectTest("many functions of a file are given", { since: "6.6" }, () => {
   assertEquals(link.type, "uprobe_multi");
   victim.run();
   assertEquals(runs(object), 1n);
+});
+
+objectTest("a program that may sleep, and one that runs on both ends", { since: "6.13" }, () => {
+  using victim = new Victim();
+  for (
+    const [program, place, count] of [["uprobe_sleepable", { symbol: "work" }, 1n], ["uprobe_session", {
+      symbols: ["work"],
+    }, 2n]] as const
+  ) {
+    using object = load(program);
+    using _link = object.attach(program, { path: victim.path, ...place });
+    victim.run();
+    assertEquals(runs(object), count, program);
+  }
+});
+
+objectTest("an executable is found by the name that its section has", {
+  missing: whyNoObjects() ?? (existsSync("/usr/bin/env") ? undefined : "needs /usr/bin/env"),
+  since: "5.15",
+}, () => {
+  using object = load("uprobe_named");
+  const { message } = assertThrows(() => object.attach("uprobe_named"), BpfError);
+  assertMatch(message, /"\/(usr\/)?bin\/env"/);
+  const given = assertThrows(() => object.attach("uprobe_named", { path: "env" }), BpfError);
+  assertMatch(given.message, /target\.path "env"/, "a path that is given is one");
+});
+
+objectTest("a refusal of the kernel names the program as its source does", {}, () => {
+  using object = load("raw_tp");
+  const error = assertThrows(() => object.attach("raw_tp", { name: "no_such_tracepoint" }), BpfError);
+  assertMatch(error.message, /^Cannot attach program "raw_tp" to .*no_such_tracepoint/);
+  assertEquals([error.code, error.command], ["ENOENT", "RAW_TRACEPOINT_OPEN"]);
+});
+
+objectTest("a program may be for a function of a module", {
+  needs: ["trampolines", "netns"],
+  since: "5.11",
+}, () => {
+  using pair = new VethPair();
+  assert(pair.ifindex > 0);
+  const isModule = existsSync("/sys/kernel/btf/veth");
+  using object = BpfObject.load(objectPath("attach"), {
+    programs: ["bare_fentry"],
+    attachTo: { bare_fentry: isModule ? "veth:veth_xmit" : "veth_xmit" },
+  });
+  using link = object.attach("bare_fentry");
+  assertEquals(link.type, "tracing");
 });
 
 // ---- overrides
