@@ -20,13 +20,13 @@ static int keep(enum libbpf_print_level level, const char *format, va_list args)
 	length = vsnprintf(NULL, 0, format, args);
 	whole = length > 0 ? malloc(length + 1L) : NULL;
 	if (whole) {
-		size_t keep, count = (size_t)length < log_size ? length : log_size;
+		size_t kept, count = (size_t)length < log_size ? length : log_size;
 
 		vsnprintf(whole, length + 1L, format, again);
-		keep = log_used < log_size - count ? log_used : log_size - count;
-		memmove(log_text, log_text + log_used - keep, keep);
-		memcpy(log_text + keep, whole + length - count, count);
-		log_used = keep + count;
+		kept = log_used < log_size - count ? log_used : log_size - count;
+		memmove(log_text, log_text + log_used - kept, kept);
+		memcpy(log_text + kept, whole + length - count, count);
+		log_used = kept + count;
 		log_text[log_used] = 0;
 		free(whole);
 	}

@@ -174,7 +174,7 @@ objectTest("border: an object is loaded once, and set before", {}, () => {
   const attach = () => native.bpf_object_attach(object.number, links.BY_SECTION, 0, NOTHING, 0, NOTHING, 0);
   assertEquals(attach(), -EINVAL, "not loaded");
   assertEquals(object.set(99, 0, 0), -EINVAL);
-  assertEquals(object.set(settings.AUTOLOAD, 99, 0), -ENOENT);
+  assertEquals(object.set(settings.AUTOLOAD, 0xffffffff, 0), -ENOENT);
   assertEquals(object.set(settings.PIN_PATH, 0, 0, "/no/end"), -EINVAL, "a path without an end");
   assertEquals(native.bpf_object_set(object.number, settings.AUTOLOAD, 0, new Uint8Array(3), 3), -EINVAL);
   assertEquals(object.set(settings.REUSE_FD, object.index(describe.MAPS, ".data"), 1_000_000), -EBADFD);

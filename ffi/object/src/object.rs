@@ -115,13 +115,23 @@ pub fn close(handle: u32) -> i32 {
 /// A program by its place in [`crate::describe`]'s list, or null.
 pub fn program(held: &Held, index: u32) -> *mut Program {
     // SAFETY: libbpf's own list
-    let next = |at| unsafe { bpf_object__next_program(held.object, at) };
-    (0..index).fold(next(null_mut()), |at, _| if at.is_null() { at } else { next(at) })
+    nth(index, |at| unsafe { bpf_object__next_program(held.object, at) })
 }
 
 /// A map likewise.
 pub fn map(held: &Held, index: u32) -> *mut Map {
     // SAFETY: libbpf's own list
-    let next = |at: *mut Map| unsafe { bpf_object__next_map(held.object, at) };
-    (0..index).fold(next(null_mut()), |at, _| if at.is_null() { at } else { next(at) })
+    nth(index, |at| unsafe { bpf_object__next_map(held.object, at) })
+}
+
+/// What comes at a place of a list that ends with null.
+fn nth<T>(index: u32, next: impl Fn(*mut T) -> *mut T) -> *mut T {
+    let mut at = next(null_mut());
+    for _ in 0..index {
+        if at.is_null() {
+            break;
+        }
+        at = next(at);
+    }
+    at
 }
