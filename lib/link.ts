@@ -1040,7 +1040,7 @@ function checkIds(ids: readonly number[]): number[] {
 /** Options of the right types. */
 export const NO_OPTIONS: AttachOptions = {};
 
-function checkOptions(options: AttachOptions | undefined): AttachOptions {
+export function checkOptions(options: AttachOptions | undefined): AttachOptions {
   if (options === undefined) return NO_OPTIONS;
   checkKeys(options, "options", ["signal", "onClose"]);
   checkSignal(options.signal, "options.signal");
