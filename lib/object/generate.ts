@@ -34,33 +34,21 @@ export interface ObjectContents {
   readonly btf: Btf | undefined;
 }
 
-/** A property of a type literal. */
-type Property = readonly [name: string, type: string];
+/** A member of a declared type. */
+interface Member {
+  readonly name: string;
+  /** The name as TypeScript has it. */
+  readonly key: string;
+  readonly type: string;
+  /** Others have the same bytes. */
+  readonly isShared: boolean;
+}
 
 const BYTES = "Uint8Array<ArrayBuffer>";
+const OBJECT = "@bpf/link/object";
 const NOTHING = "Record<never, never>";
 /** Names that generated text means something else by. */
-const RESERVED = [
-  ...[
-    "Array",
-    "ArrayBuffer",
-    "BpfMap",
-    "Omit",
-    "OneOf",
-    "Partial",
-    "Pick",
-    "Program",
-    "Record",
-    "TypedMap",
-    "Uint8Array",
-  ],
-];
-const ONE_OF = [
-  "/** Of a union one member is enough to write it; all of them can be read. */",
-  "type OneOf<T> = {",
-  "  [K in keyof T]: Pick<T, K> & Partial<Omit<T, K>>;",
-  "}[keyof T];",
-];
+const RESERVED = ["ArrayBuffer", "BpfMap", "OneOf", "Program", "Record", "TypedMap", "Uint8Array", "Writable"];
 
 /**
  * The TypeScript types of an object: a module with an interface that is the type parameter of {@linkcode BpfObject}, and
@@ -68,8 +56,8 @@ const ONE_OF = [
  * is made in the kernel.
  *
  * The same object gives the same text, which is as `deno fmt` leaves it. What BTF has not is not in it: comments of the
- * source, and structs that no map, variable or pointer has, as those of records may be. Of a union's members, one is enough
- * to write it, so all are optional; a member that cannot be read has the type `never`.
+ * source, and structs that no map, variable or pointer has, as those of records may be. What cannot be read has the type
+ * `never`.
  *
  * @param source The path of the file, or its bytes.
  * @param types Names in C of more types, of which the object's BTF has to know.
@@ -116,7 +104,8 @@ class Writer {
   /** Declared structs and unions by their names in C, or their typedefs'. */
   readonly #structs = new Map<string, string>();
   readonly #imports = new Map<string, Set<string>>();
-  #hasUnion = false;
+  /** Types that are written otherwise than they are read. */
+  readonly #withUnions = new Set<string>();
 
   constructor(contents: ObjectContents) {
     this.#contents = contents;
@@ -155,7 +144,6 @@ class Writer {
         "}",
       ],
       ...this.#declarations,
-      ...this.#hasUnion ? [ONE_OF] : [],
     ].map((lines) => `${lines.join("\n")}\n`).join("\n");
   }
 
@@ -175,7 +163,7 @@ class Writer {
     if (type === "array_of_maps" || type === "hash_of_maps") {
       if (inner === undefined) return { key, value: this.#imported("BpfMap", "@bpf/link") };
       const held = this.#element(inner, `${name}_inner`);
-      return { key, value: `${this.#imported("TypedMap", "@bpf/link/object")}<${held.key}, ${held.value}>` };
+      return { key, value: `${this.#imported("TypedMap", OBJECT)}<${held.key}, ${held.value}>` };
     }
     const value = this.#typed(map.valueType, `${name}_value`);
     return { key, value: type.includes("percpu") ? listOf(value) : value };
@@ -194,7 +182,11 @@ class Writer {
       btf.variables(valueType).flatMap(({ name, type, isStatic }) => {
         if (isStatic || seen.has(name)) return [];
         seen.add(name);
-        return [[`${isConstant || isKconfig ? "readonly " : ""}${keyOf(name)}`, [this.#typed(type, name)]] as const];
+        const written = this.#typed(type, name), key = keyOf(name);
+        if (isConstant || isKconfig) return [[`readonly ${key}`, [written]] as const];
+        if (!this.#isWrittenOtherwise(written)) return [[key, [written]] as const];
+        const value = `${this.#imported("Writable", OBJECT)}<${written}>`;
+        return [[`get ${key}()`, [written]] as const, [`set ${key}(value`, [`${value})`]] as const];
       })
     );
   }
@@ -280,40 +272,33 @@ class Writer {
       return name;
     }
     if (inC !== undefined && !this.#structs.has(inC)) this.#structs.set(inC, name);
-    const own: Property[] = [], unions: Property[][] = [];
-    this.#collect(shape, name, own, unions);
-    lines.push(`/** ${called}, ${shape.size} bytes. */`, ...declaration(name, own, unions));
-    if (unions.length > 0) this.#hasUnion = true;
+    const members: Member[] = [];
+    this.#collect(shape, name, members);
+    const shared = members.filter(({ isShared }) => isShared);
+    if (shared.length > 0) this.#imported("OneOf", OBJECT);
+    if (shared.length > 0 || members.some(({ type }) => this.#isWrittenOtherwise(type))) this.#withUnions.add(name);
+    lines.push(`/** ${called}, ${shape.size} bytes. */`, ...declaration(name, members, shared));
     return name;
   }
 
-  /** Members that are always there, and those of unions. */
-  #collect(
-    { kind, members }: { kind: string; members: readonly BtfMember[] },
-    parent: string,
-    own: Property[],
-    unions: Property[][],
-  ): void {
-    const choices: Property[] = [];
-    for (const member of members) {
-      const inner = member.name === "" ? this.#btf!.shape(member.type) : undefined;
-      if (inner === undefined) {
-        (kind === "union" ? choices : own).push([
-          keyOf(member.name),
-          this.#type(member.type, `${parent}_${member.name}`),
-        ]);
-      } else if (inner.kind === "struct" || inner.kind === "union") {
-        if (kind === "struct") {
-          this.#collect(inner, parent, own, unions);
-          continue;
-        }
-        const nested: Property[] = [], more: Property[][] = [];
-        this.#collect(inner, parent, nested, more);
-        choices.push(...nested, ...more.flat());
+  /** All members, those of anonymous structs and unions too. */
+  #collect(shape: { kind: string; members: readonly BtfMember[] }, parent: string, members: Member[]): void {
+    const first = members.length, isUnion = shape.kind === "union";
+    for (const { name, type } of shape.members) {
+      if (name !== "") {
+        members.push({ key: keyOf(name), name, type: this.#type(type, `${parent}_${name}`), isShared: false });
+        continue;
       }
+      const inner = this.#btf!.shape(type);
+      if (inner.kind === "struct" || inner.kind === "union") this.#collect(inner, parent, members);
     }
-    if (choices.length === 1) own.push(...choices);
-    else if (choices.length > 1) unions.push(choices);
+    if (!isUnion || members.length - first < 2) return;
+    for (const [i, member] of members.entries()) if (i >= first) members[i] = { ...member, isShared: true };
+  }
+
+  /** Whether a type is, or is made of, one that has a union. */
+  #isWrittenOtherwise(type: string): boolean {
+    return this.#withUnions.has(type.replaceAll(/readonly |[()[\]]/g, ""));
   }
 
   /** The name of an anonymous type is the innermost typedef's. */
@@ -339,20 +324,19 @@ class Writer {
   }
 }
 
-function declaration(name: string, own: readonly Property[], unions: readonly (readonly Property[])[]): string[] {
-  const fields = (properties: readonly Property[]) => properties.map(([key, type]) => `  readonly ${key}: ${type};`);
-  if (unions.length === 0) {
-    if (own.length === 0) return [`export type ${name} = ${NOTHING};`];
-    return [`export interface ${name} {`, ...fields(own), "}"];
-  }
-  if (own.length === 0 && unions.length === 1) return [`export type ${name} = OneOf<{`, ...fields(unions[0]!), "}>;"];
-  const parts = [
-    ...own.length === 0 ? [] : [["& {", ...fields(own), "}"]],
-    ...unions.map((members) => ["& OneOf<{", ...fields(members), "}>"]),
+function declaration(name: string, members: readonly Member[], shared: readonly Member[]): string[] {
+  const fields = members.map(({ key, type }) => `  readonly ${key}: ${type};`);
+  if (members.length === 0) return [`export type ${name} = ${NOTHING};`];
+  if (shared.length === 0) return [`export interface ${name} {`, ...fields, "}"];
+  return [
+    `export type ${name} =`,
+    "  & OneOf<",
+    ...shared.map(({ name }) => `    | ${JSON.stringify(name)}`),
+    "  >",
+    "  & {",
+    ...fields.map((line) => `  ${line}`),
+    "  };",
   ];
-  const lines = [`export type ${name} =`, ...parts.flat().map((line) => `  ${line}`)];
-  lines.push(`${lines.pop()};`);
-  return lines;
 }
 
 /** `head "a" | "b";`, a line each if there are several. */

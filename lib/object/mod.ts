@@ -46,4 +46,4 @@ export {
 } from "./object.ts";
 export type { AttachOverrides, OverridesOf, UsdtOverrides, UsdtTarget } from "./sections.ts";
 export { type SetOptions, TypedMap } from "./typed_map.ts";
-export type { MapTypes, ObjectTypes } from "./types.ts";
+export type { MapTypes, ObjectTypes, OneMember, OneOf, oneOf, Writable } from "./types.ts";

@@ -20,7 +20,7 @@ import { noSuchName } from "./names.ts";
 import { wrongFile } from "./refusal.ts";
 import type { AttachOverrides, UsdtOverrides } from "./sections.ts";
 import { TypedMap } from "./typed_map.ts";
-import type { ObjectTypes } from "./types.ts";
+import type { ObjectTypes, Writable } from "./types.ts";
 
 /** What is known of an object of which nothing is known before it is opened: whatever is asked for may be there. */
 export interface UnknownTypes extends ObjectTypes {
@@ -73,7 +73,7 @@ export interface FunctionOf {
 /** How {@linkcode BpfObject.open} opens. */
 export interface OpenOptions<T extends ObjectTypes = UnknownTypes> {
   /** Values of global variables that programs see from the start; constants (`.rodata`) can be set only so. */
-  globals?: Partial<Globals<T>> | undefined;
+  globals?: Partial<Writable<Globals<T>>> | undefined;
   /** What is to be otherwise of maps, by name. */
   maps?: Partial<Record<MapName<T>, MapOptions>> | undefined;
   /** The programs to load; absent, all but those whose section begins with `?`. */

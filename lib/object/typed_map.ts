@@ -10,6 +10,7 @@ import type { Codec } from "./codec.ts";
 import { type EventOptions, Events, type EventStream } from "./events.ts";
 import type { MapDefinition } from "./handle.ts";
 import { noSuchName } from "./names.ts";
+import type { Writable } from "./types.ts";
 import { bytesCodec, codecOf, isOpenEnded } from "./values.ts";
 
 /** How {@linkcode TypedMap.set} writes. */
@@ -70,8 +71,8 @@ interface ValueForm {
  * @typeParam V What its values are.
  * @typeParam Types The structs of the object by name, for records of ring buffers.
  */
-export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
-  implements Iterable<[K, V]>, Disposable {
+// deno-lint-ignore no-explicit-any -- a map of whatever keys and values, which any is
+export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>, Disposable {
   /** The map itself, with keys and values as bytes; it ends with the object. */
   readonly map: BpfMap;
   /** The name that it has in the object; the kernel keeps 15 bytes of it. */
@@ -150,7 +151,7 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
    * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
    * @throws {BpfError} `unsupported` if elements of this type cannot be read.
    */
-  get(key: K): V | undefined {
+  get(key: Writable<K>): V | undefined {
     const bytes = this.#open.lookup(this.#keyOf(key));
     return bytes === undefined ? undefined : this.#value.read(bytes) as V;
   }
@@ -162,7 +163,7 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
    * @returns Whether it is there.
    * @throws As {@linkcode get}.
    */
-  has(key: K): boolean {
+  has(key: Writable<K>): boolean {
     return this.#open.lookup(this.#keyOf(key)) !== undefined;
   }
 
@@ -178,7 +179,7 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
    * @throws {Deno.errors.BadResource} If the map, its object, or the map or program that is written is closed.
    * @throws {BpfError} As {@linkcode BpfMap.update}.
    */
-  set(key: K, value: V, options?: SetOptions): void {
+  set(key: Writable<K>, value: Writable<V>, options?: SetOptions): void {
     this.#open.update(this.#keyOf(key), this.#value.write(value, "value"), options);
   }
 
@@ -189,7 +190,7 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
    * @returns Whether it was there.
    * @throws As {@linkcode get}; {@linkcode BpfError} `unsupported` if elements of this type cannot be removed.
    */
-  delete(key: K): boolean {
+  delete(key: Writable<K>): boolean {
     return this.#open.delete(this.#keyOf(key));
   }
 
@@ -200,8 +201,9 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
    * @param options As {@linkcode set}, for each of them.
    * @throws As {@linkcode set}; the elements before may be written.
    */
-  setAll(entries: Iterable<readonly [K, V]>, options?: SetOptions): void {
-    const write = (key: K, value: V) => [this.#keyOf(key), this.#value.write(value, "value")] as const;
+  setAll(entries: Iterable<readonly [Writable<K>, Writable<V>]>, options?: SetOptions): void {
+    const write = (key: Writable<K>, value: Writable<V>) =>
+      [this.#keyOf(key), this.#value.write(value, "value")] as const;
     this.#open.updateAll(each(entries, ([key, value]) => write(key, value)), options);
   }
 
@@ -212,7 +214,7 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
    * @returns How many were there.
    * @throws As {@linkcode delete}; the elements before may be removed.
    */
-  deleteAll(keys: Iterable<K>): number {
+  deleteAll(keys: Iterable<Writable<K>>): number {
     return this.#open.deleteAll(each(keys, (key) => this.#keyOf(key)));
   }
 
@@ -259,7 +261,7 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
    * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
    * @throws {BpfError} `limit` if it is full.
    */
-  push(value: V): void {
+  push(value: Writable<V>): void {
     this.#open.update(this.#noKey("push"), this.#value.write(value, "value"));
   }
 
@@ -365,7 +367,7 @@ export class TypedMap<K = unknown, V = unknown, Types = Record<string, unknown>>
     return this.map;
   }
 
-  #keyOf(key: K): Uint8Array<ArrayBuffer> {
+  #keyOf(key: Writable<K>): Uint8Array<ArrayBuffer> {
     if (this.#key === undefined) throw new TypeError(`${this.#told} is a ${this.type}: it has no keys`);
     return this.#key.encode(key, "key");
   }

@@ -3,7 +3,7 @@
  * failed if it does not compile.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BpfObject, generateTypes } from "../../lib/object/mod.ts";
+import { BpfObject, generateTypes, type TypedMap } from "../../lib/object/mod.ts";
 import { BpfError } from "../../mod.ts";
 import { bpflink } from "../fixture/process/bpflink.ts";
 import { objectPath, objects } from "./build.ts";
@@ -34,7 +34,13 @@ const passes: Readonly<Record<string, Typing>> = {
   },
   records: async (object): Promise<Uint8Array[]> => await Array.fromAsync(object.map("events").events()),
   oneMemberOfUnion: (object) => object.map("addresses").set(0, [{ v4: 1 }, { v6: new Uint8Array(16) }]),
-  membersOfUnion: (object): (number | undefined)[] => object.map("addresses").get(0)!.map(({ v4 }) => v4),
+  membersOfUnion: (object): number[] => object.map("addresses").get(0)!.map(({ v4 }) => v4),
+  unionAgain: (object) => object.map("addresses").set(0, object.map("addresses").get(0)!),
+  unionInGlobal: ({ globals }) => globals.peer = { family: 2, address: { v4: 1 } },
+  unionOfGlobal: ({ globals }): number => globals.peer.address.v4 + globals.peer.family,
+  unionInOption: () => BpfObject.load<Typed>("f", { globals: { peer: { family: 2, address: { v4: 1 } } } }),
+  anyMapOfIt: (object): TypedMap => object.map("flows"),
+  reuse: (object) => BpfObject.open<Typed>("f", { maps: { flows: { reuse: object.map("flows") } } }),
   unknownObject: () => BpfObject.load("f").map("anything").get({ any: "thing" }).whatever,
 };
 
@@ -75,6 +81,14 @@ const fails: Readonly<Record<string, Typing>> = {
   noMemberOfUnion: (object) => object.map("addresses").set(0, [{}]),
   // @ts-expect-error no such member of a union
   memberOfUnion: (object) => object.map("addresses").set(0, [{ v5: 1 }]),
+  // @ts-expect-error no such member of a union
+  unionOfGlobal: ({ globals }) => globals.peer.address.v5,
+  // @ts-expect-error one member of a union
+  unionInGlobal: ({ globals }) => globals.peer = { family: 2, address: {} },
+  // @ts-expect-error a member is missing beside the union
+  besideUnion: ({ globals }) => globals.peer = { address: { v4: 1 } },
+  // @ts-expect-error no such member of a union
+  unionInOption: () => BpfObject.load<Typed>("f", { globals: { peer: { family: 2, address: { v5: 1 } } } }),
   // @ts-expect-error a ring buffer has no elements
   ring: (object) => object.map("events").get(0),
   // @ts-expect-error no such type

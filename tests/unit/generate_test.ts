@@ -82,7 +82,7 @@ Deno.test("an object of all kinds of types", async () => {
 // BTF keeps no comments: what the source in C says of these types is not here.
 
 import type { BpfMap, Program } from "@bpf/link";
-import type { TypedMap } from "@bpf/link/object";
+import type { OneOf, TypedMap } from "@bpf/link/object";
 
 /** What demo.bpf.o has: \`BpfObject.load<Demo>(…)\`. */
 export interface Demo {
@@ -142,6 +142,11 @@ export interface Demo {
 
 /** \`struct event\`, 200 bytes. */
 export type Event =
+  & OneOf<
+    | "low"
+    | "high"
+    | "both"
+  >
   & {
     readonly kind: Kind;
     readonly wide: EventWide;
@@ -150,6 +155,9 @@ export type Event =
     readonly comm: string;
     readonly mac: Uint8Array<ArrayBuffer>;
     readonly matrix: readonly (readonly number[])[];
+    readonly low: number;
+    readonly high: number;
+    readonly both: bigint;
     readonly on: boolean;
     readonly next: bigint;
     readonly d: number;
@@ -158,12 +166,7 @@ export type Event =
     readonly __proto__: number;
     readonly inner: EventInner;
     readonly spots: readonly SpotT[];
-  }
-  & OneOf<{
-    readonly low: number;
-    readonly high: number;
-    readonly both: bigint;
-  }>;
+  };
 
 /** \`enum kind\`; a number where no value has a name. */
 export type Kind =
@@ -191,10 +194,15 @@ export interface EventInner {
 }
 
 /** \`union addr\`, 8 bytes. */
-export type Addr = OneOf<{
-  readonly v4: number;
-  readonly v6: Uint8Array<ArrayBuffer>;
-}>;
+export type Addr =
+  & OneOf<
+    | "v4"
+    | "v6"
+  >
+  & {
+    readonly v4: number;
+    readonly v6: Uint8Array<ArrayBuffer>;
+  };
 
 /** \`struct pointed\`, 4 bytes. */
 export interface Pointed {
@@ -203,11 +211,6 @@ export interface Pointed {
 
 /** \`struct empty\`, 0 bytes. */
 export type Empty = Record<never, never>;
-
-/** Of a union one member is enough to write it; all of them can be read. */
-type OneOf<T> = {
-  [K in keyof T]: Pick<T, K> & Partial<Omit<T, K>>;
-}[keyof T];
 `,
   );
   assertEquals(await formatted(generated), generated);

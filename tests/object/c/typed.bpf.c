@@ -20,6 +20,7 @@ struct {
 } flows SEC(".maps");
 
 union address { __u32 v4; __u8 v6[16]; };
+struct { __u16 family; union address address; } peer;
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -43,6 +44,7 @@ int count(struct __sk_buff *skb)
 	if (event) {
 		*event = (struct event) { .kind = OPEN, .pid = 7, .at = seen, .comm = "tester" };
 		last_comm[0] = event->comm[0];
+		peer.family = 2;
 		bpf_ringbuf_submit(event, 0);
 	}
 	return limits.enabled && seen > limits.packets ? over_limit : PASS;
