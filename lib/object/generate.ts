@@ -157,7 +157,7 @@ class Writer {
   /** What keys and values of a map are; see `TypedMap`. */
   #element(map: MapTypeIds, name: string, inner?: MapTypeIds): { key: string; value: string } {
     const { type } = map;
-    if (/^(ringbuf|user_ringbuf|struct_ops)$/.test(type)) return { key: "never", value: "never" };
+    if (/^(ringbuf|user_ringbuf)$/.test(type)) return { key: "never", value: "never" };
     const key = /^(queue|stack|bloom_filter)$/.test(type) ? "never" : this.#typed(map.keyType, `${name}_key`);
     if (type === "prog_array") return { key, value: this.#imported("Program", "@bpf/link") };
     if (type === "array_of_maps" || type === "hash_of_maps") {
@@ -165,7 +165,7 @@ class Writer {
       const held = this.#element(inner, `${name}_inner`);
       return { key, value: `${this.#imported("TypedMap", OBJECT)}<${held.key}, ${held.value}>` };
     }
-    const value = this.#typed(map.valueType, `${name}_value`);
+    const value = type === "struct_ops" ? BYTES : this.#typed(map.valueType, `${name}_value`); // the kernel's own struct
     return { key, value: type.includes("percpu") ? listOf(value) : value };
   }
 
