@@ -67,7 +67,7 @@ export type { LinkList, LinkListing, ListOptions, Source } from "./lib/links.ts"
 export type { ObjectListOptions } from "./lib/listing/objects.ts";
 export { Names } from "./lib/names.ts";
 export { BpfMap, type EnsureMapOptions, type MapCreateOptions, type MapInfo } from "./lib/map.ts";
-export type { RecordStream } from "./lib/ring.ts";
+export type { EventRecord, RecordOptions, RecordStream } from "./lib/records.ts";
 export { probe, type ProbeAnswer, type TargetProbe } from "./lib/probe.ts";
 export type { AttachTo } from "./lib/btf/load_target.ts";
 export {

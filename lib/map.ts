@@ -1,5 +1,15 @@
 /** Maps, as far as links and their programs need them. */
-import { checkFd, checkFlag, checkKeys, checkPath, checkSignal, checkString, checkU32, keysOf } from "./check.ts";
+import {
+  checkFd,
+  checkFlag,
+  checkInteger,
+  checkKeys,
+  checkPath,
+  checkSignal,
+  checkString,
+  checkU32,
+  keysOf,
+} from "./check.ts";
 import { BpfError } from "./error.ts";
 import { btfFind, btfStructSize } from "./ffi/btf.ts";
 import { OwnedFd, type PinOptions } from "./handle/owned.ts";
@@ -10,7 +20,9 @@ import { toJson } from "./json.ts";
 import { listObjects, type ObjectListOptions } from "./listing/objects.ts";
 import { closeIfOpen, duplicateFd, readTextFile } from "./os/files.ts";
 import { visibly } from "./refusal.ts";
-import { type RecordStream, RingReader, RingRecords } from "./ring.ts";
+import { ringsOfCpus } from "./perf_buffer.ts";
+import { type RecordOptions, Records, type RecordStream } from "./records.ts";
+import { ringOfMap, RingReader } from "./ring.ts";
 import { btfLoad } from "./sys/btf.ts";
 import { Elements, type MapBatch } from "./sys/elements.ts";
 import {
@@ -114,6 +126,10 @@ const OPTIONS = keysOf<MapCreateOptions>({
   token: true,
 });
 
+const RECORD_OPTIONS = keysOf<RecordOptions>({ signal: true, blockMs: true, bytesPerCpu: true });
+/** What a ring of a perf_event_array has unless it is said. */
+const BYTES_PER_CPU = 64 * 1024;
+
 /** About how many bytes of elements are read at once. */
 const PART = 64 * 1024;
 const MOST = 256 * 1024; // elements
@@ -132,7 +148,7 @@ const MOST = 256 * 1024; // elements
  *   the next one and {@linkcode delete} takes it out.
  * - To a **bloom_filter** values are added in the same way; only programs can ask it for one.
  * - Maps of **maps, programs, sockets** and the like take an fd (4 bytes; sockmaps 8) and give back an id or a cookie.
- * - A **ringbuf** has {@linkcode records} only.
+ * - A **ringbuf** has {@linkcode records} only; those of a **perf_event_array** are read so, too.
  * - A **struct_ops** map with `link: true` is attached by {@linkcode "@bpf/link".Link.attach}, once its value is written.
  *
  * Making maps needs CAP_BPF (CAP_NET_ADMIN too for sockets and devices); using one only its fd.
@@ -556,21 +572,33 @@ export class BpfMap implements Disposable {
   }
 
   /**
-   * The records that programs write into a ring buffer, in order, as they come.
+   * The records that programs write for processes, as they come: of a `ringbuf` in order, of a `perf_event_array` those of
+   * each CPU in order.
    *
    * Waiting blocks neither the event loop nor the end of the iteration: {@linkcode close}, the signal and `return()` end
-   * it at once. A record leaves the ring some time after it was handed out, at the latest when the iteration ends; those
-   * that were not are there for the next reader. If the ring is full, programs lose records.
+   * it at once. Any number of maps can be read: they share one thread that waits. A worker that is terminated while it
+   * waits is missed within a second, and everything that it held is let go.
    *
-   * A ring has one reader. A second one in the same isolate is refused; processes that read the same ring at once take
-   * each other's records away. Any number of rings can be read: they share one thread that waits. A worker that is
-   * terminated while it waits is missed within a second, and everything that it held is let go.
+   * - A record leaves the **ringbuf** some time after it was handed out, at the latest when the iteration ends; those that
+   *   were not are there for the next reader. If it is full, programs are told that there is no room.
+   * - A **perf_event_array** is filled when the first record is asked for, and emptied when the iteration ends: each CPU
+   *   that is online then gets a perf event with a ring of its own, of `bytesPerCpu`. Programs find none before that and
+   *   after it, nor on CPUs beyond the map's maxEntries or that come online later. If a ring is full, the record is lost,
+   *   which {@linkcode RecordStream.lost} counts. The kernel rounds records up: up to seven bytes after the program's own
+   *   are undefined. It needs CAP_PERFMON.
    *
-   * @param options A signal that ends the iteration.
-   * @returns An iterator of copies, to be read with `for await`. The ring is opened when the first is asked for.
-   * @throws {TypeError} If the map is no ring buffer, or an option has the wrong type.
+   * A map has one reader. A second one in the same isolate is refused; processes that read the same one at once take each
+   * other's records away.
+   *
+   * @param options A signal that ends the iteration, how to wait, and the size of the rings of a perf_event_array.
+   * @returns An iterator of views, to be read with `for await`; see {@linkcode EventRecord}. Nothing is opened before the
+   * first is asked for.
+   * @throws {TypeError} If the map has no records, or an option is unknown, not for this map or of the wrong type.
+   * @throws {RangeError} If a number is out of range.
    * @throws {Deno.errors.BadResource} If the handle is closed.
-   * @throws {Deno.errors.Busy} If the ring is being read, when the first record is asked for.
+   * @throws {Deno.errors.Busy} If the map is being read, when the first record is asked for.
+   * @throws {BpfError} When a record is asked for: `capability` without CAP_PERFMON, `limit` if the memory of the rings
+   * cannot be locked, `policy` if the map may not be written.
    * @throws The signal's reason, once it is aborted.
    *
    * @example
@@ -580,21 +608,34 @@ export class BpfMap implements Disposable {
    * using events = BpfMap.create({ type: "ringbuf", maxEntries: 64 * 1024 });
    * const signal = AbortSignal.timeout(10);
    * try {
-   *   for await (const record of events.records({ signal })) console.log(record);
+   *   for await (const record of events.records({ signal })) {
+   *     const pid = new DataView(record.buffer, record.byteOffset, record.length).getUint32(0, true);
+   *     console.log(pid, record.subarray(4));
+   *   }
    * } catch (error) {
    *   if (error !== signal.reason) throw error;
    * }
    * ```
    */
-  records(
-    options: { signal?: AbortSignal | undefined } = {},
-  ): RecordStream {
-    checkKeys(options, "options", ["signal"]);
-    checkSignal(options.signal, "options.signal");
+  records(options: RecordOptions = {}): RecordStream {
+    checkKeys(options, "options", RECORD_OPTIONS);
+    const { signal, blockMs = 0, bytesPerCpu = BYTES_PER_CPU } = options;
+    checkSignal(signal, "options.signal");
+    checkInteger(blockMs, "options.blockMs", 0, 0x7fffffff);
+    checkInteger(bytesPerCpu, "options.bytesPerCpu", 4096, 0x40000000);
+    if (!Number.isInteger(Math.log2(bytesPerCpu))) {
+      throw new RangeError(`options.bytesPerCpu must be a power of two, not ${bytesPerCpu}`);
+    }
     void this.fd; // throws if it is closed
-    if (this.type !== "ringbuf") throw new TypeError(`records() is for ring buffers, not for type "${this.type}"`);
-    const { id, maxEntries } = this.#info;
-    return new RingRecords(() => new RingReader(this.fd, maxEntries), id, options.signal, this.#closing.signal);
+    const info = this.#info, { type, id, maxEntries } = info, isOfCpus = type === "perf_event_array";
+    if (type !== "ringbuf" && !isOfCpus) {
+      throw new TypeError(`records() is for maps of type "ringbuf" or "perf_event_array", not "${type}"`);
+    }
+    if (!isOfCpus && options.bytesPerCpu !== undefined) {
+      throw new TypeError(`options.bytesPerCpu is for maps of type "perf_event_array", not "${type}"`);
+    }
+    const open = () => isOfCpus ? ringsOfCpus(this.fd, info, bytesPerCpu) : ringOfMap(this.fd, maxEntries);
+    return new Records(() => new RingReader(open(), blockMs), id, signal, this.#closing.signal);
   }
 
   /**

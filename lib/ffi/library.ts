@@ -82,6 +82,14 @@ export class NativeLibrary<F extends object> {
     return await threads.call(symbol, args);
   }
 
+  /** Further functions of it, for what few programs do: to open one takes 0.3 ms. */
+  more<S extends Deno.ForeignLibraryInterface>(symbols: S): Deno.DynamicLibrary<S>["symbols"] {
+    void this.functions; // opens the library, or throws
+    const library = Deno.dlopen(this.#path ?? this.#known!, symbols);
+    if (this.#known !== undefined) library.close();
+    return library.symbols;
+  }
+
   /** The same for many calls: opening the handle takes about as long as a call. */
   threads(): Threads {
     void this.functions; // opens the library, or throws
@@ -343,14 +351,14 @@ function pathOf(fd: number, name: string): string {
 /** The functions of the native library. */
 export type Native = Deno.DynamicLibrary<typeof symbols>["symbols"];
 
-type ThreadSymbol = "bpf_link_bpf" | "bpf_link_system" | "bpf_link_ring_wait";
+type ThreadSymbol = "bpf_link_bpf" | "bpf_link_system";
 
 const onThread: Deno.ForeignLibraryInterface = {
   bpf_link_bpf: { ...symbols.bpf_link_bpf, nonblocking: true },
   bpf_link_system: { ...symbols.bpf_link_system, nonblocking: true },
   bpf_link_ring_wait: { ...symbols.bpf_link_ring_wait, nonblocking: true },
 };
-const { bpf_link_ring_wait: _, bpf_link_abi: __, ...atOnce } = symbols;
+const { bpf_link_abi: _, bpf_link_ring, bpf_link_ring_map, bpf_link_ring_wait, ...atOnce } = symbols;
 
 const core = new NativeLibrary<Native>({
   owner: "@bpf/link",
@@ -373,13 +381,20 @@ export function onAnotherThread<S extends ThreadSymbol>(
 }
 
 /** Keeps the way to other threads open, for many calls. */
-export function keepThreads(): Disposable {
+export function keepThreads(): Threads {
   return core.threads();
 }
 
 /** The functions of the native library that are called in loops, once they were; see {@linkcode NativeLibrary.fast}. */
 export function fast(): Native | undefined {
   return core.fast;
+}
+
+let rings: Pick<Native, "bpf_link_ring" | "bpf_link_ring_map" | "bpf_link_ring_wait"> | undefined;
+
+/** The functions for rings, which are opened now if they are not yet. */
+export function nativeRings(): NonNullable<typeof rings> {
+  return rings ??= core.more({ bpf_link_ring, bpf_link_ring_map, bpf_link_ring_wait });
 }
 
 /** The functions of the native library, which is opened now if it is not yet. */

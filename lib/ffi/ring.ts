@@ -1,29 +1,37 @@
-/** Records of ring buffer maps, copied out of their pages by `ffi/core/src/ring.rs`, and the wait for them. */
-import { native, onAnotherThread } from "./library.ts";
+/** Rings of records, mapped and copied from by `ffi/core/src/ring.rs`, and the wait for more. */
+import { nativeRings, type Threads } from "./library.ts";
 import { numbers } from "./symbols.ts";
 
-/** Bytes of the header that a copied record has, and its first word's bits that say how long the record is. */
+/** Bytes of the header of a record, and its first word's bits that say how long one of a ring buffer map is. */
 export const RECORD_HEADER: number = numbers.ring.HEADER, RECORD_LENGTH: number = numbers.ring.LENGTH;
 
 /** In the byte of an fd that is held: it is a link, to be detached by force at the end. */
 export const HELD_DETACH: number = numbers.ring.DETACH;
 
-const NO_ROOM = new Uint8Array();
+const NOTHING = new Uint8Array();
 
 /**
- * Gives `consumed` bytes of records back and copies those that follow into `records`. Returns how many bytes there are
- * now, or -errno.
- *
- * @param size Bytes of the ring: the map's maxEntries.
+ * Maps the ring of a ring buffer map or, with `perf`, of a perf event, whose data has `size` bytes. Returns 0 or -errno.
  */
-export function ringRead(
-  map: number,
-  size: number,
-  consumed: number,
-  records: Uint8Array<ArrayBuffer> = NO_ROOM,
-): number {
-  return native().bpf_link_ring(map, size, consumed, records, records.length);
+export function ringMap(fd: number, size: number, perf: boolean): number {
+  return nativeRings().bpf_link_ring_map(fd, size, Number(perf));
 }
+
+/** The opposite, before `fd` is closed; there may be nothing to unmap. */
+export function ringUnmap(fd: number): void {
+  nativeRings().bpf_link_ring_map(fd, 0, 0);
+}
+
+/**
+ * Gives `consumed` bytes of records back to the kernel and copies those that follow into `records`. Returns how many bytes
+ * there are now, or -errno.
+ */
+export function ringRead(fd: number, consumed: number, records: Uint8Array<ArrayBuffer> = NOTHING): number {
+  return nativeRings().bpf_link_ring(fd, consumed, records, records.length);
+}
+
+/** How long a thread waits before it looks whether anybody still waits for it. */
+const LOOK_MS = 1000;
 
 /**
  * Waits a second at most, on another thread, until something that `epoll` watches is ready. Resolves to how many words of
@@ -32,10 +40,16 @@ export function ringRead(
  * @param thread The thread of this isolate: if it is gone by then, the fds whose byte in `held` is not 0 are closed.
  */
 export function ringWait(
+  threads: Threads,
   epoll: number,
   thread: number,
   ready: Uint32Array<ArrayBuffer>,
   held: Uint8Array<ArrayBuffer>,
 ): Promise<number> {
-  return onAnotherThread("bpf_link_ring_wait", epoll, thread, ready, ready.byteLength, held, held.length);
+  return threads.call("bpf_link_ring_wait", [epoll, LOOK_MS, thread, ready, ready.byteLength, held, held.length]);
+}
+
+/** The same on this thread, `ms` milliseconds at most. */
+export function ringWaitHere(epoll: number, ms: number, ready: Uint32Array<ArrayBuffer>): number {
+  return nativeRings().bpf_link_ring_wait(epoll, ms, 0, ready, ready.byteLength, NOTHING, 0);
 }

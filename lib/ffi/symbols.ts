@@ -11,8 +11,9 @@ export const symbols = {
   bpf_link_holders: { parameters: ["u32", "u32", "buffer", "u32"], result: "i32" },
   bpf_link_info: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   bpf_link_read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  bpf_link_ring: { parameters: ["i32", "u32", "u32", "buffer", "u32"], result: "i32" },
-  bpf_link_ring_wait: { parameters: ["i32", "i32", "buffer", "u32", "buffer", "u32"], result: "i32" },
+  bpf_link_ring: { parameters: ["i32", "u32", "buffer", "u32"], result: "i32" },
+  bpf_link_ring_map: { parameters: ["i32", "u32", "u32"], result: "i32" },
+  bpf_link_ring_wait: { parameters: ["i32", "u32", "i32", "buffer", "u32", "buffer", "u32"], result: "i32" },
   bpf_link_system: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   bpf_link_unpin: { parameters: ["u32", "buffer", "u32"], result: "i32" },
   bpf_link_walk: { parameters: ["u32", "u32", "buffer", "u32"], result: "i32" },
@@ -52,7 +53,7 @@ export const Call = {
 
 /** Numbers that the native library knows too, by its files: offsets and sizes in bytes, constants. */
 export const numbers = {
-  abi: { VERSION: 3 },
+  abi: { VERSION: 4 },
   btf: { ANSWER: 8, STRUCT: 4, TYPEDEF: 8, FUNCTION: 12 },
   holders: { RECORD_SIZE: 12, PID: 0, FD: 4, ID: 8 },
   request: { HEADER: 24, ARGUMENTS: 0, COMMON: 4, SLOTS: 8, OWNED: 12, NETNS: 16, NO_NETNS: 4294967295 },

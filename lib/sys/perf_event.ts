@@ -25,6 +25,10 @@ export interface PerfEventAttr {
   samplePeriod?: bigint | undefined;
   /** So many samples a second instead. */
   sampleFreq?: bigint | undefined;
+  /** What a sample has (`PERF_SAMPLE_*`), for who maps the event and reads its ring. */
+  sampleType?: bigint | undefined;
+  /** Who waits for the event is woken every so many samples. */
+  wakeupEvents?: number | undefined;
   /** What a breakpoint waits for: 1 read, 2 write, 3 both, 4 execution. */
   bpType?: number | undefined;
   /** Whether not to count in user mode. */
@@ -173,14 +177,23 @@ export function openEventAnywhere(attr: PerfEventAttr, action: string, refusals?
     return openEvent(attr, -1, anyCpu, action, refusals);
   } catch (error) {
     if (!(error instanceof BpfError && error.code === "ENODEV")) throw error;
-    anyCpu = parseInt(readTextFile("/sys/devices/system/cpu/online")); // 1-3,5
+    anyCpu = onlineCpus()[0]!;
     return openEvent(attr, -1, anyCpu, action, refusals);
   }
 }
 
+/** The CPUs that are online, in order. */
+export function onlineCpus(): number[] {
+  return readTextFile("/sys/devices/system/cpu/online").trim().split(",").flatMap((range) => { // 1-3,5
+    const [first = 0, last = first] = range.split("-").map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+}
+
 function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
   checkKeys(attr, "attr", FIELDS);
-  const { type, config, config1 = 0n, config2 = 0n, samplePeriod, sampleFreq, bpType = 0 } = attr;
+  const { type, config, config1 = 0n, config2 = 0n, samplePeriod, sampleFreq, sampleType = 0n } = attr;
+  const { wakeupEvents = 0, bpType = 0 } = attr;
   if (samplePeriod !== undefined && sampleFreq !== undefined) {
     throw new TypeError("attr may have samplePeriod or sampleFreq, not both");
   }
@@ -199,7 +212,9 @@ function encode(attr: PerfEventAttr, pid: number, cpu: number): Request {
       at + perf_event_attr.sample_period,
       checkU64(samplePeriod ?? sampleFreq ?? 0n, "attr.samplePeriod or sampleFreq"),
     )
+    .u64(at + perf_event_attr.sample_type, checkU64(sampleType, "attr.sampleType"))
     .u64(at + perf_event_attr.disabled, BigInt(flags))
+    .u32(at + perf_event_attr.wakeup_events, checkU32(wakeupEvents, "attr.wakeupEvents"))
     .u32(at + perf_event_attr.bp_type, checkU32(bpType, "attr.bpType"))
     .u64(at + perf_event_attr.config2, checkU64(config2, "attr.config2"));
   if (typeof config1 === "string") request.string(at + perf_event_attr.config1, checkString(config1, "attr.config1"));
@@ -214,6 +229,8 @@ const FIELDS = keysOf<PerfEventAttr>({
   config2: true,
   samplePeriod: true,
   sampleFreq: true,
+  sampleType: true,
+  wakeupEvents: true,
   bpType: true,
   excludeUser: true,
   excludeKernel: true,

@@ -300,8 +300,10 @@ export const perf_event_attr = {
   config: 8,
   sample_period: 16,
   sample_freq: 16,
+  sample_type: 24,
   /** The bit fields that begin with `disabled`. */
   disabled: 40,
+  wakeup_events: 48,
   bp_type: 52,
   config1: 56,
   config2: 64,

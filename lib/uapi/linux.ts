@@ -76,12 +76,15 @@ export const IFLA_IFNAME = 3,
   IFLA_LINK_NETNSID = 37,
   IFLA_XDP = 43,
   IFLA_ALT_IFNAME = 53;
-/** perf_event_open(2): bits from `disabled` on, a flag, an ioctl(2). */
+/** perf_event_open(2): bits from `disabled` on, a flag, an ioctl(2), what a sample has, types of records. */
 export const EXCLUDE_USER = 0x10,
   EXCLUDE_KERNEL = 0x20,
   FREQ = 0x400,
   PERF_FLAG_FD_CLOEXEC = 8,
-  PERF_EVENT_IOC_ENABLE = 0x2400;
+  PERF_EVENT_IOC_ENABLE = 0x2400,
+  PERF_SAMPLE_RAW = 0x400n,
+  PERF_RECORD_LOST = 2,
+  PERF_RECORD_SAMPLE = 9;
 
 // Names of the events of `linux/perf_event.h`, whose number is their index.
 

@@ -41,7 +41,7 @@ kernelTest("rings: each of many readers gets its own records", {}, async () => {
     for (const i of order) {
       testRun(rings[i]!.program, 1);
       const { value } = await steps[i]!;
-      assertEquals(new DataView(value!.buffer).getUint32(0, true), round);
+      assertEquals(new DataView(value!.buffer, value!.byteOffset).getUint32(0, true), round);
       steps[i] = rings[i]!.records.next();
     }
   }

@@ -20,7 +20,7 @@ const LAYERS: readonly RegExp[] = [
   /^lib\/sys\//,
   /^lib\/handle\//,
   /^lib\/(btf|listing)\//,
-  /^lib\/(ring|program|map)\.ts$/,
+  /^lib\/(poller|ring|perf_buffer|records|program|map)\.ts$/,
   /^lib\/kind\//,
   /^lib\/(links|watch|holders|probe|names|cgroup)\.ts$/,
   /^lib\/(group|ensure_pinned)\.ts$/,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The version of this interface: another number for each change of signatures, calls or layouts.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What TypeScript knows too, for `lib/ffi/symbols.ts`.
 #[cfg(feature = "bindgen")]
@@ -84,25 +84,33 @@ pub extern "C" fn bpf_link_walk(start_id: u32, keep: u32, records: *mut u8, reco
     walk::walk(start_id, keep, records, records_len)
 }
 
-/// Reads records of a ring buffer map, and gives back those that the caller is done with; see [`ring::read`].
+/// Maps the ring of a ring buffer map or of a perf event, or with a size of 0 unmaps it; see [`ring::open`].
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
-pub extern "C" fn bpf_link_ring(map: i32, size: u32, consumed: u32, records: *mut u8, records_len: u32) -> i32 {
-    ring::read(map, size, consumed, records, records_len)
+pub extern "C" fn bpf_link_ring_map(fd: i32, size: u32, perf: u32) -> i32 {
+    if size == 0 { ring::close(fd) } else { ring::open(fd, size, perf) }
 }
 
-/// Waits until one of many ring buffers has records, on behalf of a thread that may end; see [`ring::wait`].
+/// Reads records of a ring that is mapped, and gives back those that the caller is done with; see [`ring::read`].
+#[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
+#[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
+pub extern "C" fn bpf_link_ring(fd: i32, consumed: u32, records: *mut u8, records_len: u32) -> i32 {
+    ring::read(fd, consumed, records, records_len)
+}
+
+/// Waits until one of many rings has records, on behalf of a thread that may end; see [`ring::wait`].
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_link_ring_wait(
     epoll: i32,
+    timeout: u32,
     thread: i32,
     ready: *mut u8,
     ready_len: u32,
     held: *mut u8,
     held_len: u32,
 ) -> i32 {
-    ring::wait(epoll, thread, ready, ready_len, held, held_len)
+    ring::wait(epoll, timeout, thread, ready, ready_len, held, held_len)
 }
 
 /// The id of a type in BTF, or the index of a member; see [`btf::find`].

@@ -8,7 +8,7 @@ use crate::syscall::{AT_FDCWD, EFAULT, EINVAL, close, nr, open, syscall, syscall
 /// A file's bytes, until dropped.
 pub struct Mapped {
     pub address: usize,
-    len: usize,
+    pub len: usize,
 }
 
 const PROT_NONE: usize = 0;
@@ -16,6 +16,7 @@ pub const PROT_READ: usize = 1;
 pub const PROT_WRITE: usize = 2;
 pub const MAP_SHARED: usize = 1;
 const MAP_PRIVATE: usize = 2;
+const MAP_FIXED: usize = 16;
 const MAP_ANONYMOUS: usize = 32;
 
 impl Mapped {
@@ -66,6 +67,24 @@ impl Mapped {
         match unsafe { syscall_long(nr::MMAP, [0, len, protection, flags, fd as usize, offset]) } {
             errno if (-4095..0).contains(&errno) => Err(-errno as i32),
             address => Ok(Mapped { address: address as usize, len }),
+        }
+    }
+
+    /// Addresses for `len` bytes, where nothing is yet.
+    pub fn reserve(len: usize) -> Result<Mapped, i32> {
+        Mapped::new(len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    }
+
+    /// Puts `len` bytes of an fd in the place of those from `at` that were reserved.
+    pub fn map(&self, at: usize, len: usize, protection: usize, fd: i32, offset: usize) -> Result<(), i32> {
+        if at + len > self.len {
+            return Err(EINVAL);
+        }
+        let flags = MAP_SHARED | MAP_FIXED;
+        // SAFETY: the addresses are this value's, and nothing is borrowed from them yet
+        match unsafe { syscall(nr::MMAP, [self.address + at, len, protection, flags, fd as usize, offset]) } {
+            errno if (-4095..0).contains(&errno) => Err(-errno),
+            _ => Ok(()), // the low half of the address
         }
     }
 

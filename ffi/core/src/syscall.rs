@@ -14,6 +14,7 @@ pub const EFAULT: i32 = 14;
 pub const EEXIST: i32 = 17;
 pub const ENODEV: i32 = 19;
 pub const EINVAL: i32 = 22;
+pub const EMFILE: i32 = 24;
 pub const ELOOP: i32 = 40;
 
 #[cfg(target_arch = "x86_64")]
