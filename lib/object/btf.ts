@@ -101,14 +101,14 @@ const ALIASES: readonly BtfKind[] = ["typedef", "volatile", "const", "restrict",
  * Names and types are decoded when they are asked for. Bytes that are no BTF are a `Deno.errors.InvalidData`, whatever
  * they are; a type without values (a function, a struct that is only declared) is a TypeError.
  *
- * @example Read a struct from bytes
- * ```ts no-run
- * import { Btf } from "@bpf/link/object";
+ * @example A struct as bytes, and back
+ * ```ts
+ * import { BpfObject } from "@bpf/link/object";
  *
- * function decode(btf: Uint8Array<ArrayBuffer>, record: Uint8Array<ArrayBuffer>): unknown {
- *   const types = new Btf(btf), event = types.find("event");
- *   return event === undefined ? record : types.codec(event.id).decode(record);
- * }
+ * using object = BpfObject.open("typed.bpf.o");
+ * const btf = object.btf!, codec = btf.codec(btf.find("flow")!.id);
+ * const bytes = codec.encode({ address: 0x0100007f, port: 53, protocol: 17, unused: 0 });
+ * console.log(codec.size, codec.decode(bytes));
  * ```
  */
 export class Btf {
