@@ -1,5 +1,5 @@
 /** Records of ring buffers as values of a type. */
-import type { RecordStream } from "../ring.ts";
+import type { RecordStream } from "../records.ts";
 import type { Codec } from "./codec.ts";
 
 /** How {@linkcode TypedMap.events} reads. */
