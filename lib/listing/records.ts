@@ -19,8 +19,8 @@ interface Reader {
   readonly type: LinkType;
   readonly record: LinkRecord<BpfLinkInfo> | undefined;
   readonly filled: ReadonlySet<number>;
-  /** All of the type were found to tell the truth. */
-  isSettled: boolean;
+  /** What was found to tell the truth last, as {@linkcode keyOf} names it. */
+  settled: string | undefined;
 }
 
 const NOTHING: ReadonlySet<number> = new Set();
@@ -28,7 +28,7 @@ const NOTHING: ReadonlySet<number> = new Set();
 function readerOf(number: number, filled: Filled): Reader {
   const type = LINK_TYPES[number] ?? "unknown", places = filled.get(type);
   const record = places && rowOf(type)?.record as LinkRecord<BpfLinkInfo> | undefined;
-  return { type, record, filled: places ?? NOTHING, isSettled: false };
+  return { type, record, filled: places ?? NOTHING, settled: undefined };
 }
 
 /** The records of one run, in the order of ids. They are named by where they lie. */
@@ -98,10 +98,10 @@ export class LinkRecords {
 
   /** The info of a link, if need be from the link itself; undefined if that is gone. */
   info(at: number): BpfLinkInfo | undefined {
-    const reader = this.#reader(at), recorded = this.#recorded(reader, at);
-    if (reader.isSettled) return recorded;
-    if (!this.#trust.isSettled(recorded)) return this.#trust.settle(recorded, reader.type, this.#filled);
-    reader.isSettled = reader.record?.variant === undefined;
+    const reader = this.#reader(at), recorded = this.#recorded(reader, at), key = keyOf(recorded, reader);
+    if (key === reader.settled) return recorded;
+    if (!this.#trust.isSettled(key)) return this.#trust.settle(recorded, key, reader);
+    reader.settled = key;
     return recorded;
   }
 
@@ -179,14 +179,13 @@ export class Trust {
   #maySee = true;
 
   /** Whether such records were found to say what info says, or nothing can be compared. */
-  isSettled(recorded: BpfLinkInfo): boolean {
-    return !this.#maySee || this.#agreed.has(keyOf(recorded));
+  isSettled(key: string): boolean {
+    return !this.#maySee || this.#agreed.has(key);
   }
 
   /** The info to be believed; undefined if the link is gone. */
-  settle(recorded: BpfLinkInfo, type: LinkType, written: Filled): BpfLinkInfo | undefined {
-    const complete = written.has(type) && !rowOf(type)?.record?.isIncomplete;
-    const key = keyOf(recorded);
+  settle(recorded: BpfLinkInfo, key: string, { record }: Reader): BpfLinkInfo | undefined {
+    const complete = record !== undefined && !record.isIncomplete;
     const info = this.#ask(recorded.id);
     if (info === undefined || !complete) return this.#maySee ? info : recorded;
     const differed = this.#differed.get(key) ?? 0;
@@ -215,8 +214,8 @@ export class Trust {
 }
 
 /** What is compared once. */
-function keyOf(recorded: BpfLinkInfo): string {
-  return rowOf(recorded.type)?.record?.variant?.(recorded) ?? recorded.type;
+function keyOf(recorded: BpfLinkInfo, { type, record }: Reader): string {
+  return record?.variant?.(recorded) ?? type;
 }
 
 /** Whether what both tell is the same; counters go on between the two looks. */
