@@ -1,10 +1,12 @@
-/** What an update of a link costs. */
+/** What the calls of a link cost. */
 import { assertEquals } from "@std/assert";
-import { fast, native } from "../../lib/ffi/library.ts";
+import { close, open } from "../../lib/os/files.ts";
 import { Link, type Program } from "../../mod.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { answering, flowDissector, skLookup, taskIterator, tcx, xdp } from "../fixture/program/programs.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
+import { countNativeCalls } from "../fixture/run/native_calls.ts";
 
 kernelTest("an update is one call, but for what must be asked first of a cgroup's link", {
   needs: ["cgroup2", "netns"],
@@ -29,26 +31,42 @@ kernelTest("an update is one call, but for what must be asked first of a cgroup'
     using program = load();
     using next = load();
     using link = Link.attach(program, target);
-    assertEquals(countCalls(() => link.update(next)), first, target.type);
-    assertEquals(countCalls(() => link.update(program)), first, target.type);
+    assertEquals(countNativeCalls(() => link.update(next)), first, target.type);
+    assertEquals(countNativeCalls(() => link.update(program)), first, target.type);
   }
 });
 
-/** How often bpf(2) is called meanwhile. */
-function countCalls(action: () => void): number {
-  using originals = new DisposableStack();
-  let calls = 0;
-  for (const functions of new Set([native(), fast() ?? native()])) {
-    const library = functions as unknown as Record<string, (...args: never[]) => unknown>;
-    for (const name of ["bpf_link_bpf", "bpf_link_words", "bpf_link_info"]) {
-      const original = library[name]!;
-      originals.defer(() => library[name] = original);
-      library[name] = (...args) => {
-        calls++;
-        return original(...args);
-      };
-    }
+kernelTest("each step of a link's life is one call", { needs: ["cgroup2", "bpffs"], since: "6.6" }, () => {
+  using cgroup = new Cgroup();
+  using pins = new PinDirectory();
+  using program = answering(1, { type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress" });
+  using directory = new Directory(cgroup.path);
+  const target = { type: "cgroup", cgroup: directory.fd } as const, path = pins.pin("link");
+  let link = Link.attach(program, target);
+  link.close();
+  const calls = (action: () => unknown) => assertEquals(countNativeCalls(action), 1, `${action}`);
+  calls(() => link = Link.attach(program, target));
+  calls(() => link.id);
+  assertEquals(countNativeCalls(() => link.id), 0);
+  calls(() => link.info());
+  calls(() => link.pin(path));
+  calls(() => link.unpin());
+  calls(() => link.close());
+  using other = Link.attach(program, target);
+  other.pin(path);
+  assertEquals(countNativeCalls(() => other.detach()), 2); // and its pin
+  assertEquals(pins.pins, []);
+});
+
+/** A directory, open. */
+class Directory implements Disposable {
+  readonly fd: number;
+
+  constructor(path: string) {
+    this.fd = open(path);
   }
-  action();
-  return calls;
+
+  [Symbol.dispose](): void {
+    close(this.fd);
+  }
 }
