@@ -1,5 +1,6 @@
 /** Child of mutated_test.ts: opens the objects of a folder, reads all that can be read of each, and says how many it could. */
 import { BpfError } from "../../lib/error.ts";
+import { generateTypes } from "../../lib/object/generate.ts";
 import { BpfObject } from "../../lib/object/mod.ts";
 
 const folder = Deno.args[0]!;
@@ -24,6 +25,7 @@ for (const { name } of Deno.readDirSync(folder)) {
   attempt(name, () => object.maps);
   attempt(name, () => ({ ...object.globals }));
   attempt(name, () => readTypes(object));
+  attempt(name, () => generateTypes(bytes));
 }
 const peak = /^VmHWM:\s+(\d+) kB/m.exec(Deno.readTextFileSync("/proc/self/status"))!;
 console.log(JSON.stringify({ opened, refused, megabytes: Number(peak[1]) / 1024 }));
