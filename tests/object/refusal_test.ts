@@ -136,6 +136,16 @@ objectTest("refusal: BTF of another kernel that is none", {}, () => {
   assertEquals(error.reason, "invalid");
 });
 
+objectTest("refusal: pins that were made for it are gone, those that were there stay", { needs: ["bpffs"] }, () => {
+  using pins = new PinDirectory();
+  const options = { programs: ["no_check"], maps: { counts: { pin: pins.pin("counts") } } };
+  refusal("refused", options);
+  assertEquals(pins.pins, []);
+  using _kept = BpfObject.load(objectPath("refused"), { ...options, programs: ["accepted"] });
+  refusal("refused", options);
+  assertEquals(pins.pins, ["counts"]);
+});
+
 objectTest("refusal: a file system that takes no pins", { needs: ["bpffs"] }, () => {
   using pins = new PinDirectory();
   const error = refusal("pinned", { pinDirectory: `${pins.path}/no/such` });
