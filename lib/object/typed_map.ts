@@ -3,11 +3,12 @@ import { checkFlag, checkKeys, checkString, kindOf } from "../check.ts";
 import { isHandle, showAs } from "../handle/brand.ts";
 import { BpfMap } from "../map.ts";
 import { Program } from "../program.ts";
+import type { EventRecord } from "../records.ts";
 import { possibleCpus } from "../sys/elements.ts";
 import type { MapType } from "../uapi/constants.ts";
 import type { Btf } from "./btf.ts";
 import type { Codec } from "./codec.ts";
-import { type EventOptions, Events, type EventStream } from "./events.ts";
+import { EVENT_OPTIONS, type EventOptions, Events, type EventStream } from "./events.ts";
 import type { MapDefinition } from "./handle.ts";
 import { noSuchName } from "./names.ts";
 import type { Writable } from "./types.ts";
@@ -52,7 +53,7 @@ interface ValueForm {
  *   caller's to close, a TypedMap if the object declares what it holds. So is a Program in a **prog_array**.
  * - **queue**, **stack** and **bloom_filter** have no keys, but {@linkcode push}; the first two {@linkcode peek} and
  *   {@linkcode pop}.
- * - A **ringbuf** has {@linkcode events} only.
+ * - A **ringbuf** and a **perf_event_array** have {@linkcode events}.
  *
  * A value that does not fit its type is a TypeError or RangeError that names the field, before anything is written.
  *
@@ -290,28 +291,30 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
   }
 
   /**
-   * The records that programs write into a ring buffer, as bytes; see {@linkcode BpfMap.records}.
+   * The records that programs write into a ring buffer or a perf buffer, as bytes; see {@linkcode BpfMap.records}.
    *
    * @param type Nothing: the other form takes the name of a type.
-   * @param options A signal.
+   * @param options A signal, and how to wait.
    * @returns An iterator, to be used once with `for await`.
    */
-  events(type?: undefined, options?: EventOptions): EventStream<Uint8Array<ArrayBuffer>>;
+  events(type?: undefined, options?: EventOptions): EventStream<EventRecord>;
   /**
-   * The records that programs write into a ring buffer, in order, as they come; see {@linkcode BpfMap.records}.
+   * The records that programs write into a ring buffer (`ringbuf`) or a perf buffer (`perf_event_array`), as they come:
+   * of the latter those of each CPU in order. See {@linkcode BpfMap.records}.
    *
    * BTF does not say what a ring holds, so the caller does. A record whose length is not that of the type ends the
    * iteration with a RangeError that names both lengths: half a struct is never shown as a whole one. A struct that ends
-   * in a flexible array takes all that the record has.
+   * in a flexible array takes all that the record has; in a perf buffer that is up to 7 bytes more than the program wrote.
    *
    * @param type The struct that the records are, by its name in C. The object has it in its BTF if the source has a global
    * variable of it or a pointer to it: `struct event *unused __attribute__((unused));`.
-   * @param options A signal, and whether records may be shorter.
+   * @param options A signal, how to wait, whether records may be shorter.
    * @returns An iterator, to be used once with `for await`.
-   * @throws {TypeError} If the map is no ring buffer, the object has no such type or no BTF, or an option has the wrong
+   * @throws {TypeError} If the map has no records, the object has no such type or no BTF, or an option has the wrong
    * type.
    * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
-   * @throws {Deno.errors.Busy} If the ring is being read, when the first record is asked for.
+   * @throws {Deno.errors.Busy} If the map is being read, when the first record is asked for.
+   * @throws {BpfError} As {@linkcode BpfMap.records}, when a record is asked for.
    * @throws The signal's reason, once it is aborted.
    *
    * @example
@@ -330,13 +333,14 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
   events<N extends keyof Types & string>(type: N, options?: EventOptions): EventStream<Types[N]>;
   events(type?: string, options: EventOptions = {}): EventStream<unknown> {
     if (type !== undefined) checkString(type, "type");
-    checkKeys(options, "options", ["signal", "partial"]);
-    if (this.type !== "ringbuf") {
-      throw new TypeError(`events() is for ring buffers; ${this.#told} is a ${this.type}`);
+    checkKeys(options, "options", EVENT_OPTIONS);
+    const isRounded = this.type === "perf_event_array";
+    if (this.type !== "ringbuf" && !isRounded) {
+      throw new TypeError(`events() is for ring buffers and perf buffers; ${this.#told} is a ${this.type}`);
     }
-    const isPartial = checkFlag(options.partial, "options.partial"), { signal } = options;
-    const eventType = type === undefined ? undefined : { ...this.#typeOf(type), name: type, isPartial };
-    return new Events(this.#open.records({ signal }), eventType);
+    const { partial, ...others } = options, isPartial = checkFlag(partial, "options.partial");
+    const eventType = type === undefined ? undefined : { ...this.#typeOf(type), name: type, isPartial, isRounded };
+    return new Events(this.#open.records(others), eventType);
   }
 
   #typeOf(name: string): { codec: Codec; isOpenEnded: boolean } {

@@ -32,7 +32,7 @@ objectTest("typed map: a hash of structs", {}, () => {
   assertThrows(() => map.set(FLOW, { packets: 1n }), TypeError, "value lacks");
   assertThrows(() => map.set(FLOW, { ...COUNTERS, more: 1 }), TypeError, 'has no member "more"');
   assertThrows(() => map.push(COUNTERS), TypeError, "push() is for queues");
-  assertThrows(() => map.events("flow"), TypeError, "events() is for ring buffers");
+  assertThrows(() => map.events("flow"), TypeError, "events() is for ring buffers and perf buffers");
 });
 
 objectTest("typed map: values of each CPU", {}, () => {
@@ -131,6 +131,33 @@ objectTest("events: a record that does not fit its type ends the iteration", {},
   assertThrows(() => events.events("event", { partial: 1 } as never), TypeError, "options.partial must be a boolean");
   assertThrows(() => events.events("event", { abort: 1 } as never), TypeError, 'no field "abort"');
   assertThrows(() => events.events(7 as never), TypeError, "type must be a string");
+});
+
+objectTest("events: of a perf buffer", {}, async () => {
+  using object = BpfObject.load(objectPath("perf_buffer"));
+  const map = object.map("events"), events = map.events("event", { bytesPerCpu: 4096 });
+  const first = events.next();
+  await delay(10); // the buffer is open
+  const write = () => object.program("produce").run({ context: new Uint8Array(8) }); // here: another CPU runs it in whatever process is there
+  write();
+  const { value } = await first as { value: { pid: number; at: bigint } };
+  assertEquals(value.pid, Deno.pid);
+  assert(value.at > 0n);
+  assertEquals(events.lost, 0);
+  const WRITTEN = 200 * navigator.hardwareConcurrency; // more than 4096 bytes a CPU, wherever this thread runs
+  for (let i = 0; i < WRITTEN; i++) write();
+  let count = 0;
+  for (; count < WRITTEN && events.lost === 0; count++) {
+    await events.next();
+    write(); // the kernel reports what is lost with the next record that it has room for
+  }
+  assert(events.lost > 0 && count > 0, `${events.lost} are lost`);
+  await events.return();
+  const bytes = map.events(), record = bytes.next();
+  await delay(10);
+  write();
+  assertEquals((await record).value?.length, 20, "16 bytes are rounded up");
+  await bytes.return();
 });
 
 objectTest("events: end with their signal, their map and their object", {}, async () => {

@@ -106,6 +106,7 @@ const OTHER_MEANINGS: Readonly<Record<string, readonly string[]>> = {
   "lib/listing/references.ts": ["tracing"], // likewise
   "lib/map.ts": ["struct_ops"], // a type of maps
   "lib/object/attach.ts": ["struct_ops", "uprobe_multi"], // what libbpf itself attaches
+  "lib/object/generate.ts": ["struct_ops"], // a type of maps, whose values are the kernel's
   "lib/object/refusal.ts": ["struct_ops"], // a section, in libbpf's words
   "lib/object/typed_map.ts": ["struct_ops"], // a type of maps, whose values libbpf makes
   "lib/program.ts": ["xdp"], // a type of programs and their attach type
