@@ -6,7 +6,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { BpfObject, generateTypes, type TypedMap } from "../../lib/object/mod.ts";
 import { BpfError } from "../../mod.ts";
 import { bpflink } from "../fixture/process/bpflink.ts";
-import { objectPath, objects } from "./build.ts";
+import { objectPath } from "./build.ts";
 import type { Event, Typed } from "./generated/typed.ts";
 import { objectTest } from "./run.ts";
 
@@ -140,42 +140,6 @@ objectTest("gen: says what is no object and what is no type", {}, async () => {
   await refused([objectPath("typed"), "x"], 2, 'no type "x"');
   await refused([], 2, "the arguments of gen are FILE.bpf.o [TYPE]...");
 });
-
-objectTest("gen: every object of the tests has types that compile", {}, async () => {
-  const directory = Deno.makeTempDirSync();
-  try {
-    const paths = [...objects()!].filter(([, path]) => isObject(path)).map(([name, path]) => {
-      const file = `${directory}/${name}.ts`;
-      Deno.writeTextFileSync(file, generateTypes(path));
-      return file;
-    });
-    const imports = {
-      "@bpf/link": import.meta.resolve("../../mod.ts"),
-      "@bpf/link/object": import.meta.resolve("../../lib/object/mod.ts"),
-    };
-    const compilerOptions = { strict: true, exactOptionalPropertyTypes: true, isolatedDeclarations: true };
-    Deno.writeTextFileSync(`${directory}/deno.json`, JSON.stringify({ imports, compilerOptions, lock: false }));
-    for (const args of [["check", "--quiet"], ["fmt", "--check", "--quiet"]]) {
-      const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args, ...paths], cwd: directory })
-        .output();
-      assert(success, new TextDecoder().decode(stderr));
-    }
-  } finally {
-    Deno.removeSync(directory, { recursive: true });
-  }
-});
-
-/** Some lack what libbpf wants of every object. */
-function isObject(path: string): boolean {
-  try {
-    BpfObject.open(path).close();
-    return true;
-  } catch (error) {
-    assert(error instanceof BpfError);
-    assertThrows(() => generateTypes(path), BpfError, error.meaning);
-    return false;
-  }
-}
 
 objectTest("gen: at run time the object's own BTF decides", {}, () => {
   interface Wrong {

@@ -1,8 +1,11 @@
 /** `lib/object/generate.ts`: the TypeScript of an object, for names and types that C allows and TypeScript does not. */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Btf } from "../../lib/object/btf.ts";
 import { type ObjectContents, objectTypes } from "../../lib/object/generate.ts";
+import { BpfObject, generateTypes } from "../../lib/object/mod.ts";
+import { BpfError } from "../../mod.ts";
 import { BOOL, BtfWriter, SIGNED } from "../fixture/program/btf_writer.ts";
+import { objects, whyNoObjects } from "../object/build.ts";
 
 type MapContents = ObjectContents["maps"][number];
 
@@ -253,6 +256,50 @@ Deno.test("types of one name in TypeScript get numbers", () => {
   ]);
   assertEquals(textOf({ btf: w, maps: [{ ...MAP, keyType: all, valueType: all }] }), generated);
 });
+
+const why = whyNoObjects();
+
+Deno.test({
+  name: `every object of the tests has types that compile${why === undefined ? "" : ` (skipped: ${why})`}`,
+  ignore: why !== undefined,
+  fn: typesCompile,
+});
+
+async function typesCompile(): Promise<void> {
+  const directory = Deno.makeTempDirSync();
+  try {
+    const paths = [...objects()!].filter(([, path]) => isObject(path)).map(([name, path]) => {
+      const file = `${directory}/${name}.ts`;
+      Deno.writeTextFileSync(file, generateTypes(path));
+      return file;
+    });
+    const imports = {
+      "@bpf/link": import.meta.resolve("../../mod.ts"),
+      "@bpf/link/object": import.meta.resolve("../../lib/object/mod.ts"),
+    };
+    const compilerOptions = { strict: true, exactOptionalPropertyTypes: true, isolatedDeclarations: true };
+    Deno.writeTextFileSync(`${directory}/deno.json`, JSON.stringify({ imports, compilerOptions, lock: false }));
+    for (const args of [["check", "--quiet"], ["fmt", "--check", "--quiet"]]) {
+      const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args, ...paths], cwd: directory })
+        .output();
+      assert(success, new TextDecoder().decode(stderr));
+    }
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+}
+
+/** Some lack what libbpf wants of every object. */
+function isObject(path: string): boolean {
+  try {
+    BpfObject.open(path).close();
+    return true;
+  } catch (error) {
+    assert(error instanceof BpfError);
+    assertThrows(() => generateTypes(path), BpfError, error.meaning);
+    return false;
+  }
+}
 
 /** As `deno fmt` leaves it. */
 async function formatted(text: string): Promise<string> {
