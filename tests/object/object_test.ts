@@ -139,7 +139,7 @@ objectTest("object: closed while it is loaded, it ends as soon as the kernel has
 
 objectTest(
   "object: closed without blocking, it takes nothing new while its links end",
-  { needs: ["netns"] },
+  { needs: ["netns"], since: "6.6" },
   async () => {
     const object = BpfObject.load(objectPath("attach"), { programs: ["tc_ingress", "sk_lookup"] });
     object.attach("tc_ingress", { device: "lo" });
