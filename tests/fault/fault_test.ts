@@ -23,7 +23,7 @@ const KNOWN: readonly (readonly [what: RegExp, why: string])[] = [];
 /** How long an operation may take with a fault, on a crowded machine; a lock that cannot be had is waited for 5 seconds. */
 const DEADLINE_MS = 30_000;
 /** How long a process may take until its first fault. */
-const START_MS = 60_000;
+const START_MS = inOwnVm() ? 300_000 : 60_000;
 /** How long all may take: minutes, but more in a machine that is emulated. */
 const DEADLINE_OF_ALL_MS = 2_400_000;
 /** Processes at a time. */
