@@ -90,7 +90,7 @@ export async function overridesFrom(
   object: BpfObject,
   words: readonly string[] = [],
 ): Promise<Record<string, AttachOverrides>> {
-  const { overridesFromWords } = await import("../object/sections.ts");
+  const { overridesFromWords } = await import("../object/mod.ts");
   return Object.fromEntries(words.map((text) => {
     const [name, target] = nameAndRest(text, "--attach", "NAME=TARGET");
     const program = object.programs.find((program) => program.name === name);
@@ -102,11 +102,11 @@ export async function overridesFrom(
 
 /** What `attach` does; what a section leaves open is asked for in the words of a command line. */
 export async function asked<T>(attach: () => Promise<T>): Promise<T> {
-  const { LeftOpen } = await import("../object/sections.ts");
+  const { LeftOpenError } = await import("../object/mod.ts");
   try {
     return await attach();
   } catch (error) {
-    if (!(error instanceof LeftOpen)) throw error;
+    if (!(error instanceof LeftOpenError)) throw error;
     const { program: { name, section }, fields } = error;
     const target = fields.map((field) => fields.length === 1 ? field.toUpperCase() : `${field}=...`).join(",");
     throw new UsageError(

@@ -44,6 +44,14 @@ export {
   type ProgramName,
   type UnknownTypes,
 } from "./object.ts";
-export type { AttachOverrides, OverridesOf, UsdtOverrides, UsdtTarget } from "./sections.ts";
+export {
+  type AttachOverrides,
+  LeftOpenError,
+  overridesFromWords,
+  type OverridesOf,
+  type SectionProgram,
+  type UsdtOverrides,
+  type UsdtTarget,
+} from "./sections.ts";
 export { type SetOptions, TypedMap } from "./typed_map.ts";
 export type { MapTypes, ObjectTypes, OneMember, OneOf, oneOf, Writable } from "./types.ts";

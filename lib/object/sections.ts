@@ -55,9 +55,11 @@ export type UsdtOverrides = OverridesOf<UsdtTarget> & { provider: string };
 /** What a program of an object can be attached to. */
 export type ObjectTarget = AttachTarget | UsdtTarget;
 
-/** What the table needs to know of a program. */
+/** A program by its name and its section; see {@linkcode ObjectProgram}. */
 export interface SectionProgram {
+  /** Its name: that of the function in C. */
   readonly name: string;
+  /** The section that it is in, which says what it is for. */
   readonly section: string;
 }
 
@@ -491,17 +493,47 @@ export function targetFor(program: SectionProgram, overrides: AttachOverrides): 
   if (open.length === 0) return target as unknown as ObjectTarget;
   const shown = [...type === undefined ? [] : ["type"], ...open];
   const example = shown.map((field) => `${field}: ${exampleOf(field, kind, program)}`).join(", ");
-  throw new LeftOpen(
+  throw new LeftOpenError(
     `${section}: it leaves open ${open.join(" and ")}: object.attach("${program.name}", { ${example} })`,
     program,
     open,
   );
 }
 
-/** A section, and what was given besides, leaves something open. */
-export class LeftOpen extends TypeError {
-  constructor(message: string, readonly program: SectionProgram, readonly fields: readonly string[]) {
+/**
+ * The section of a program, and what was given besides, leaves something open that a link needs.
+ *
+ * @example
+ * ```ts
+ * import { BpfObject, LeftOpenError } from "@bpf/link/object";
+ *
+ * using object = BpfObject.load("attach.bpf.o", { programs: ["xdp"] });
+ * try {
+ *   object.attachAll();
+ * } catch (error) {
+ *   if (error instanceof LeftOpenError) console.log(error.program.name, error.fields); // xdp [ "device" ]
+ * }
+ * ```
+ */
+export class LeftOpenError extends TypeError {
+  /** `LeftOpenError`. */
+  override readonly name = "LeftOpenError";
+  /** The program. */
+  readonly program: SectionProgram;
+  /** What is to be given: fields of {@linkcode AttachOverrides}. */
+  readonly fields: readonly string[];
+
+  /**
+   * Called by the package.
+   *
+   * @param message What is left open, and how to say it.
+   * @param program The program.
+   * @param fields The fields.
+   */
+  constructor(message: string, program: SectionProgram, fields: readonly string[]) {
     super(message);
+    this.program = program;
+    this.fields = fields;
   }
 }
 
@@ -538,9 +570,23 @@ const FLAGS = ["retprobe", "session", "preorder", "peer", "defragment"];
 const BIGINTS = ["cookie", "cookies", "address", "addresses", "expectedRevision", "samplePeriod", "sampleFrequency"];
 
 /**
- * Overrides as a command line has them: `key=value,key=value`; or JSON; or a word that takes the place of what follows the
- * slash of the section, as `/usr/bin/bash:readline` of `SEC("uprobe")`; or the value of the one field that is left open,
- * as `eth0` of `SEC("xdp")`.
+ * Overrides as a command line has them, for tools with options such as `bpflink run --attach NAME=WORDS`.
+ *
+ * @param program The program that is to be attached.
+ * @param words `FIELD=VALUE,FIELD=VALUE`; or JSON, in which integers do for 64-bit values; or what takes the place of what
+ * follows the slash of the section, as `/usr/bin/bash:readline` for `SEC("uprobe")`; or the value of the first field that
+ * the section leaves open, as `eth0` for `SEC("xdp")`.
+ * @returns The overrides, whose values are checked when the program is attached.
+ * @throws {TypeError} If the words are none of these.
+ *
+ * @example
+ * ```ts
+ * import { BpfObject, overridesFromWords } from "@bpf/link/object";
+ *
+ * using object = BpfObject.load("attach.bpf.o", { programs: ["xdp"] });
+ * const [xdp] = object.programs.filter(({ load }) => load);
+ * console.log(overridesFromWords(xdp!, "lo"), overridesFromWords(xdp!, "device=lo,mode=generic"));
+ * ```
  */
 export function overridesFromWords({ name, section }: SectionProgram, words: string): AttachOverrides {
   const wrong = (what: string) =>

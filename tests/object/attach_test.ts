@@ -1,7 +1,7 @@
 /** That what the sections of an object say is attached, and ends; beside libbpf's own rules (sections_test). */
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { BpfError, type Link, openHandles } from "../../mod.ts";
-import { BpfObject, UsdtProbe } from "../../lib/object/mod.ts";
+import { BpfObject, LeftOpenError, UsdtProbe } from "../../lib/object/mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { Loopback } from "../fixture/place/loopback.ts";
 import { NetkitPair } from "../fixture/place/netkit.ts";
@@ -112,7 +112,7 @@ objectTest("an iterator writes what its program does", { since: "5.10" }, async 
 objectTest("what a section leaves open is asked for, by an example", {}, () => {
   using object = load("xdp", "cgroup_connect4", "cgroup_skb", "sk_msg", "bare_kprobe", "uprobe", "tc", "netfilter");
   const asks = (name: string, ask: string) => {
-    const { message } = assertThrows(() => object.attach(name), TypeError);
+    const { message } = assertThrows(() => object.attach(name), LeftOpenError);
     assertEquals(message.slice(message.indexOf("object.attach")), ask);
   };
   asks("xdp", 'object.attach("xdp", { device: "eth0" })');

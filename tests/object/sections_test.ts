@@ -1,6 +1,6 @@
 /** That the names of sections mean what they mean to libbpf. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { type AttachOverrides, hasLinks, SECTIONS, targetFor } from "../../lib/object/sections.ts";
+import { type AttachOverrides, hasLinks, overridesFromWords, SECTIONS, targetFor } from "../../lib/object/sections.ts";
 import { ATTACH_TYPES } from "../../lib/uapi/constants.ts";
 import { programPath } from "./build.ts";
 
@@ -230,3 +230,41 @@ Deno.test("every section with a link needs no more than its example says", () =>
     target(section, overrides);
   }
 });
+
+for (
+  const [section, words, expected] of [
+    ["xdp", "eth0", { device: "eth0" }],
+    ["xdp", "2", { device: 2 }],
+    ["xdp", "device=lo,mode=generic", { device: "lo", mode: "generic" }],
+    ["tcx/ingress", "lo", { device: "lo" }],
+    ["tc", "type=tcx,device=lo,direction=egress", { type: "tcx", device: "lo", direction: "egress" }],
+    ["cgroup/connect4", "/sys/fs/cgroup/a", { cgroup: "/sys/fs/cgroup/a" }],
+    ["cgroup/connect4", "cgroup=/a=b,preorder=true", { cgroup: "/a=b", preorder: true }],
+    ["sk_msg", "sockets", { map: "sockets" }],
+    ["uprobe", "/usr/bin/bash:readline", {
+      type: "uprobe",
+      path: "/usr/bin/bash",
+      symbol: "readline",
+      retprobe: false,
+    }],
+    ["uprobe//a:b", "path=/c,pid=7,cookie=0x10", { path: "/c", pid: 7, cookie: 16n }],
+    ["kprobe/a", "b+4", { type: "kprobe", symbol: "b", offset: 4, retprobe: false }],
+    ["usdt", "libc.so.6:libc:setjmp", { type: "usdt", path: "libc.so.6", provider: "libc", name: "setjmp" }],
+    ["netfilter", "family=ipv6,hook=forward,priority=-5", { family: "ipv6", hook: "forward", priority: -5 }],
+    ["perf_event", '{"event":{"type":"software","config":"cpu-clock","cpu":0,"sampleFrequency":99}}', {
+      event: { type: "software", config: "cpu-clock", cpu: 0, sampleFrequency: 99n },
+    }],
+  ] as const
+) {
+  Deno.test(`in words, SEC("${section}") takes ${words}`, () => {
+    assertEquals<unknown>(overridesFromWords({ name: "x", section }, words), expected);
+  });
+}
+
+for (
+  const [section, words] of [["xdp", "{"], ["xdp", "device=lo,x"], ["fentry/a", "b"], ["usdt", "a:b"], ["no", "x"]]
+) {
+  Deno.test(`in words, SEC("${section}") takes no ${words}`, () => {
+    assertThrows(() => overridesFromWords({ name: "x", section: section! }, words!), TypeError, 'program "x"');
+  });
+}
