@@ -2,7 +2,7 @@
 import { checkKeys, checkOneOf, checkSignal, kindOf } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { linkFds } from "./ffi/holders.ts";
-import { type LinkInfo, readInfo } from "./kind/mod.ts";
+import { type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { parseFdinfo } from "./listing/fdinfo.ts";
 import { visitPins, withPinnedLink } from "./listing/pins.ts";
 import { loadedIterator, useIterator } from "./listing/iterator.ts";
@@ -127,8 +127,8 @@ function once(readAll: () => LinkInfo[]): NextPiece {
 function readRecords(types: Types): LinkInfo[] {
   const records = useIterator().runBriefly(types), infos: LinkInfo[] = [];
   for (let at = records.first; at < records.end; at = records.next(at)) {
-    const info = records.info(at);
-    if (info !== undefined) infos.push(readInfo(info));
+    const info = records.decode(at, linkKindOf);
+    if (info !== undefined) infos.push(info);
   }
   return infos;
 }

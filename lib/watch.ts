@@ -1,6 +1,6 @@
 /** The changes of the machine's links, as a stream: looks that are compared. */
 import { checkInteger } from "./check.ts";
-import { type LinkInfo, readInfo } from "./kind/mod.ts";
+import { type LinkInfo, linkKindOf } from "./kind/mod.ts";
 import { checkListOptions, chooseSource, type ListOptions, readAll, type Source } from "./links.ts";
 import type { LinkRecords } from "./listing/records.ts";
 import { holdIterator, useIterator } from "./listing/iterator.ts";
@@ -223,8 +223,7 @@ class RecordLook implements Look {
   }
 
   info(at: number): LinkInfo | undefined {
-    const info = this.#records.info(at);
-    return info && readInfo(info);
+    return this.#records.decode(at, linkKindOf);
   }
 }
 

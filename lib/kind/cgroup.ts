@@ -161,6 +161,8 @@ function describe(target: CgroupTarget): string {
   return typeof target.cgroup === "number" ? `cgroup (fd ${target.cgroup})` : `cgroup "${target.cgroup}"`;
 }
 
+const record = TYPES.cgroup.record!;
+
 function read({ id, progId, cgroupId, attachType }: Extract<BpfLinkInfo, { type: "cgroup" }>): CgroupInfo {
   return {
     type: "cgroup",
@@ -185,6 +187,7 @@ export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", 
   describe,
   whyRefused,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: ({ cgroupId, attachType }, { cgroup }) => `${cgroup ?? `cgroup ${cgroupId}`} ${attachType}`,
   update: (link, source, expected, action) => update(link, source as Program, expected, action),
   isAt: (info, { attachType, targetFd }) => info.attachType === attachType && info.cgroupId === inode(targetFd),

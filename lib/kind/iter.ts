@@ -124,6 +124,8 @@ function describe(): string {
   return "the iterator's objects";
 }
 
+const record = TYPES.iter.record!;
+
 function read(
   { id, progId, targetName, mapId, cgroupId, order, tid, pid }: Extract<BpfLinkInfo, { type: "iter" }>,
 ): IterInfo {
@@ -143,6 +145,7 @@ export const iter: Kind<IterTarget, "iter", Program> & LinkKind<"iter", IterInfo
   prepare,
   describe,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where({ targetName, mapId, cgroupId, tid, pid }, names): string {
     const objects = { map: mapId, cgroup: names.cgroup ?? cgroupId, tid, pid };
     const words = Object.entries(objects).flatMap(([key, value]) => value === undefined ? [] : [key, value]);

@@ -4,6 +4,7 @@ import type { HandleKind } from "../handle/brand.ts";
 import type { ProgramLoadOptions } from "../program.ts";
 import type { ProgQuery } from "../sys/prog_query.ts";
 import type { BpfLinkInfo, BpfLinkInfos, LinkCreateOptions } from "../sys/type/mod.ts";
+import type { RecordReader } from "../sys/type/row.ts";
 import type { AttachTypeName, LinkType, ProgramType } from "../uapi/constants.ts";
 
 /** What every link's info has. */
@@ -59,6 +60,11 @@ export interface Kind<T, L extends LinkType, S> {
 export interface LinkKind<L extends LinkType, I> {
   /** What the kernel reported of a link, in the terms of this package. */
   read(info: BpfLinkInfos[L]): I;
+  /**
+   * The same of a record of the iterator: `read` of what the type's record says, written out for each kind, so that the
+   * compiler makes one object of two. Absent where info reports more than records.
+   */
+  readonly readRecord?: RecordReader<I>;
   /** What a link is attached to, in a few words. */
   where(info: I, names: PlaceNames): string;
   /** What links hold, if no program. */

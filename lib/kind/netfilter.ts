@@ -77,6 +77,8 @@ function describe({ family, hook, priority, netns }: NetfilterTarget): string {
   return netns === undefined ? place : `${place} in network namespace ${netns}`;
 }
 
+const record = TYPES.netfilter.record!;
+
 function read(
   { id, progId, pf, hooknum, priority, flags }: Extract<BpfLinkInfo, { type: "netfilter" }>,
 ): NetfilterInfo {
@@ -93,6 +95,7 @@ export const netfilter: Kind<NetfilterTarget, "netfilter", Program> & LinkKind<"
   prepare,
   describe,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: ({ family, hook, priority }) => `${family} ${hook} ${priority}`,
   shares: ({ family, hook, priority }) => ({ place: `${family} ${hook}`, order: priority }),
   // the kernel does not report the network namespace

@@ -97,6 +97,8 @@ function whyRefused(
     : { reason: "gone", meaning: "there is no such interface in this network namespace", hint: "see `ip link`" };
 }
 
+const record = TYPES.netkit.record!;
+
 function read(
   { id, progId, ifindex, attachType, netnsIno }: Extract<BpfLinkInfo, { type: "netkit" }>,
 ): NetkitInfo {
@@ -120,6 +122,7 @@ export const netkit: Kind<NetkitTarget, "netkit", Program> & LinkKind<"netkit", 
   describe: describeInterface,
   whyRefused,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: whereInterface,
   isAt: isListed,
   probe: {

@@ -78,6 +78,8 @@ function whyRefused(
   return { reason: "limit", meaning: `the namespace has ${has} already`, hint: "detach one that is there first" };
 }
 
+const record = TYPES.netns.record!;
+
 function read({ id, progId, netnsIno, attachType }: Extract<BpfLinkInfo, { type: "netns" }>): NetnsInfo {
   return { type: "netns", id, programId: progId, attached: netnsIno !== 0, netnsIno, attachType };
 }
@@ -90,6 +92,7 @@ export const netns: Kind<NetnsTarget, "netns", Program> & LinkKind<"netns", Netn
   describe,
   whyRefused,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: ({ netnsIno, attachType }) => `net:[${netnsIno}] ${attachType}`,
   isAt: (info, { attachType, targetFd }) => info.attachType === attachType && BigInt(info.netnsIno) === inode(targetFd),
   probe: {

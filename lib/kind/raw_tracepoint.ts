@@ -50,6 +50,8 @@ function describe(target: RawTracepointTarget): string {
   return `raw tracepoint "${target.name}"`;
 }
 
+const record = TYPES.raw_tracepoint.record!;
+
 function read(
   { id, progId, tpName, cookie }: Extract<BpfLinkInfo, { type: "raw_tracepoint" }>,
 ): RawTracepointInfo {
@@ -67,6 +69,7 @@ export const raw_tracepoint:
     prepare,
     describe,
     read,
+    readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
     where: ({ name }) => name,
     probe: {
       examples: [{ program: { type: "raw_tracepoint" } }],

@@ -98,6 +98,8 @@ function describe({ map }: SockmapTarget): string {
   return `${map.type} ${map.id}`;
 }
 
+const record = TYPES.sockmap.record!;
+
 function read(
   { id, progId, mapId, attachType }: Extract<BpfLinkInfo, { type: "sockmap" }>,
 ): SockmapInfo {
@@ -112,6 +114,7 @@ export const sockmap: Kind<SockmapTarget, "sockmap", Program> & LinkKind<"sockma
   describe,
   whyRefused,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: ({ mapId, attachType }) => `map ${mapId} ${attachType}`,
   isAt: (info, { attachType, targetFd }) =>
     info.attachType === attachType && info.mapId === mapGetInfoByFd(targetFd).id,

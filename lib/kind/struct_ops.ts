@@ -74,6 +74,8 @@ function update(
   }
 }
 
+const record = TYPES.struct_ops.record!;
+
 function read({ id, mapId }: Extract<BpfLinkInfo, { type: "struct_ops" }>): StructOpsInfo {
   return { type: "struct_ops", id, attached: mapId !== 0, mapId };
 }
@@ -84,6 +86,7 @@ export const struct_ops: Kind<StructOpsTarget, "struct_ops", BpfMap> & LinkKind<
   prepare,
   describe,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: ({ mapId }) => `map ${mapId}`,
   holds: "map",
   update,

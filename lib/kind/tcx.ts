@@ -58,6 +58,8 @@ function prepare(_program: Program, target: TcxTarget): Attachment {
   return { attachType: `tcx_${direction}`, ...interfaceTarget(target, { flags, tcx: relative }) };
 }
 
+const record = TYPES.tcx.record!;
+
 function read(
   { id, progId, ifindex, attachType, netnsIno }: Extract<BpfLinkInfo, { type: "tcx" }>,
 ): TcxInfo {
@@ -80,6 +82,7 @@ export const tcx: Kind<TcxTarget, "tcx", Program> & LinkKind<"tcx", TcxInfo> = {
   prepare,
   describe: describeInterface,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: whereInterface,
   isAt: isListed,
   probe: {

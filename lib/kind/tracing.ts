@@ -152,6 +152,8 @@ function describe({ replace }: TracingTarget): string {
   return `function ${what} of program ${replace.program.id}`;
 }
 
+const record = TYPES.tracing.record!;
+
 function read(
   { id, progId, attachType, targetObjId, targetBtfId, cookie }: Extract<BpfLinkInfo, { type: "tracing" }>,
 ): TracingInfo {
@@ -170,6 +172,7 @@ export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracin
   describe,
   whyRefused,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: ({ attachType, targetBtfId }) => `${attachType}${targetBtfId === undefined ? "" : ` BTF id ${targetBtfId}`}`,
   probe: {
     examples: [

@@ -212,6 +212,8 @@ function queues(count: number): string {
   return count === 1 ? "1 queue" : `${count} queues`;
 }
 
+const record = TYPES.xdp.record!;
+
 function read({ id, progId, ifindex, netnsIno }: Extract<BpfLinkInfo, { type: "xdp" }>): XdpInfo {
   const info: XdpInfo = { type: "xdp", id, programId: progId, attached: ifindex !== 0, ifindex };
   if (netnsIno !== undefined) info.netnsIno = netnsIno;
@@ -226,6 +228,7 @@ export const xdp: Kind<XdpTarget, "xdp", Program> & LinkKind<"xdp", XdpInfo> = {
   describe: describeInterface,
   whyRefused,
   read,
+  readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: whereInterface,
   // every namespace has the same numbers
   isAt: ({ ifindex, progId }, { targetFd, options }) =>

@@ -4,7 +4,7 @@ import { closeIfOpen } from "../os/files.ts";
 import { linkGetFdById } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { type BpfLinkInfo, rowOf } from "../sys/type/mod.ts";
-import type { LinkRecord, PlaceField } from "../sys/type/row.ts";
+import type { LinkRecord, PlaceField, RecordReader } from "../sys/type/row.ts";
 import { LINK_TYPES, type LinkType } from "../uapi/constants.ts";
 import { EIO } from "../uapi/errno.ts";
 
@@ -14,13 +14,20 @@ export const NAME = 40, END = 160;
 /** The types that a program writes more of than the head, and which of the optional places it fills. */
 export type Filled = ReadonlyMap<LinkType, ReadonlySet<number>>;
 
+/** What infos become; see `LinkKind`. */
+export interface Decoder<T> {
+  read(info: BpfLinkInfo): T;
+  readonly readRecord?: RecordReader<T>;
+}
+
 /** How the records of one type are read: looked up once, for it is asked for each link. */
 interface Reader {
   readonly type: LinkType;
   readonly record: LinkRecord<BpfLinkInfo> | undefined;
   readonly filled: ReadonlySet<number>;
-  /** What was found to tell the truth last, as {@linkcode keyOf} names it. */
+  /** What was found to tell the truth last: the type, or a name. */
   settled: string | undefined;
+  decoder: Decoder<unknown> | undefined;
 }
 
 const NOTHING: ReadonlySet<number> = new Set();
@@ -28,7 +35,7 @@ const NOTHING: ReadonlySet<number> = new Set();
 function readerOf(number: number, filled: Filled): Reader {
   const type = LINK_TYPES[number] ?? "unknown", places = filled.get(type);
   const record = places && rowOf(type)?.record as LinkRecord<BpfLinkInfo> | undefined;
-  return { type, record, filled: places ?? NOTHING, settled: undefined };
+  return { type, record, filled: places ?? NOTHING, settled: undefined, decoder: undefined };
 }
 
 /** The records of one run, in the order of ids. They are named by where they lie. */
@@ -98,30 +105,53 @@ export class LinkRecords {
 
   /** The info of a link, if need be from the link itself; undefined if that is gone. */
   info(at: number): BpfLinkInfo | undefined {
-    const reader = this.#reader(at), recorded = this.#recorded(reader, at), key = keyOf(recorded, reader);
-    if (key === reader.settled) return recorded;
-    if (!this.#trust.isSettled(key)) return this.#trust.settle(recorded, key, reader);
-    reader.settled = key;
-    return recorded;
+    const reader = this.#reader(at), name = this.#name(reader, at), key = keyOf(reader, name);
+    const recorded = this.#recorded(reader, at, name);
+    return this.#isSettled(reader, key) ? recorded : this.#trust.settle(recorded, key, reader);
+  }
+
+  /** The same in the terms of `decoderOf`; straight from the record if that is known to tell the truth. */
+  decode<T>(at: number, decoderOf: (type: LinkType) => Decoder<T>): T | undefined {
+    const reader = this.#reader(at), decoder = (reader.decoder ??= decoderOf(reader.type)) as Decoder<T>;
+    if (decoder.readRecord !== undefined && reader.record !== undefined) {
+      const name = this.#name(reader, at);
+      if (this.#isSettled(reader, keyOf(reader, name))) {
+        return decoder.readRecord(this.#words, this.#longs, at, reader.filled, name);
+      }
+    }
+    const info = this.info(at);
+    return info && decoderOf(info.type).read(info); // which may be another link's by now
   }
 
   /** What the record alone says. */
   recorded(at: number): BpfLinkInfo {
-    return this.#recorded(this.#reader(at), at);
+    const reader = this.#reader(at);
+    return this.#recorded(reader, at, this.#name(reader, at));
   }
 
-  #recorded({ type, record, filled }: Reader, at: number): BpfLinkInfo {
+  #recorded({ type, record, filled }: Reader, at: number, name: string): BpfLinkInfo {
     const words = this.#words; // no closures: it runs for each link
-    if (record !== undefined) {
-      return record.read(words, this.#longs, at, filled, record.name === undefined ? "" : this.#name(at));
-    }
+    if (record !== undefined) return record.read(words, this.#longs, at, filled, name);
     const id = words[at + 1]!, progId = words[at + 2]!;
     return rowOf(type)?.bare?.(id, progId) ?? { type: "unknown", id, progId, typeNumber: words[at]! & 0xffff };
   }
 
-  #name(at: number): string {
+  #isSettled(reader: Reader, key: string): boolean {
+    if (key === reader.settled) return true;
+    if (!this.#trust.isSettled(key)) return false;
+    reader.settled = key;
+    return true;
+  }
+
+  #name({ record }: Reader, at: number): string {
+    if (record?.name === undefined) return "";
     return nameOf(this.#words, at + NAME / 4, at + (this.#words[at]! >>> 18));
   }
+}
+
+/** What is compared once. */
+function keyOf({ type, record }: Reader, name: string): string {
+  return record?.variesByName ? name : type;
 }
 
 /** Where the last record ends: with the words, or some length is none, with which a walk would not end. */
@@ -211,11 +241,6 @@ export class Trust {
       return undefined;
     }
   }
-}
-
-/** What is compared once. */
-function keyOf(recorded: BpfLinkInfo, { type, record }: Reader): string {
-  return record?.variant?.(recorded) ?? type;
 }
 
 /** Whether what both tell is the same; counters go on between the two looks. */

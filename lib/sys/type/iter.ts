@@ -127,6 +127,6 @@ export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {
         pid: taskType === TASK_TGID ? words[at + C + 1]! : 0,
       };
     },
-    variant: ({ targetName }) => targetName, // each kind of iterator has members of its own
+    variesByName: true, // each kind of iterator has members of its own
   },
 };

@@ -64,6 +64,15 @@ export const A = 3, B = 4, C = 6, D = 8;
 /** A place in the record, and the paths from the struct to what is written there: the first that this kernel has. */
 export type RecordField = readonly [place: number, ...paths: string[]];
 
+/** Reads a record at word `at`; `filled` are the places of `more` that are filled. It runs for each link. */
+export type RecordReader<I> = (
+  words: Uint32Array,
+  longs: BigUint64Array,
+  at: number,
+  filled: ReadonlySet<number>,
+  name: string,
+) => I;
+
 /** What the iterator's program writes of a type's links, and how that is read. */
 export interface LinkRecord<I> {
   /** The kernel's struct; its member `link` is where the iterator's pointer points to. */
@@ -76,10 +85,10 @@ export interface LinkRecord<I> {
   readonly name?: string;
   /** Info reports more than the record. */
   readonly isIncomplete?: true;
-  /** Reads the record at word `at`; `filled` are the places of `more` that are filled. It runs for each link. */
-  read(words: Uint32Array, longs: BigUint64Array, at: number, filled: ReadonlySet<number>, name: string): I;
-  /** Which records are alike, if not all of the type. */
-  variant?(info: I): string;
+  /** Reads it. */
+  read(...args: Parameters<RecordReader<I>>): I;
+  /** Only records of the same name are alike. */
+  readonly variesByName?: true;
 }
 
 /** The options of LINK_CREATE that belong to a type. */
