@@ -21,17 +21,18 @@ export const run: Command = {
   summary: "attach a compiled object and print its events, until interrupted",
   details: [
     "Every program is attached to what its section says. For each record that",
-    "programs write into a ring buffer a line of JSON is printed: its map and the",
-    "record, integers of 64 bits as strings. All is gone when the command ends.",
+    "programs write into a ring buffer or a perf buffer a line of JSON is printed:",
+    "its map and the record, integers of 64 bits as strings; if some were lost,",
+    "how many until then. All is gone when the command ends.",
     "",
-    "BTF does not say what a ring buffer holds. Without --events it is the struct",
-    "of the map's name, or of that without its s, as `struct event` in `events`;",
-    "else `struct event`; else the one struct that global variables point to.",
+    "BTF does not say what a buffer holds. Without --events it is the struct of the",
+    "map's name, or of that without its s, as `struct event` in `events`; else",
+    "`struct event`; else the one struct that global variables point to.",
     "",
     ...ATTACH_HELP,
     "--no-attach NAME     load this program only, as one that others call",
     ...OBJECT_HELP,
-    "--events MAP=STRUCT  what this ring buffer holds; may be repeated",
+    "--events MAP=STRUCT  what this buffer holds; may be repeated",
     "--pin DIRECTORY      pin programs, maps and links there while it runs",
   ],
   options: {
@@ -48,12 +49,14 @@ export const run: Command = {
       const types = typesOf(object, values.events as string[] | undefined ?? []);
       const overrides = await overridesFrom(object, values.attach as string[] | undefined);
       const left = Object.fromEntries((values["no-attach"] as string[] | undefined ?? []).map((name) => [name, false]));
+      // before anything is attached: without a reader a perf buffer takes no records
+      await using events = new Printing(object, types, abort);
       await using links = await asked(() => object.attachAllAsync({ ...overrides, ...left } as Overrides));
       const { loaded, undo } = pinAll(object, [...links], values.pin as string | undefined);
       using _pins = { [Symbol.dispose]: undo };
       if (output.json) output.print(loaded, () => []);
       else tell(object, loaded.links.length, types);
-      await printEvents(object, types, abort);
+      await events.untilAborted();
     } finally {
       for (const signal of SIGNALS) Deno.removeSignalListener(signal, stop);
     }
@@ -65,17 +68,20 @@ type Overrides = Parameters<BpfObject["attachAllAsync"]>[0];
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
-/** Ring buffers by name, and the structs that their records are; `undefined` if that cannot be known. */
+/** Types of maps that have records. */
+const BUFFERS: readonly string[] = ["ringbuf", "perf_event_array"];
+
+/** Buffers by name, and the structs that their records are; `undefined` if that cannot be known. */
 type Types = ReadonlyMap<string, string | undefined>;
 
 function typesOf(object: BpfObject, words: readonly string[]): Types {
-  const rings = object.maps.filter(({ type, create }) => type === "ringbuf" && create).map(({ name }) => name);
-  const types = new Map(rings.map((name) => [name, object.btf && likelyType(object.btf, name)]));
+  const buffers = object.maps.filter(({ type, create }) => BUFFERS.includes(type) && create).map(({ name }) => name);
+  const types = new Map(buffers.map((name) => [name, object.btf && likelyType(object.btf, name)]));
   for (const text of words) {
     const [name, type] = nameAndRest(text, "--events", "MAP=STRUCT");
-    if (!rings.includes(name)) {
+    if (!buffers.includes(name)) {
       throw new UsageError(
-        `--events: object "${object.name}" has no ring buffer "${name}"; it has ${rings.join(", ") || "none"}`,
+        `--events: object "${object.name}" has no buffer "${name}"; it has ${buffers.join(", ") || "none"}`,
       );
     }
     if (object.btf?.find(type) === undefined) {
@@ -114,23 +120,38 @@ function tell(object: BpfObject, links: number, types: Types): void {
   writeAll(Deno.stderr, lines.map((line) => `bpflink: ${printable(line)}\n`).join(""));
 }
 
-/** Prints records until it is aborted; the first failure ends all. */
-async function printEvents(object: BpfObject, types: Types, abort: AbortController): Promise<void> {
-  const { signal } = abort;
-  if (signal.aborted) return;
-  const readers = [...types].flatMap(([map, type]) => type === undefined ? [] : [printOf(object, map, type, signal)]);
-  const interrupted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-  try {
-    await Promise.race([interrupted, ...readers.map((reader) => reader.then(() => interrupted))]);
-  } finally {
-    abort.abort();
-    await Promise.allSettled(readers);
+/** Prints records until it is aborted. */
+class Printing implements AsyncDisposable {
+  readonly #abort: AbortController;
+  readonly #readers: readonly Promise<void>[];
+
+  constructor(object: BpfObject, types: Types, abort: AbortController) {
+    this.#abort = abort;
+    this.#readers = [...types].flatMap(([map, type]) =>
+      type === undefined ? [] : [print(object, map, type, abort.signal)]
+    );
+    for (const reader of this.#readers) reader.catch(() => abort.abort()); // untilAborted() rejects then
+  }
+
+  /** Rejects with the first failure of a reader. */
+  async untilAborted(): Promise<void> {
+    const { signal } = this.#abort;
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    await Promise.all(this.#readers);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await Promise.allSettled(this.#readers);
   }
 }
 
-async function printOf(object: BpfObject, map: string, type: string, signal: AbortSignal): Promise<void> {
+async function print(object: BpfObject, map: string, type: string, signal: AbortSignal): Promise<void> {
+  const events = object.map(map).events(type, { signal });
+  let lost = 0;
   try {
-    for await (const record of object.map(map).events(type, { signal })) {
+    for await (const record of events) {
+      if (events.lost > lost) writeAll(Deno.stdout, `${jsonLine({ map, lost: lost = events.lost })}\n`);
       writeAll(Deno.stdout, `${jsonLine({ map, record: toJson(record as object) })}\n`);
     }
   } catch (error) {

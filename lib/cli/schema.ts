@@ -103,7 +103,7 @@ export interface LoadedRecord {
  * `list`, `show`, `detach`, `pin`, `unpin` and `update` print `links`, the last four as they are afterwards; `tree` prints
  * `hooks` and `pins`, `hook` prints `hooks` with one element, `probe` prints `targets`, `gen` prints `typescript`. `watch` prints a line with `event`
  * for each change. `load` and `run` print `programs`, `maps` and `links`, and then `run` a line with `map` and `record`
- * for each record. A failure prints `error`, to stderr.
+ * for each record, or with `map` and `lost`. A failure prints `error`, to stderr.
  */
 export interface Answer {
   /** Links. */
@@ -118,8 +118,10 @@ export interface Answer {
   programs?: LoadedRecord[];
   /** Maps that were made. */
   maps?: LoadedRecord[];
-  /** The name of a ring buffer. */
+  /** The name of a ring buffer or a perf buffer. */
   map?: string;
+  /** How many records of it the kernel reported as lost until now. */
+  lost?: number;
   /** A record of it. */
   record?: Record<string, unknown>;
   /** A module of types. */

@@ -48,6 +48,23 @@ cliTest("run: records as lines of JSON until it is interrupted, and then nothing
   }
 });
 
+cliTest("run: records of a perf buffer", {}, async () => {
+  const child = startBpflink(["run", objectPath("perf_buffer"), "--json"]);
+  const lines = linesOf(child.stdout);
+  await lines.next();
+  const executed = new Deno.Command("/proc/self/exe", { args: ["--version"], stdout: "null" }).spawn();
+  await executed.status;
+  for await (const line of lines) {
+    const { map, record } = JSON.parse(line);
+    if (map !== "events" || record?.pid !== executed.pid) continue;
+    assertMatch(record.at, /^\d+$/);
+    break;
+  }
+  child.kill("SIGINT");
+  const [{ code }, errors] = await Promise.all([child.status, new Response(child.stderr).text()]);
+  assertEquals([code, errors], [0, ""]);
+});
+
 cliTest("run: what is attached where, and pinned while it runs", { needs: ["cgroup2", "bpffs"] }, async () => {
   using cgroup = new Cgroup();
   using pins = new PinDirectory();
@@ -149,7 +166,7 @@ cliTest("load and run: what is wrong with the command line", { needs: ["bpffs"] 
       [["run", path, "--set", "count"], 2, /--set takes NAME=VALUE/],
       [["run", path, "--set", "count=many"], 2, /--set count: "many" is no value for it/],
       [["run", path, "--set", "counts=1"], 2, /did you mean "count"/],
-      [["run", path, "--events", "rings=event"], 2, /has no ring buffer "rings"; it has events/],
+      [["run", path, "--events", "rings=event"], 2, /has no buffer "rings"; it has events/],
       [["run", path, "--events", "events=evt"], 2, /has no type "evt"/],
       [["load", path, "--attach-all"], 2, /give --pin DIRECTORY too/],
       [["load", "/proc/self/comm"], 1, /no ELF file/],
