@@ -174,8 +174,8 @@ export class ObjectHandle {
   /** The same on another thread. */
   async loadAsync(): Promise<void> {
     this.#begin();
-    const log = new Uint8Array(LOAD_LOG);
-    const loading = objectOnAnotherThread("bpf_object_load", this.#held.number, log, log.length);
+    // The library keeps the log: if this is a worker that is ended meanwhile, memory from here is gone.
+    const loading = objectOnAnotherThread("bpf_object_load", this.#held.number, NOTHING, 0);
     this.#loading = loading;
     let result;
     try {
@@ -187,7 +187,7 @@ export class ObjectHandle {
     if (this.#isClosed) {
       throw new Deno.errors.BadResource(`Cannot load object "${this.name}": it was closed meanwhile`);
     }
-    this.#settle(result, log);
+    this.#settle(result, this.#read(memory.LOG, 0) ?? NOTHING);
   }
 
   #begin(): void {

@@ -105,8 +105,7 @@ objectTest("border: the number of a closed object reaches no other one", {}, () 
 objectTest("border: a second call while one works on an object is refused", {}, async () => {
   for (let refused = 0; refused === 0;) { // until one came in time
     using object = new Opened("core");
-    const log = new Uint8Array(4096);
-    const loading = objectOnAnotherThread("bpf_object_load", object.number, log, log.length);
+    const loading = objectOnAnotherThread("bpf_object_load", object.number, NOTHING, 0);
     for (let tries = 0; tries < 10_000; tries++) {
       const size = objectNative().bpf_object_describe(object.number, describe.MAPS, NOTHING, 0);
       if (size === -EBUSY) refused++;
@@ -186,20 +185,30 @@ objectTest("border: an object is loaded once, and set before", {}, () => {
   assertEquals(native.bpf_object_detach(object.number, 1), -ENOENT);
 });
 
-objectTest("border: of messages that are too long the end is kept", {}, () => {
-  const refused = () => {
-    const object = new Opened("verbose");
-    object.set(settings.AUTOLOAD, object.index(describe.PROGRAMS, "unchecked"), 1);
-    return object;
-  };
-  using whole = refused(), short = refused();
-  const result = whole.load(1 << 16);
-  assert(result < 0 && whole.log.length > 100, "refused, and says why");
-  assertEquals(short.load(64), result);
-  assertEquals(short.log, whole.log.slice(-63));
-  using none = refused();
-  assertEquals([none.load(0), none.log], [result, ""]);
-});
+objectTest(
+  "border: of messages that are too long the end is kept, and all where there is no room, to be read",
+  {},
+  () => {
+    const refused = () => {
+      const object = new Opened("verbose");
+      object.set(settings.AUTOLOAD, object.index(describe.PROGRAMS, "unchecked"), 1);
+      return object;
+    };
+    using whole = refused(), short = refused();
+    const result = whole.load(1 << 16);
+    assert(result < 0 && whole.log.length > 100, "refused, and says why");
+    assertEquals(short.load(64), result);
+    assertEquals(short.log, whole.log.slice(-63));
+    using kept = refused();
+    assertEquals([kept.load(0), kept.log], [result, ""]);
+    const read = objectNative().bpf_object_read, size = read(kept.number, memory.LOG, 0, 0, NOTHING, 0);
+    const bytes = new Uint8Array(size);
+    const same = (log: string) => log.replaceAll(/\d+ usec|= 0x[0-9a-f]{16}/g, ""); // but for times and addresses
+    assertEquals(read(kept.number, memory.LOG, 0, 0, bytes, size), size);
+    assertEquals(same(new TextDecoder().decode(bytes)), same(whole.log));
+    assertEquals(read(whole.number, memory.LOG, 0, 0, bytes, size), -ENOENT, "the caller has it");
+  },
+);
 
 objectTest("border: neither the environment nor a limit of the process takes part", {}, async () => {
   const script = `import { BpfObject } from "${MOD.replace("mod.ts", "lib/object/mod.ts")}";

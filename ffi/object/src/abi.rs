@@ -33,7 +33,7 @@ pub extern "C" fn bpf_object_open(
     object::open((bytes, bytes_len), (options, options_len), (log, log_len))
 }
 
-/// Makes maps and loads programs, or leaves nothing behind.
+/// Makes maps and loads programs, or leaves nothing behind; see [`object::load`].
 #[cfg_attr(feature = "bindgen", deno_bindgen::deno_bindgen)]
 #[cfg_attr(not(feature = "bindgen"), unsafe(no_mangle))]
 pub extern "C" fn bpf_object_load(handle: u32, log: *mut u8, log_len: u32) -> i32 {

@@ -1,6 +1,7 @@
 //! Objects under numbers, which are a slot and how often it was used before: a number whose object was closed reaches
 //! no other one. The slot is empty while a call works on its object, so a second call at the same time, from another
 //! thread, is refused with EBUSY rather than meeting it half changed.
+use core::ffi::c_char;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
@@ -13,6 +14,8 @@ pub struct Held {
     /// Whether it was tried to load it.
     pub tried: bool,
     pub loaded: bool,
+    /// What libbpf said while it was loaded, if nobody wanted that at once.
+    pub log: *mut c_char,
     pub links: *mut Node,
     pub next_link: u32,
 }
@@ -100,8 +103,8 @@ mod tests {
     use super::*;
 
     fn held() -> *mut Held {
-        let (object, links) = (null_mut(), null_mut());
-        Box::into_raw(Box::new(Held { object, tried: false, loaded: false, links, next_link: 0 }))
+        let (object, log, links) = (null_mut(), null_mut(), null_mut());
+        Box::into_raw(Box::new(Held { object, tried: false, loaded: false, log, links, next_link: 0 }))
     }
 
     fn remove_one(handle: u32) -> i32 {

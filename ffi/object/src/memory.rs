@@ -1,20 +1,25 @@
-//! Bytes of an object: its BTF, a program's instructions, the variables of a section.
+//! Bytes of an object: its BTF, a program's instructions, the variables of a section, what libbpf said when it loaded it.
 use core::ptr::copy_nonoverlapping;
 
 use crate::buffer::{Bytes, Room};
 use crate::handles::{self, Held};
 use crate::libbpf::*;
-use crate::libc::{EINVAL, ENOENT, EPERM, ERANGE};
+use crate::libc::{self, EINVAL, ENOENT, EPERM, ERANGE};
 use crate::object::{map, program};
 
 const BTF: u32 = 0;
 const INSTRUCTIONS: u32 = 1;
 const VARIABLES: u32 = 2;
+const LOG: u32 = 3;
 
 /// What TypeScript knows too, for `lib/ffi/object/symbols.ts`.
 #[cfg(feature = "bindgen")]
-pub const NUMBERS: [(&str, usize); 3] =
-    [("BTF", BTF as usize), ("INSTRUCTIONS", INSTRUCTIONS as usize), ("VARIABLES", VARIABLES as usize)];
+pub const NUMBERS: [(&str, usize); 4] = [
+    ("BTF", BTF as usize),
+    ("INSTRUCTIONS", INSTRUCTIONS as usize),
+    ("VARIABLES", VARIABLES as usize),
+    ("LOG", LOG as usize),
+];
 
 const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 
@@ -48,6 +53,12 @@ fn memory(held: &Held, kind: u32, index: u32, offset: u32) -> Result<(*mut u8, u
                     return Err(ENOENT);
                 }
                 glue_variables(map, &mut size)
+            }
+            LOG => {
+                if !held.log.is_null() {
+                    size = libc::strlen(held.log);
+                }
+                held.log.cast()
             }
             _ => return Err(EINVAL),
         }

@@ -79,15 +79,25 @@ pub fn open((bytes, len): Bytes, options: Bytes, log: Room) -> i32 {
     }
 }
 
-/// Once: after a failure libbpf has ended half of what it would need.
+/// How much is kept of what libbpf says while it loads.
+const LOG: u32 = 1 << 20;
+
+/// Once: after a failure libbpf has ended half of what it would need. Without room for a log it is kept, to be read
+/// ([`crate::memory`]): on another thread that is the way, for the caller's memory may be gone when the load ends.
 pub fn load(handle: u32, log: Room) -> i32 {
     handles::with(handle, |held| {
         if held.tried {
             return Err(EALREADY);
         }
         held.tried = true;
+        let mut room = log;
+        if log.1 == 0 {
+            // SAFETY: memory of its own; pages that nothing is written to cost nothing
+            held.log = unsafe { libc::calloc(1, LOG as usize) }.cast();
+            room = (held.log.cast(), if held.log.is_null() { 0 } else { LOG });
+        }
         // SAFETY: an open object
-        let result = checked(logged(log, || unsafe { bpf_object__load(held.object) }));
+        let result = checked(logged(room, || unsafe { bpf_object__load(held.object) }));
         if result.is_ok() {
             held.loaded = true;
             // SAFETY: loaded
@@ -107,6 +117,7 @@ pub fn close(handle: u32) -> i32 {
                 libc::free((&raw mut *node).cast());
             }
             bpf_object__close((*held).object);
+            libc::free((*held).log.cast());
             libc::free(held.cast());
         });
     })

@@ -5,7 +5,7 @@ import { numbers, symbols } from "./symbols.ts";
 /** The functions of the native library. */
 export type ObjectNative = Deno.DynamicLibrary<typeof symbols>["symbols"];
 
-type ThreadSymbol = "bpf_object_attach" | "bpf_object_detach" | "bpf_object_load";
+type ThreadSymbol = "bpf_object_load";
 
 /** One architecture's bytes are read, and the other's by nobody. */
 async function importEmbedded(): Promise<{ name: string; embedded: Record<string, string | undefined> }> {
@@ -31,8 +31,6 @@ const object = new NativeLibrary<ObjectNative>({
   symbols,
   fast: ["bpf_object_read", "bpf_object_write"],
   onThread: {
-    bpf_object_attach: { ...symbols.bpf_object_attach, nonblocking: true },
-    bpf_object_detach: { ...symbols.bpf_object_detach, nonblocking: true },
     bpf_object_load: { ...symbols.bpf_object_load, nonblocking: true },
   },
   abi: { symbol: "bpf_object_abi", version: numbers.abi.VERSION },
