@@ -313,9 +313,10 @@ function find(section: string): { row: Row; rest: string | undefined } | undefin
   return slash < 0 || row === undefined ? undefined : { row, rest: name.slice(slash + 1) };
 }
 
-/** Whether programs of a section are for links: others are held by sockets, routes, maps, or called. */
+/** Whether programs of a section are for links, if it says enough: others are held by sockets, routes, maps, or called. */
 export function hasLinks(section: string): boolean {
-  return typeof find(section)?.row[3] === "function";
+  const rule = find(section)?.row[3];
+  return typeof rule === "function" || rule === LEGACY_TC;
 }
 
 // ---- what a target needs

@@ -448,6 +448,17 @@ objectTest("all programs are attached as one, in their order", { needs: ["cgroup
   assertEquals(links.links.map(({ type }) => type), ["netns", "cgroup"]);
 });
 
+objectTest(
+  "a program for tc, whose section names no direction, is not passed over",
+  { needs: ["netns"], since: "6.6" },
+  () => {
+    using object = load("tc", "sk_lookup");
+    assertThrows(() => object.attachAll(), TypeError, '{ type: "tcx", device: "eth0", direction: "ingress" }');
+    using links = object.attachAll({ tc: { type: "tcx", device: "lo", direction: "egress" } });
+    assertEquals(links.links.map(({ type }) => type).sort(), ["netns", "tcx"]);
+  },
+);
+
 objectTest("all or none are attached", { needs: ["cgroup2", "netns"] }, async () => {
   using cgroup = new Cgroup();
   using object = load(...BOTH);
