@@ -109,7 +109,7 @@ objectTest("an iterator writes what its program does", { since: "5.10" }, async 
 
 // ---- what a section leaves open
 
-objectTest("what a section leaves open is asked for, by an example", {}, () => {
+objectTest("what a section leaves open is asked for, by an example", { since: "6.4" }, () => {
   using object = load("xdp", "cgroup_connect4", "cgroup_skb", "sk_msg", "bare_kprobe", "uprobe", "tc", "netfilter");
   const asks = (name: string, ask: string) => {
     const { message } = assertThrows(() => object.attach(name), LeftOpenError);
