@@ -30,7 +30,7 @@ export const pinned: ReadonlySet<string> = new Set([...Object.keys({ ...calls, .
 export const compared: ReadonlySet<string> = new Set(Object.keys(peers));
 
 /** The names of those that wait, and must not wait for other processes. */
-export const urgent: ReadonlySet<string> = new Set(Object.keys(loop));
+export const urgent: ReadonlySet<string> = new Set(Object.keys({ ...loop, ...ring }));
 
 if (import.meta.main) {
   const [cgroup, twin, scratch, ...names] = Deno.args as [string, string, string, ...string[]];

@@ -126,7 +126,7 @@ const OPTIONS = keysOf<MapCreateOptions>({
   token: true,
 });
 
-const RECORD_OPTIONS = keysOf<RecordOptions>({ signal: true, blockMs: true, bytesPerCpu: true });
+const RECORD_OPTIONS = keysOf<RecordOptions>({ signal: true, busyPollMs: true, bytesPerCpu: true });
 /** What a ring of a perf_event_array has unless it is said. */
 const BYTES_PER_CPU = 64 * 1024;
 
@@ -619,9 +619,9 @@ export class BpfMap implements Disposable {
    */
   records(options: RecordOptions = {}): RecordStream {
     checkKeys(options, "options", RECORD_OPTIONS);
-    const { signal, blockMs = 0, bytesPerCpu = BYTES_PER_CPU } = options;
+    const { signal, busyPollMs = 0, bytesPerCpu = BYTES_PER_CPU } = options;
     checkSignal(signal, "options.signal");
-    checkInteger(blockMs, "options.blockMs", 0, 0x7fffffff);
+    checkInteger(busyPollMs, "options.busyPollMs", 0, 0x7fffffff);
     checkInteger(bytesPerCpu, "options.bytesPerCpu", 4096, 0x40000000);
     if (!Number.isInteger(Math.log2(bytesPerCpu))) {
       throw new RangeError(`options.bytesPerCpu must be a power of two, not ${bytesPerCpu}`);
@@ -635,7 +635,7 @@ export class BpfMap implements Disposable {
       throw new TypeError(`options.bytesPerCpu is for maps of type "perf_event_array", not "${type}"`);
     }
     const open = () => isOfCpus ? ringsOfCpus(this.fd, info, bytesPerCpu) : ringOfMap(this.fd, maxEntries);
-    return new Records(() => new RingReader(open(), blockMs), id, signal, this.#closing.signal);
+    return new Records(() => new RingReader(open(), busyPollMs), id, signal, this.#closing.signal);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** The one wait of an isolate for all rings that it reads. */
 import { keepThreads } from "./ffi/library.ts";
 import { ARGS, Request, system } from "./ffi/request.ts";
-import { ringWait, ringWaitHere } from "./ffi/ring.ts";
+import { ringLook, ringWait } from "./ffi/ring.ts";
 import { Call } from "./ffi/symbols.ts";
 import { atUnload, heldFds, track, untrack } from "./handle/open_handles.ts";
 import { closeIfOpen } from "./os/files.ts";
@@ -95,9 +95,9 @@ export class Poller {
     if (!this.#isPolling) void this.#poll();
   }
 
-  /** Waits on this thread, so many milliseconds at most, and calls whose rings are ready. */
-  waitHere(ms: number): void {
-    this.#call(READY_HERE, ringWaitHere(this.#epoll, ms, READY_HERE));
+  /** Calls those whose rings are ready now, without a wait. */
+  look(): void {
+    this.#call(READY_NOW, ringLook(this.#epoll, READY_NOW));
   }
 
   /** Settled when no thread waits that nobody needs any more. */
@@ -150,7 +150,7 @@ export class Poller {
   }
 }
 
-const READY_HERE = new Uint32Array(EVENTS);
+const READY_NOW = new Uint32Array(EVENTS);
 
 let poller: Poller | undefined, isEndedAtUnload = false;
 

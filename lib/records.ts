@@ -20,15 +20,14 @@ export interface RecordOptions {
   /** Ends the iteration with its reason. */
   signal?: AbortSignal | undefined;
   /**
-   * How long this isolate's own thread waits for the next record after one, in milliseconds; 0 if absent, which is not at
+   * How long this isolate's own thread looks for the next record after one, in milliseconds; 0 if absent, which is not at
    * all.
    *
-   * As a rule another thread waits, and it takes Deno 40 to 80 microseconds to come back from there. With this the record
-   * is there as soon as the kernel has woken the thread, but all else of the isolate stands still meanwhile, timers and
-   * signals included; between two waits it has its turn. So it is for a worker that does nothing else. Without records
-   * for so long, another thread waits again.
+   * As a rule another thread sleeps until there are records, and it takes Deno 40 to 80 microseconds to come back from
+   * there. With this they are noticed at once, but a CPU is busy with nothing else meanwhile, and so is the isolate, which
+   * turns to its other work once a millisecond. Without records for so long, another thread sleeps again.
    */
-  blockMs?: number | undefined;
+  busyPollMs?: number | undefined;
   /**
    * perf_event_array: bytes of the ring of each CPU, a power of two and a multiple of the page size; 64 KiB if absent.
    */

@@ -9,6 +9,8 @@ import { PERF_RECORD_LOST, PERF_RECORD_SAMPLE } from "./uapi/linux.ts";
 
 /** Between two pieces the event loop has its turn: a thousand small records take less than a millisecond. */
 const PIECE = 16 * 1024;
+/** How long the event loop stands still at most while records are looked for. */
+const STANDSTILL_MS = 1;
 /** A bit of a record's header: the program took it back. */
 const DISCARDED = 0x40000000;
 
@@ -61,7 +63,7 @@ let copies = new Uint8Array(PIECE); // of records as they lie in a ring; used fr
  */
 export class RingReader implements Polled {
   readonly #source: Source;
-  readonly #blockMs: number;
+  readonly #busyPollMs: number;
   readonly #poller: Poller | undefined;
   readonly #ready: Ring[]; // that may have records; the next is the first
   #ring: Ring | undefined; // of the piece
@@ -73,13 +75,13 @@ export class RingReader implements Polled {
   #isAsleep = false; // until it is called
   #failure: { readonly error: unknown } | undefined;
   #sinceTurn = 0; // bytes that were read since the event loop had its turn
-  #waitsHere = false; // the next time
+  #busyUntil = 0; // when to leave the wait to another thread
   #ended = false;
 
-  /** @param blockMs How long to wait on this thread after a record, before another one does. */
-  constructor(source: Source, blockMs: number) {
+  /** @param busyPollMs How long to look for records on this thread after one, before another thread waits. */
+  constructor(source: Source, busyPollMs: number) {
     this.#source = source;
-    this.#blockMs = blockMs;
+    this.#busyPollMs = busyPollMs;
     this.#ready = [...source.rings];
     try {
       for (const { fd, size, cpu } of source.rings) {
@@ -154,7 +156,7 @@ export class RingReader implements Polled {
       for (;;) {
         const record = this.take();
         if (record !== undefined || this.#ended || this.#failure !== undefined) return this.#give(record);
-        if (this.#sinceTurn >= PIECE) return this.#turn(0);
+        if (this.#sinceTurn >= PIECE) return this.#turn(false);
         if (this.#ready.length === 0 && this.#at === 0) return this.#wait();
         this.#refill();
       }
@@ -231,7 +233,7 @@ export class RingReader implements Polled {
     this.#piece = new Uint32Array(copies.buffer.slice(0, result));
     this.#end = result;
     this.#sinceTurn += result;
-    this.#waitsHere = this.#blockMs > 0;
+    if (this.#busyPollMs > 0) this.#busyUntil = performance.now() + this.#busyPollMs;
   }
 
   #checked(result: number): number {
@@ -240,21 +242,19 @@ export class RingReader implements Polled {
   }
 
   #wait(): void {
-    if (this.#waitsHere) return this.#turn(this.#blockMs);
+    if (this.#busyPollMs > 0 && performance.now() < this.#busyUntil) return this.#turn(true);
     this.#sinceTurn = 0;
     this.#isAsleep = true;
     this.#poller!.start();
   }
 
-  /** Goes on after the event loop had its turn, and, if there are no records then, after a wait on this thread. */
-  #turn(blockMs: number): void {
+  /** Goes on after the event loop had its turn, and, if there is nothing to be read then, after a time of looking for it. */
+  #turn(isBusy: boolean): void {
     this.#sinceTurn = 0;
     setImmediate(() => {
       try {
-        if (blockMs > 0 && this.#ready.length === 0 && !this.#ended) {
-          this.#waitsHere = false; // again after a record
-          this.#poller!.waitHere(blockMs);
-        }
+        const until = Math.min(this.#busyUntil, performance.now() + STANDSTILL_MS);
+        while (isBusy && this.#ready.length === 0 && !this.#ended && performance.now() < until) this.#poller!.look();
       } catch (error) {
         return this.#fail(error);
       }

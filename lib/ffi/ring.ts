@@ -49,7 +49,7 @@ export function ringWait(
   return threads.call("bpf_link_ring_wait", [epoll, LOOK_MS, thread, ready, ready.byteLength, held, held.length]);
 }
 
-/** The same on this thread, `ms` milliseconds at most. */
-export function ringWaitHere(epoll: number, ms: number, ready: Uint32Array<ArrayBuffer>): number {
-  return nativeRings().bpf_link_ring_wait(epoll, ms, 0, ready, ready.byteLength, NOTHING, 0);
+/** The same on this thread, without a wait. */
+export function ringLook(epoll: number, ready: Uint32Array<ArrayBuffer>): number {
+  return nativeRings().bpf_link_ring_wait(epoll, 0, 0, ready, ready.byteLength, NOTHING, 0);
 }
