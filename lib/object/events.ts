@@ -15,7 +15,7 @@ export interface EventOptions extends RecordOptions {
 /** The options of {@linkcode TypedMap.events}. */
 export const EVENT_OPTIONS: readonly string[] = keysOf<EventOptions>({
   signal: true,
-  blockMs: true,
+  busyPollMs: true,
   bytesPerCpu: true,
   partial: true,
 });
