@@ -24,7 +24,7 @@ for (const [library, build] of [["core", buildCore], ["object", buildObject]] as
     for (const tool of ["cargo", "rustc"]) if (tell(tool, ["--version"]) === "") throw new Missing(tool);
     // What TypeScript knows of the sources comes first: any compiler can check it.
     await run("cargo", [
-      ...["run", "--quiet", "--locked", "--manifest-path", "ffi/bindgen/Cargo.toml", "--bin", library, "--"],
+      ...["run", "--quiet", "--locked", "--manifest-path", "ffi/bindgen/Cargo.toml", "--bin", `symbols_of_${library}`, "--"],
       ...check ? ["--check"] : [],
       `lib/ffi/${library === "core" ? "" : `${library}/`}symbols.ts`,
     ]);

@@ -184,7 +184,7 @@ impl Ring {
     fn into_word(self) -> usize {
         let word = self.mapped.address
             | self.size.trailing_zeros() as usize
-            | (self.page / 4096).trailing_zeros() as usize / 2 << 5
+            | ((self.page / 4096).trailing_zeros() as usize / 2) << 5
             | (self.kind as usize) << 7;
         core::mem::forget(self);
         word
