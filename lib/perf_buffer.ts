@@ -1,7 +1,7 @@
 /** The consumer's side of perf_event_array maps: a perf event on each CPU, to which programs there write. */
 import { duplicateFd } from "./os/files.ts";
 import { hold, release } from "./poller.ts";
-import { type Refusals, visibly } from "./refusal.ts";
+import type { Refusals } from "./refusal.ts";
 import type { Ring, Source } from "./ring.ts";
 import { Elements } from "./sys/elements.ts";
 import type { MapInfo } from "./sys/map.ts";
@@ -45,7 +45,11 @@ export function ringsOfCpus(mapFd: number, info: MapInfo, bytesPerCpu: number): 
     opened.adopt(hold(event), release);
     const key = new Uint32Array([cpu]);
     elements.update(key, new Uint32Array([event]), 0);
-    opened.defer(() => visibly(() => elements.delete(key))); // nobody is there to whom a failure matters
+    opened.defer(() => {
+      try {
+        elements.delete(key);
+      } catch { /* nobody is there to whom it matters: the event writes nowhere once it is unmapped */ }
+    });
     rings.push({ fd: event, size: bytesPerCpu, cpu });
   }
   const made = opened.move();

@@ -108,7 +108,7 @@ const REASONS: Readonly<Record<string, readonly Reason[]>> = {
   ENOMEM: ["limit"],
   ENOBUFS: ["limit"],
   ENOSPC: ["limit"],
-  EPERM: ["policy", "capability", "mismatch"],
+  EPERM: ["policy", "capability", "mismatch", "limit"], // the last: locked memory of perf events
   EACCES: ["policy", "capability", "invalid"],
   ENOENT: ["gone", "invalid", "unsupported"],
   ESRCH: ["gone", "invalid"],

@@ -638,6 +638,14 @@ export class Steps implements Disposable {
           return "aborted";
         },
       },
+      "BpfMap.records of CPUs": {
+        run: async () => {
+          using map = BpfMap.create({ type: "perf_event_array", keySize: 4, valueSize: 4, maxEntries: 2 });
+          const records = map.records({ bytesPerCpu: 4096 }), waiting = records.next();
+          setTimeout(() => records.close(), 2);
+          return [(await waiting).done, (await records.return()).done];
+        },
+      },
       "Link.attachAll": {
         run: () => {
           using group = Link.attachAll([[sk, NETNS], [egress, CGROUP]]);
