@@ -277,18 +277,12 @@ export class ObjectHandle {
   }
 
   /** Changes what `numbers.settings` names of the program or map `index`, before the object is loaded. */
-  set(
-    setting: number,
-    index: number,
-    number: number,
-    text = "",
-    action = `Cannot configure object "${this.name}"`,
-  ): void {
+  set(setting: number, index: number, number: number, text = ""): void {
     const name = encoder.encode(`${text}\0`), request = new Uint8Array(4 + name.length);
     new DataView(request.buffer).setUint32(0, number, true);
     request.set(name, 4);
-    const result = objectNative().bpf_object_set(this.#held.number, setting, index, request, request.length);
-    if (result < 0) throw objectRefused(result, "bpf_object", action, "");
+    const { number: handle } = this.#held;
+    this.#checked(objectNative().bpf_object_set(handle, setting, index, request, request.length), "configure");
   }
 
   /** The object's BTF; `undefined` if it has none. */

@@ -655,15 +655,19 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
     }
     for (const [name, { fd, symbol }] of attachTo) {
       const { index } = this.#findProgram(name);
-      this.#set(settings.ATTACH_TARGET, index, fd, symbol, `Cannot choose what program "${name}" is for`);
+      try {
+        this.#set(settings.ATTACH_TARGET, index, fd, symbol);
+      } catch (error) {
+        throw error instanceof BpfError ? noFunction(error, name, fd, symbol) : error;
+      }
     }
     for (const [name, options] of maps) this.#configureMap(name, options);
     this.#forget();
     for (const [name, value] of globals) (this.globals as Record<string, unknown>)[name] = value;
   }
 
-  #set(setting: number, index: number, number: number, text?: string, action?: string): void {
-    this.#handle.set(setting, index, number, text, action);
+  #set(setting: number, index: number, number: number, text?: string): void {
+    this.#handle.set(setting, index, number, text);
   }
 
   #configureMap(name: string, { maxEntries, reuse, create, pin }: MapPlan): void {
@@ -770,6 +774,18 @@ function checkFits(name: string, record: MapRecord, reuse: BpfMap): void {
     reason: "mismatch",
     meaning: `it has ${differences.join(", ")}`,
     hint: "give one like that the object declares",
+  });
+}
+
+/** What a program is to be for is not there, which libbpf says in a number alone. */
+function noFunction(error: BpfError, program: string, fd: number, symbol: string): BpfError {
+  if (error.code !== "ESRCH" && error.code !== "ENOENT") return error;
+  return new BpfError(error.errno, {
+    action: `Cannot choose what program "${program}" is for`,
+    command: error.command,
+    reason: "gone",
+    meaning: fd === 0 ? `this kernel has no "${symbol}"` : `that program has no function "${symbol}" in its BTF`,
+    hint: "check the name",
   });
 }
 

@@ -43,6 +43,11 @@ const MESSAGES: readonly Message[] = [
     meaning: "options.kernelBtf is no file with BTF",
     hint: "name a file with raw BTF, or an ELF file that has a section .BTF",
   })],
+  [/^object '.*': failed \(.*\) to (?:create BPF token from|open BPF FS mount at) '(.*)'/m, ([, path]) => ({
+    reason: "invalid",
+    meaning: `no BPF token can be made of "${path}"`,
+    hint: "name a bpf file system that delegates commands to this user namespace, in options.token; since Linux 6.9",
+  })],
   [/^couldn't reuse pinned map at '(.*)': parameter mismatch/m, ([, path]) => ({
     reason: "mismatch",
     meaning: `the map that is pinned at "${path}" has another type, other sizes or other flags`,
@@ -56,7 +61,7 @@ const MESSAGES: readonly Message[] = [
   [/^map '(.*)': failed to auto-pin at '(.*)'/m, ([, map, path]) => ({
     reason: "invalid",
     meaning: `map "${map}" cannot be pinned at "${path}"`,
-    hint: "name a directory on a bpf file system, such as one below /sys/fs/bpf: options.pinDirectory",
+    hint: "choose a directory on a bpf file system, such as one below /sys/fs/bpf, and a name without a dot",
   })],
   [/^specified path (.*) is not on BPF FS/m, ([, path]) => ({
     reason: "invalid",

@@ -136,6 +136,16 @@ objectTest("refusal: BTF of another kernel that is none", {}, () => {
   assertEquals(error.reason, "invalid");
 });
 
+objectTest("refusal: a directory that gives no token, a function that is not there", { since: "6.9" }, () => {
+  const token = refusal("core", { token: "/proc" });
+  assertMatch(token.message, /no BPF token can be made of "\/proc"/);
+  const open = () => BpfObject.open(objectPath("extension"), { attachTo: { replaced: "no_such_function" } });
+  assertMatch(
+    assertThrows(open, BpfError).message,
+    /"replaced" is for: this kernel has no "no_such_function" \(ESRCH\)/,
+  );
+});
+
 objectTest("refusal: pins that were made for it are gone, those that were there stay", { needs: ["bpffs"] }, () => {
   using pins = new PinDirectory();
   const options = { programs: ["no_check"], maps: { counts: { pin: pins.pin("counts") } } };
