@@ -23,11 +23,9 @@ for (const [library, build] of [["core", buildCore], ["object", buildObject]] as
   try {
     for (const tool of ["cargo", "rustc"]) if (tell(tool, ["--version"]) === "") throw new Missing(tool);
     // What TypeScript knows of the sources comes first: any compiler can check it.
-    await run("cargo", [
-      ...["run", "--quiet", "--locked", "--manifest-path", "ffi/bindgen/Cargo.toml", "--bin", `symbols_of_${library}`, "--"],
-      ...check ? ["--check"] : [],
-      `lib/ffi/${library === "core" ? "" : `${library}/`}symbols.ts`,
-    ]);
+    const bindgen = ["run", "--quiet", "--locked", "--manifest-path=ffi/bindgen/Cargo.toml"];
+    const symbols = `lib/ffi/${library === "core" ? "" : `${library}/`}symbols.ts`;
+    await run("cargo", [...bindgen, `--bin=symbols_of_${library}`, "--", ...check ? ["--check"] : [], symbols]);
     await build();
   } catch (error) {
     const { message } = error as Error;
