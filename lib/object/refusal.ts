@@ -172,6 +172,11 @@ const VERIFIED: readonly Message[] = [
     meaning: `uses map "${name}", which was not made`,
     hint: `leave out options.maps.${name}.create`,
   })],
+  [/^BPF_STX uses reserved fields/m, () => ({
+    reason: "unsupported",
+    meaning: "has an atomic instruction that kernels have since Linux 5.12",
+    hint: "use a newer kernel, or compile for older ones with -mcpu=v2",
+  })],
   [/^invalid func (\S+)/m, ([, helper]) => ({
     reason: "unsupported",
     meaning: `calls ${helper}, a helper that this kernel does not have`,

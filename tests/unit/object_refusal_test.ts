@@ -53,6 +53,12 @@ const LOGS: readonly [name: string, errno: number, log: string, message: string]
     'X: program "p" needs struct s.f, which this kernel does not have (EINVAL)',
   ],
   [
+    "an atomic instruction of newer kernels",
+    EINVAL,
+    failed("0: (db) r1 = atomic64_fetch_add((u64 *)(r2 +0), r1)\nBPF_STX uses reserved fields\n"),
+    'X: program "p" has an atomic instruction that kernels have since Linux 5.12 (EINVAL)',
+  ],
+  [
     "a kernel without BTF",
     3,
     "libbpf: kernel BTF is missing at '/sys/kernel/btf/vmlinux', was CONFIG_DEBUG_INFO_BTF enabled?\n" +
