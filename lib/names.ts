@@ -1,5 +1,6 @@
 /** Names for the numbers in infos: programs, interfaces, cgroups. */
 import { HOOK_KINDS, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
+import { programNames } from "./listing/program_names.ts";
 import { allLinks } from "./listing/walk.ts";
 import { closeIfOpen, statPath } from "./os/files.ts";
 import { interfaceName, ownNetns } from "./os/interfaces.ts";
@@ -32,16 +33,30 @@ export class Names {
   readonly #areHere = new Map<string, boolean>();
   readonly #cgroups = new Map<bigint, string | undefined>();
   readonly #ownNetns = ownNetns();
+  #maySeeNames = true;
 
   /**
    * The name of a program.
    *
    * @param id Its id; none for a struct_ops link.
-   * @returns The name; empty if it has none or is gone, `undefined` if it may not be seen (CAP_SYS_ADMIN).
+   * @returns The name; empty if it has none or is gone, `undefined` if it may not be seen: that takes CAP_SYS_ADMIN, or
+   * CAP_BPF and CAP_PERFMON.
    */
   program(id: number | undefined): string | undefined {
     if (id === undefined) return "";
-    return remembered(this.#programs, id, () => visibly(() => unlessGone(() => nameOf(id)) ?? ""));
+    return remembered(
+      this.#programs,
+      id,
+      () => visibly(() => unlessGone(() => nameOf(id)) ?? "") ?? this.#programOfAll(id),
+    );
+  }
+
+  /** From the names of all programs, which are read again for one that was loaded since. */
+  #programOfAll(id: number): string | undefined {
+    const names = this.#maySeeNames ? programNames() : undefined;
+    this.#maySeeNames = names !== undefined;
+    for (const [other, name] of names ?? []) this.#programs.set(other, name);
+    return names && (names.get(id) ?? "");
   }
 
   /**

@@ -18,8 +18,8 @@
  * links, hooks, or what was asked of them could not be seen. A reader that closes the pipe ends the command with 0 when
  * it writes again: `watch` at the next event.
  *
- * Root sees all. With CAP_BPF and CAP_PERFMON all links are listed, without names of programs; CAP_NET_ADMIN adds the
- * order of programs. Without any, what processes and pins show to the caller is listed.
+ * Root sees all. With CAP_BPF and CAP_PERFMON all links are listed, with names of programs; CAP_NET_ADMIN adds the order
+ * of programs. Without any, what processes and pins show to the caller is listed.
  *
  * @module
  */

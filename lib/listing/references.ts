@@ -50,14 +50,29 @@ function findTarget(): number {
 }
 
 function collect(attachBtfId: number): Map<number, number> {
-  using fds = new DisposableStack();
-  const own = (fd: number) => fds.adopt(fd, close);
-  const options = { name: "references", expectedAttachType: "trace_iter", attachBtfId, logLevel: 0 } as const;
-  const bytes = iterRead(own(linkCreate(own(progLoad("tracing", PROGRAM, options)), 0, "trace_iter")));
+  const bytes = readOnce("references", PROGRAM, attachBtfId);
   const records = new DataView(bytes.buffer);
   const references = new Map<number, number>();
   for (let at = 0; at < bytes.length; at += 16) {
     references.set(records.getUint32(at + 8, true), records.getUint32(at, true) - 1); // one is the iterator's own
   }
   return references;
+}
+
+/** What an iterator writes that is loaded for one run. */
+export function readOnce(
+  name: string,
+  instructions: Uint8Array<ArrayBuffer>,
+  attachBtfId: number,
+): Uint8Array<ArrayBuffer> {
+  using fds = new DisposableStack();
+  const own = (fd: number) => fds.adopt(fd, close);
+  const loaded = own(progLoad("tracing", instructions, {
+    name,
+    license: "Dual MIT/GPL", // some helpers are for GPL programs
+    expectedAttachType: "trace_iter",
+    attachBtfId,
+    logLevel: 0,
+  }));
+  return iterRead(own(linkCreate(loaded, 0, "trace_iter")));
 }

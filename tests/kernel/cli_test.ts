@@ -317,13 +317,13 @@ hostTest("a reader that goes away ends it quietly", { needs: ["netns"] }, async 
 const SETPRIV = { needs: ["netns", "bpffs", "setpriv"], since: "6.2" } as const;
 const WITH_BPF = withOnly("perfmon", "bpf");
 
-kernelTest("with CAP_BPF and CAP_PERFMON: all links, without names; the order is missing", SETPRIV, async () => {
-  using program = skLookup();
+kernelTest("with CAP_BPF and CAP_PERFMON: all links, with names; the order is missing", SETPRIV, async () => {
+  using program = answering(1, { type: "sk_lookup", expectedAttachType: "sk_lookup", name: "chosen" });
   using link = Link.attach(program, { type: "netns" });
   const { links, ...rest } = await answerOf(["list"], 0, WITH_BPF);
   assertEquals(rest, { source: "iterator", partial: false });
   const { programName, holdersPartial, ...found } = links!.find(({ id }) => id === link.id)!;
-  assertEquals([programName, holdersPartial], [undefined, true]);
+  assertEquals([programName, holdersPartial], ["chosen", true]);
   assertEquals(found, { ...toJson(link.info()), holders: [] } as unknown as LinkRecord);
   assertEquals(idsOf((await answerOf(["show", `${link.id}`], 0, WITH_BPF)).links), [link.id]);
   const { hooks, partial } = await answerOf(["tree"], 4, WITH_BPF);
