@@ -14,22 +14,26 @@ const unprobed = missing ?? (programPath("probed") === undefined ? "needs lld" :
 /** A command that runs another in a cgroup. */
 const inCgroup = (path: string) => ["sh", "-c", 'echo 0 >"$0/cgroup.procs"; exec "$@"', path];
 
-kernelTest("example opens: who opens which file in a cgroup", { needs: ["cgroup2"], missing }, async () => {
-  using cgroup = new Cgroup();
-  const file = Deno.makeTempFileSync();
-  try {
-    await using example = new Example("opens", [objectPath("opens"), cgroup.path]);
-    await example.line(/^watching/);
-    await run(["cat", file]); // somebody else
-    await run([...inCgroup(cgroup.path), "cat", file]);
-    const line = await example.line(new RegExp(`${file}$`));
-    assertMatch(line, /^cat \(\d+\) \//);
-    assertEquals(await example.interrupted(), 0);
-    assertEquals(example.lines.filter((line) => line.endsWith(file)).length, 1);
-  } finally {
-    Deno.removeSync(file);
-  }
-});
+kernelTest(
+  "example opens: who opens which file in a cgroup",
+  { needs: ["cgroup2"], since: "5.15", missing },
+  async () => {
+    using cgroup = new Cgroup();
+    const file = Deno.makeTempFileSync();
+    try {
+      await using example = new Example("opens", [objectPath("opens"), cgroup.path]);
+      await example.line(/^watching/);
+      await run(["cat", file]); // somebody else
+      await run([...inCgroup(cgroup.path), "cat", file]);
+      const line = await example.line(new RegExp(`${file}$`));
+      assertMatch(line, /^cat \(\d+\) \//);
+      assertEquals(await example.interrupted(), 0);
+      assertEquals(example.lines.filter((line) => line.endsWith(file)).length, 1);
+    } finally {
+      Deno.removeSync(file);
+    }
+  },
+);
 
 kernelTest("example traffic: bytes per process and connection of a cgroup", {
   needs: ["cgroup2", "netns"],
@@ -67,18 +71,22 @@ kernelTest(
   },
 );
 
-kernelTest("example latency: a histogram of how long a function takes", { missing: unprobed }, async () => {
-  const path = programPath("probed")!;
-  await using _probed = new Running(path, []);
-  await using example = new Example("latency", [objectPath("latency"), path, "work", "1"]);
-  await example.line(/^measuring work/);
-  const line = await example.line(/ us +\d+ #/);
-  const [, most] = /to (\d+) us/.exec(line)!;
-  assert(Number(most) > 4000, line); // it sleeps for 5 ms
-  assertEquals(await example.ended(), 0);
-});
+kernelTest(
+  "example latency: a histogram of how long a function takes",
+  { since: "5.15", missing: unprobed },
+  async () => {
+    const path = programPath("probed")!;
+    await using _probed = new Running(path, []);
+    await using example = new Example("latency", [objectPath("latency"), path, "work", "1"]);
+    await example.line(/^measuring work/);
+    const line = await example.line(/ us +\d+ #/);
+    const [, most] = /to (\d+) us/.exec(line)!;
+    assert(Number(most) > 4000, line); // it sleeps for 5 ms
+    assertEquals(await example.ended(), 0);
+  },
+);
 
-kernelTest("example usdt_probe: the arguments of a USDT probe", { missing: unprobed }, async () => {
+kernelTest("example usdt_probe: the arguments of a USDT probe", { since: "5.15", missing: unprobed }, async () => {
   const path = programPath("probed")!;
   await using example = new Example("usdt_probe", [objectPath("usdt_probe"), path, "demo", "step"]);
   await example.line(/^watching demo:step/);
