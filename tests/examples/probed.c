@@ -12,7 +12,7 @@ static long call(long number, long a, long b)
 #elif defined(__aarch64__)
 #define NANOSLEEP 101
 #define EXIT 93
-#define FIRST "-4@%w0"
+#define FIRST "-4@%x0"
 static long call(long number, long a, long b)
 {
 	register long x8 __asm__("x8") = number, x0 __asm__("x0") = a, x1 __asm__("x1") = b;

@@ -13,6 +13,7 @@ import {
   namesOfThemselves,
   offsetThatWraps,
   withMachine,
+  withSectionBeyond,
 } from "./broken.ts";
 
 const needs = { missing: whyNoObjects() };
@@ -131,6 +132,25 @@ kernelTest("maps are pinned in no bpf file system, or in a directory that is not
     }
   } finally {
     Deno.removeSync(scratch, { recursive: true });
+  }
+});
+
+kernelTest("a USDT probe in executables that are cut off, or whose notes are beyond their end", {
+  since: "5.15",
+  missing: needs.missing ?? (programPath("probed") === undefined ? "needs lld" : undefined),
+}, () => {
+  using object = BpfObject.load(bytesOf("usdt"));
+  const bytes = Deno.readFileSync(programPath("probed")!), path = Deno.makeTempFileSync();
+  const attach = () => object.attach("probe", { path, provider: "demo", name: "step" });
+  try {
+    Deno.writeFileSync(path, withSectionBeyond(bytes.slice(), ".note.stapsdt"));
+    assertThrows(attach, BpfError); // libbpf reads the notes without looking whether there are any
+    for (const end of [0, 4, 64, bytes.length / 2, bytes.length - 1]) {
+      Deno.writeFileSync(path, bytes.subarray(0, end));
+      assertThrows(attach, BpfError);
+    }
+  } finally {
+    Deno.removeSync(path);
   }
 });
 

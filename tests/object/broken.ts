@@ -30,6 +30,14 @@ export function boundaries(bytes: Uint8Array<ArrayBuffer>): number[] {
   return [...new Set([...all, bytes.length - 1])].filter((edge) => edge >= 0 && edge <= bytes.length);
 }
 
+/** A section begins where the file has long ended. */
+export function withSectionBeyond(bytes: Uint8Array<ArrayBuffer>, name: string): Uint8Array<ArrayBuffer> {
+  const view = new DataView(bytes.buffer), start = Number(view.getBigUint64(EHDR.sections, true));
+  const index = sectionsOf(bytes).findIndex((section) => section.name === name);
+  view.setBigUint64(start + index * SECTION + 24, 1n << 40n, true);
+  return bytes;
+}
+
 /** The same object, said to be for another processor. */
 export function withMachine(bytes: Uint8Array<ArrayBuffer>, machine: number): Uint8Array<ArrayBuffer> {
   new DataView(bytes.buffer).setUint16(EHDR.machine, machine, true);

@@ -476,19 +476,19 @@ extern "C" fn gelf_getphdr(elf: &Elf, index: c_int, out: &mut Phdr) -> *mut Phdr
     give(out, header())
 }
 
-/// The section that a `Data` is the first member of.
-fn section_of(data: &Data) -> &Section {
+/// The section that a `Data` is the first member of. libbpf does not always look whether it has one.
+fn section_of(data: Option<&Data>) -> Option<&Section> {
     const { assert!(offset_of!(Section, data) == 0) };
     // SAFETY: every Data that libbpf has came from elf_getdata, and so lies in a section
-    unsafe { &*(data as *const Data).cast() }
+    data.map(|data| unsafe { &*(data as *const Data).cast() })
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn gelf_getsym(data: &Data, index: c_int, out: &mut Sym) -> *mut Sym {
-    let section = section_of(data);
-    // SAFETY: a section's file outlives it
-    let wide = unsafe { (*section.elf).wide };
+extern "C" fn gelf_getsym(data: Option<&Data>, index: c_int, out: &mut Sym) -> *mut Sym {
     let symbol = || {
+        let section = section_of(data)?;
+        // SAFETY: a section's file outlives it
+        let wide = unsafe { (*section.elf).wide };
         let each = if wide { size_of::<Sym>() } else { 16 };
         let at = usize::try_from(index).ok()?.checked_mul(each)?;
         if wide {
@@ -503,31 +503,31 @@ extern "C" fn gelf_getsym(data: &Data, index: c_int, out: &mut Sym) -> *mut Sym 
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn gelf_getversym(data: &Data, index: c_int, out: &mut u16) -> *mut u16 {
-    give(out, usize::try_from(index).ok().and_then(|index| section_of(data).value(index.checked_mul(2)?)))
+extern "C" fn gelf_getversym(data: Option<&Data>, index: c_int, out: &mut u16) -> *mut u16 {
+    give(out, usize::try_from(index).ok().and_then(|index| section_of(data)?.value(index.checked_mul(2)?)))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn gelf_getverdef(data: &Data, offset: c_int, out: &mut [u32; 5]) -> *mut [u32; 5] {
-    give(out, usize::try_from(offset).ok().and_then(|offset| section_of(data).value(offset)))
+extern "C" fn gelf_getverdef(data: Option<&Data>, offset: c_int, out: &mut [u32; 5]) -> *mut [u32; 5] {
+    give(out, usize::try_from(offset).ok().and_then(|offset| section_of(data)?.value(offset)))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn gelf_getverdaux(data: &Data, offset: c_int, out: &mut [u32; 2]) -> *mut [u32; 2] {
-    give(out, usize::try_from(offset).ok().and_then(|offset| section_of(data).value(offset)))
+extern "C" fn gelf_getverdaux(data: Option<&Data>, offset: c_int, out: &mut [u32; 2]) -> *mut [u32; 2] {
+    give(out, usize::try_from(offset).ok().and_then(|offset| section_of(data)?.value(offset)))
 }
 
 /// The next note of a section; returns where the one after it begins, 0 if there is none.
 #[unsafe(no_mangle)]
 extern "C" fn gelf_getnote(
-    data: &Data,
+    data: Option<&Data>,
     offset: usize,
     out: &mut [u32; 3],
     name: &mut usize,
     desc: &mut usize,
 ) -> usize {
     let mut next = || {
-        let content = section_of(data).content()?;
+        let content = section_of(data)?.content()?;
         let header: [u32; 3] = value(content, offset)?; // lengths of name and description, type
         let align = |at: usize| at.checked_next_multiple_of(4);
         let name_at = offset + size_of::<[u32; 3]>();
@@ -656,19 +656,23 @@ mod tests {
             let symbols = elf_getdata(Some(elf.find(".symtab")), null()).unwrap();
             // SAFETY: plain data
             let mut symbol: Sym = unsafe { core::mem::zeroed() };
-            assert!(!gelf_getsym(symbols, 2, &mut symbol).is_null());
+            assert!(!gelf_getsym(Some(symbols), 2, &mut symbol).is_null());
             let name = text(elf_strptr(elf.elf(), 2, symbol.name as usize));
             assert_eq!((name.as_str(), symbol.value, symbol.size, symbol.shndx), ("two", 0x5678, 8, 3));
             for index in [3, -1, c_int::MAX] {
-                assert!(gelf_getsym(symbols, index, &mut symbol).is_null(), "symbol {index}");
+                assert!(gelf_getsym(Some(symbols), index, &mut symbol).is_null(), "symbol {index}");
             }
 
             let note = elf_getdata(Some(elf.find(".note")), null()).unwrap();
             let (mut header, mut name, mut description) = ([0; 3], 0, 0);
-            assert_eq!(gelf_getnote(note, 0, &mut header, &mut name, &mut description), 24);
+            assert_eq!(gelf_getnote(Some(note), 0, &mut header, &mut name, &mut description), 24);
             assert_eq!((header, name, description), ([4, 5, 3], 12, 16));
             for offset in [24, 20, usize::MAX] {
-                assert_eq!(gelf_getnote(note, offset, &mut header, &mut name, &mut description), 0, "at {offset}");
+                assert_eq!(
+                    gelf_getnote(Some(note), offset, &mut header, &mut name, &mut description),
+                    0,
+                    "at {offset}"
+                );
             }
             let bss = elf_getdata(Some(elf.find(".bss")), null()).unwrap();
             assert_eq!((bss.bytes.get().is_null(), bss.size), (true, 4096));
