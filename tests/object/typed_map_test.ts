@@ -178,5 +178,5 @@ objectTest("typed map: of a struct of functions, whose value is the kernel's", {
   using object = BpfObject.load(objectPath("struct_ops"));
   const { name } = object.maps.find(({ type }) => type === "struct_ops")!;
   const { valueSize } = object.map(name).map.info();
-  assertEquals((object.map(name).get(0) as Uint8Array).length, valueSize);
+  assertEquals((object.map(name).get(new Uint8Array(4)) as Uint8Array).length, valueSize);
 });
