@@ -12,6 +12,9 @@ import { linkGetId } from "./sys/link_info.ts";
 import { INITIAL_PID_NAMESPACE } from "./uapi/linux.ts";
 import { runInTurns, runToEnd } from "./wait.ts";
 
+/** How a process was started, for those who name it. */
+export { processWords } from "./os/proc.ts";
+
 /** One thing that keeps a link attached; see {@linkcode Link.holders}. */
 export type LinkHolder = {
   /** An fd of a process. */

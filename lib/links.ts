@@ -15,6 +15,9 @@ import type { BpfLinkInfo } from "./sys/type/mod.ts";
 import { LINK_TYPES, type LinkType } from "./uapi/constants.ts";
 import { Closable, runToEnd } from "./wait.ts";
 
+/** Which capabilities a refusal was for. */
+export { missingCapabilities } from "./os/capabilities.ts";
+
 /** All of them. */
 export const SOURCES: readonly Source[] = ["iterator", "syscall", "proc"];
 

@@ -1,4 +1,5 @@
 /** Names for the numbers in infos: programs, interfaces, cgroups. */
+import type { PlaceNames } from "./kind/kind.ts";
 import { HOOK_KINDS, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { programNames } from "./listing/program_names.ts";
 import { allLinks } from "./listing/walk.ts";
@@ -97,13 +98,13 @@ export class Names {
    * characters included.
    */
   place(info: LinkInfo): string {
-    return whereOf(info, this.device(info), this.cgroup(info));
+    return whereOf(info, { device: this.device(info), cgroup: this.cgroup(info) });
   }
 }
 
 /** What a link is attached to, in a few words, from the names that are known. */
-export function whereOf(info: LinkInfo, device: string | undefined, cgroup: string | undefined): string {
-  if (info.attached !== false) return linkKindOf(info.type).where(info, { device, cgroup });
+export function whereOf(info: LinkInfo, names: PlaceNames): string {
+  if (info.attached !== false) return linkKindOf(info.type).where(info, names);
   return "attachType" in info ? `detached from ${info.attachType}` : "detached";
 }
 

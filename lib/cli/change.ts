@@ -3,11 +3,11 @@ import { printable } from "../check.ts";
 import { type LinkInfo, linkKindOf } from "../kind/mod.ts";
 import { type AnyLink, Link } from "../link.ts";
 import { BpfMap } from "../map.ts";
-import { Names } from "../names.ts";
+import { FullNames } from "../full_names.ts";
 import { Program } from "../program.ts";
 import { UsageError } from "./arguments.ts";
 import { type Command, isNumber, numberFrom, openLink, type Output, Status } from "./command.ts";
-import { holdersText, type Item, named, programText, targetOf, toRecord } from "./item.ts";
+import { holdersText, type Item, named, programText, toRecord } from "./item.ts";
 
 export const detach: Command = {
   usage: "ID|PIN [--yes]",
@@ -76,13 +76,13 @@ export const update: Command = {
 };
 
 function look(link: AnyLink): Item {
-  return named(link.info() as LinkInfo, new Names(), link.holders());
+  return named(link.info() as LinkInfo, new FullNames(), link.holders());
 }
 
 function inWords(item: Item): string {
   const { info: { id, type, programId }, programName } = item;
   const program = programId === undefined ? "" : `, program ${programText(programId, programName)}`;
-  return `link ${id} (${type} ${targetOf(item)}${program})`;
+  return `link ${id} (${type} ${item.where}${program})`;
 }
 
 /** Says how the link is now. */

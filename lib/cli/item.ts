@@ -1,12 +1,14 @@
 /** A link with what is known besides its info, as a record and in words. */
 import { printable } from "../check.ts";
-import type { LinkHolder, LinkHolders } from "../holders.ts";
+import { type FullNames, kernelBtf } from "../full_names.ts";
+import type { LinkHolders } from "../holders.ts";
 import { toJson } from "../json.ts";
 import type { LinkInfo } from "../kind/mod.ts";
 import { Link } from "../link.ts";
 import type { LinkListing, ListOptions } from "../links.ts";
-import { type Names, whereOf } from "../names.ts";
 import { unlessRefused } from "../refusal.ts";
+import { type Runs, runsOf } from "../runs.ts";
+import { type Holder, holderOf, holderText } from "./holder.ts";
 import type { HookRecord, LinkRecord } from "./schema.ts";
 
 /** A link. */
@@ -16,45 +18,66 @@ export interface Item {
   readonly programName: string | undefined;
   readonly deviceName: string | undefined;
   readonly cgroupPath: string | undefined;
-  readonly held: LinkHolders | undefined;
+  /** What it is attached to, in a few words. */
+  readonly where: string;
+  /** How often its program ran, while the kernel counted. */
+  readonly runs: Runs | undefined;
+  /** Who holds it. */
+  readonly held: { readonly holders: readonly Holder[]; readonly partial: boolean } | undefined;
 }
 
 /** A link with its names. */
-export function named(info: LinkInfo, names: Names, held?: LinkHolders): Item {
+export function named(info: LinkInfo, names: FullNames, held?: LinkHolders): Item {
+  names.learn([info]);
+  const deviceName = names.device(info), cgroupPath = names.cgroup(info);
   return {
     info,
     programName: names.program(info.programId),
-    deviceName: names.device(info),
-    cgroupPath: names.cgroup(info),
-    held,
+    deviceName,
+    cgroupPath,
+    where: printable(names.where(info, deviceName, cgroupPath)),
+    runs: info.programId === undefined ? undefined : runsOf(info.programId),
+    held: held && { holders: held.holders.map(holderOf), partial: held.partial },
   };
+}
+
+/** Lets names learn of links: what of their numbers is looked up for all at once. */
+export async function learn(names: FullNames, infos: readonly LinkInfo[]): Promise<void> {
+  names.learn(infos);
+  if (names.btfName !== undefined || !infos.some((info) => "targetBtfId" in info)) return;
+  const { Btf } = await import("../object/mod.ts"), bytes = kernelBtf();
+  const btf = bytes && new Btf(bytes);
+  names.btfName = (id) => btf !== undefined && id < btf.count ? btf.get(id).name || undefined : undefined;
 }
 
 /** The links of the machine with names and holders, which are looked for once. */
 export async function items(
   options: ListOptions,
-  names: Names,
+  names: FullNames,
 ): Promise<Pick<LinkListing, "source" | "partial"> & { links: Item[] }> {
   // of the sources the iterator alone reports in which network namespace an interface is
   const listing = options.source === undefined
     ? unlessRefused(() => Link.infos({ ...options, source: "iterator" })) ?? Link.infos(options)
     : Link.infos(options);
   const infos = await Array.fromAsync(listing);
+  await learn(names, infos);
   const holders = Link.holdersOf(infos.map(({ id }) => id));
   const links = infos.map((info) => named(info, names, holders.get(info.id)));
   return { source: listing.source, partial: listing.partial, links };
 }
 
 /** The record of a link. */
-export function toRecord({ info, programName, deviceName, cgroupPath, held }: Item): LinkRecord {
-  const more = { programName, deviceName, cgroupPath, holders: held?.holders, holdersPartial: held?.partial };
+export function toRecord({ info, programName, deviceName, cgroupPath, runs, held }: Item): LinkRecord {
+  const more = {
+    programName,
+    deviceName,
+    cgroupPath,
+    ...runs && { runCount: String(runs.count), runTimeNs: String(runs.timeNs) },
+    holders: held?.holders,
+    holdersPartial: held?.partial,
+  };
   const known = Object.entries(more).filter(([, value]) => value !== undefined && value !== "");
   return { ...toJson(info), ...Object.fromEntries(known) } as LinkRecord;
-}
-
-/** What a link is attached to, in a few words. */
-export function targetOf({ info, deviceName, cgroupPath }: Item): string {
-  return printable(whereOf(info, deviceName, cgroupPath));
 }
 
 /** A hook in a line. */
@@ -71,13 +94,30 @@ export function programText(id: number | undefined, name: string | undefined): s
   return printable([id ?? "-", ...name ? [name] : []].join(" "));
 }
 
-/** A holder in a few words. */
-export function holderText(holder: LinkHolder): string {
-  return printable(holder.kind === "pin" ? holder.path : `${holder.command}(${holder.pid})`);
-}
-
 /** Holders on one line; "?" stands for those that could not be seen. */
-export function holdersText(held: LinkHolders | undefined): string {
+export function holdersText(held: Item["held"]): string {
   const texts = new Set(held?.holders.map(holderText)); // a process may have several fds
   return [...texts, ...held?.partial ? ["?"] : []].join(", ") || "-";
+}
+
+/** How often a program ran and how long a run took, in two columns. */
+export function runsTexts(runs: Runs | undefined): [string, string] {
+  return runs === undefined ? ["-", "-"] : [countText(runs.count), timeText(Number(runs.timeNs / runs.count))];
+}
+
+const UNITS = ["", "k", "M", "G", "T", "P", "E"];
+
+/** A number in four characters or so. */
+export function countText(count: number | bigint): string {
+  let rest = Number(count), unit = 0;
+  for (; rest >= 999.5 && unit < UNITS.length - 1; unit++) rest /= 1000;
+  return `${rest < 9.95 && (unit > 0 || !Number.isInteger(rest)) ? rest.toFixed(1) : Math.round(rest)}${UNITS[unit]}`;
+}
+
+/** Nanoseconds, as `350ns` or `1.2ms`. */
+export function timeText(ns: number): string {
+  for (const [unit, size] of [["s", 1e9], ["ms", 1e6], ["us", 1e3]] as const) {
+    if (ns >= size * 0.9995) return `${countText(ns / size)}${unit}`;
+  }
+  return `${Math.round(ns)}ns`;
 }

@@ -1,110 +1,71 @@
 /** `list` and `show`. */
 import { printable } from "../check.ts";
 import { BpfError } from "../error.ts";
-import { isVisible } from "../holders.ts";
+import { FullNames } from "../full_names.ts";
 import type { LinkInfo } from "../kind/mod.ts";
-import type { Source } from "../links.ts";
-import { cgroupNumber, deviceIndex, Names } from "../names.ts";
-import { type Arguments, UsageError } from "./arguments.ts";
 import {
   type Command,
   isNumber,
   listOptions,
   NothingThere,
-  numberFrom,
   openLink,
   type Output,
   SOURCE_HELP,
   Status,
-  TYPE_HELP,
 } from "./command.ts";
-import { holdersText, holderText, type Item, items, named, programText, targetOf, toRecord } from "./item.ts";
+import { chooser, FILTER_HELP, FILTER_OPTIONS } from "./filter.ts";
+import { holderText } from "./holder.ts";
+import { holdersText, type Item, items, learn, named, programText, runsTexts, toRecord } from "./item.ts";
+import { type Gaps, whatIsMissing } from "./missing.ts";
 import { columns } from "./table.ts";
 
-const TITLES = ["ID", "TYPE", "TARGET", "PROGRAM", "HELD BY"];
+const TITLES = ["ID", "TYPE", "WHERE", "PROGRAM"], WHERE = 2;
 
-/** Links as a table, with holders if they are known. */
+/** Links as a table; with runs if some were counted. */
 export function linkTable(links: readonly Item[], output: Output): string[] {
-  const rows = links.map((item) => {
-    const { info, programName, held } = item;
-    const row = [String(info.id), info.type, targetOf(item), programText(info.programId, programName)];
-    return held === undefined ? row : [...row, holdersText(held)];
-  });
-  const [titles, ...lines] = columns([TITLES.slice(0, rows[0]?.length ?? TITLES.length), ...rows], output.size.columns);
-  return [output.highlight(titles!), ...lines];
+  const counted = links.some(({ runs }) => runs !== undefined);
+  const rows = links.map(({ info, where, programName, runs, held }) => [
+    String(info.id),
+    info.type,
+    where,
+    programText(info.programId, programName),
+    ...counted ? runsTexts(runs) : [],
+    holdersText(held),
+  ]);
+  const titles = [...TITLES, ...counted ? ["RUNS", "EACH"] : [], "HELD BY"];
+  const [first, ...lines] = columns([titles, ...rows], output.size.columns, WHERE);
+  return [output.highlight(first!), ...lines];
 }
 
 /** What a table does not show. */
-function footer(source: Source, partial: boolean, links: readonly Item[]): string[] {
+function footer(gaps: Gaps | undefined, links: readonly Item[]): string[] {
   return [
-    ...partial
-      ? [`Some links may be missing: without privileges only those that can be seen (source: ${source}).`]
-      : [],
+    ...gaps === undefined ? [] : whatIsMissing(gaps),
     ...links.some(({ held }) => held?.partial) ? ["?: there may be more holders that cannot be seen."] : [],
   ];
-}
-
-/** Whether an item is wanted; undefined if that cannot be told. */
-type Filter = (item: Item) => boolean | undefined;
-
-function filters({ device, cgroup, program, pid }: Arguments["values"]): Filter[] {
-  const chosen: Filter[] = [];
-  if (typeof device === "string") {
-    const isAnywhere = isNumber(device), index = isAnywhere ? Number(device) : deviceIndex(device);
-    chosen.push(({ info, deviceName }) =>
-      "ifindex" in info && info.ifindex === index && (isAnywhere || deviceName !== undefined)
-    );
-  }
-  if (typeof cgroup === "string") {
-    const id = cgroupNumber(cgroup);
-    if (id === undefined) {
-      throw new UsageError(`--cgroup must be a directory of a cgroup2 file system, not "${cgroup}"`);
-    }
-    chosen.push(({ info }) => "cgroupId" in info && info.cgroupId === id);
-  }
-  if (typeof program === "string") {
-    const hasName = ({ programName }: Item) => programName === undefined ? undefined : programName === program;
-    chosen.push(isNumber(program) ? ({ info }) => info.programId === Number(program) : hasName);
-  }
-  if (typeof pid === "string") {
-    const number = numberFrom(pid, "--pid");
-    const isHidden = !isVisible(number);
-    const isHeld = ({ held }: Item) => held!.holders.some((it) => it.kind === "process" && it.pid === number);
-    chosen.push((item) => isHeld(item) || (isHidden ? undefined : false));
-  }
-  return chosen;
 }
 
 export const list: Command = {
   usage: "[OPTION]...",
   summary: "list links",
   details: [
-    TYPE_HELP,
-    "--device NAME|N      at this interface; a name is one of the own namespace",
-    "--cgroup PATH        at this cgroup, not at those above and below",
-    "--program ID|NAME    with this program",
-    "--pid PID            that this process holds",
+    ...FILTER_HELP,
     SOURCE_HELP,
   ],
-  options: {
-    type: { type: "string", multiple: true },
-    device: { type: "string" },
-    cgroup: { type: "string" },
-    program: { type: "string" },
-    pid: { type: "string" },
-    source: { type: "string" },
-  },
+  options: FILTER_OPTIONS,
   takes: [0, 0],
   async run({ values }, output): Promise<number> {
-    const wanted = filters(values); // before anything is looked at
-    const found = await items(listOptions(values), new Names());
-    const answers = found.links.map((item) => wanted.map((isWanted) => isWanted(item)));
-    const links = found.links.filter((_, i) => answers[i]!.every(Boolean));
-    const isUnclear = answers.some((all) => all.includes(undefined) && !all.includes(false));
+    const isChosen = chooser(values); // before anything is looked at
+    const found = await items(listOptions(values), new FullNames());
+    const answers = found.links.map((item) => isChosen === undefined || isChosen(item));
+    const links = found.links.filter((_, i) => answers[i]), isUnclear = answers.includes(undefined);
     const { source } = found, partial = found.partial || isUnclear;
     output.print(
       { links: links.map(toRecord), source, partial },
-      () => [...linkTable(links, output), ...footer(source, partial, links)],
+      () => [
+        ...linkTable(links, output),
+        ...footer(partial ? { source, isWanted: values.source !== undefined, choice: isUnclear } : undefined, links),
+      ],
     );
     return partial ? Status.partial : Status.done;
   },
@@ -124,10 +85,12 @@ export const show: Command = {
 
 /** The link that an argument names; looked for among those that can be seen if it may not be opened. */
 async function find(which: string): Promise<Item> {
-  const names = new Names();
+  const names = new FullNames();
   try {
     using link = openLink(which);
-    return named(link.info() as LinkInfo, names, link.holders());
+    const info = link.info() as LinkInfo;
+    await learn(names, [info]);
+    return named(info, names, link.holders());
   } catch (error) {
     if (!(error instanceof BpfError && error.reason === "capability" && isNumber(which))) throw error;
   }
@@ -144,7 +107,7 @@ function details(item: Item): string[] {
   if (holdersPartial) held.push("? (there may be more that cannot be seen)");
   const text = (value: unknown) => typeof value === "object" ? JSON.stringify(value) : String(value);
   return columns([
-    ["target", targetOf(item)],
+    ["where", item.where],
     ...Object.entries(fields).map(([key, value]) => [key, printable(text(value))]),
     ...held.map((text, i) => [i === 0 ? "held by" : "", text]),
   ]);

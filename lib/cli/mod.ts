@@ -39,6 +39,7 @@ import { watch } from "./watch.ts";
 export type { LinkHolder } from "../holders.ts";
 export type { Source } from "../links.ts";
 export type { ProbeAnswer, TargetProbe } from "../probe.ts";
+export type { Holder } from "./holder.ts";
 export type { Answer, EntryRecord, HookRecord, LinkRecord, LoadedRecord, PinRecord } from "./schema.ts";
 
 const COMMANDS: { readonly [name: string]: Command } = {

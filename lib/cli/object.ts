@@ -1,7 +1,7 @@
 /** What `load` and `run` share: an object, its variables, what its programs are attached to, pins. */
 import { printable } from "../check.ts";
 import type { AnyLink } from "../link.ts";
-import { Names } from "../names.ts";
+import { FullNames } from "../full_names.ts";
 import type { AttachOverrides, BpfObject } from "../object/mod.ts";
 import { type Arguments, didYouMean, type Options, UsageError } from "./arguments.ts";
 import { named, toRecord } from "./item.ts";
@@ -154,7 +154,7 @@ export function pinAll(
       const { map } = object.map(name);
       return { name, type, id: map.id, ...pin(map, "maps", name) };
     });
-    const names = new Names();
+    const names = new FullNames();
     const records = links.map((link) => {
       const record = toRecord(named(link.info(), names));
       const name = programs.find(({ id }) => id === record.programId)?.name ?? `${record.type}_${record.id}`;

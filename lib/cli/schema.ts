@@ -1,5 +1,5 @@
 /** What `--json` prints. */
-import type { LinkHolder } from "../holders.ts";
+import type { Holder } from "./holder.ts";
 import type { Source } from "../links.ts";
 import type { TargetProbe } from "../probe.ts";
 
@@ -19,8 +19,12 @@ export interface LinkRecord {
   deviceName?: string;
   /** The directory of the cgroup; absent if it cannot be seen. */
   cgroupPath?: string;
+  /** How often the program has run while the kernel counted; absent if never. */
+  runCount?: string;
+  /** How long that took, in nanoseconds. */
+  runTimeNs?: string;
   /** Who holds the link; absent in `watch`. */
-  holders?: readonly LinkHolder[];
+  holders?: readonly Holder[];
   /** Whether there may be more holders. */
   holdersPartial?: boolean;
   /** Where it was pinned by `load` or `run`. */

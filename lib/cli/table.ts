@@ -14,19 +14,50 @@ export function shorten(text: string, width: number): string {
   return [...characters.slice(0, width - 1 - end), "…", ...characters.slice(characters.length - end)].join("");
 }
 
+/**
+ * The same for texts that stand below each other: different ones stay different, for what they have in common is left out
+ * if the middle would take what tells them apart.
+ */
+export function shortenAll(texts: Iterable<string>, width: number): Map<string, string> {
+  const short = new Map(Array.from(texts, (text) => [text, shorten(text, width)]));
+  for (const [, alike] of Map.groupBy(short.keys(), (text) => short.get(text)!)) {
+    if (alike.length < 2 || width < 4) continue;
+    const rests = shortenAll(alike.map((text) => text.slice(commonLength(alike))), width - 1);
+    for (const text of alike) short.set(text, `…${rests.get(text.slice(commonLength(alike)))}`);
+  }
+  return short;
+}
+
+/** With how many code units all begin. */
+function commonLength([first = "", ...others]: readonly string[]): number {
+  let length = first.length;
+  for (const other of others) while (!other.startsWith(first.slice(0, length))) length--;
+  return length;
+}
+
 const GAP = 2, LEAST = 8;
 
-/** Lines with the columns of `rows` below each other; if they are wider than `width`, the widest are shortened. */
-export function columns(rows: readonly (readonly string[])[], width: number = Infinity): string[] {
-  const lengths = rows.map((row) => row.map((cell) => [...cell].length));
-  const widths = rows[0]!.map((_, i) => Math.max(...lengths.map((row) => row[i]!)));
-  const total = () => widths.reduce((sum, each) => sum + each + GAP, -GAP);
-  for (let widest; total() > width && (widest = Math.max(...widths)) > LEAST;) {
-    widths[widths.indexOf(widest)] = widest - 1;
+/**
+ * Lines with the columns of `rows` below each other; if they are wider than `width`, the widest are shortened. The column
+ * `main` counts as half as wide as it is, and those before it keep their width while others can give some. A row of one
+ * cell has the whole line.
+ */
+export function columns(rows: readonly (readonly string[])[], width: number = Infinity, main?: number): string[] {
+  const cells = rows[0]!.map((_, i) => rows.flatMap((row) => row.length === 1 ? [] : [row[i] ?? ""]));
+  const widths = cells.map((column) => Math.max(...column.map((cell) => [...cell].length)));
+  let excess = widths.reduce((sum, each) => sum + each + GAP, -GAP) - width;
+  for (const first of [main ?? 0, 0]) {
+    for (; excess > 0; excess--) {
+      const shares = widths.map((each, i) => i < first || each <= LEAST ? 0 : i === main ? each / 2 : each);
+      const widest = Math.max(...shares);
+      if (widest === 0) break;
+      widths[shares.indexOf(widest)]!--;
+    }
   }
+  const short = cells.map((column, i) => shortenAll(new Set(column), widths[i]!));
   return rows.map((row) =>
-    row.map((cell, i) => {
-      const text = shorten(cell, widths[i]!);
+    row.length === 1 ? shorten(row[0]!, width) : row.map((cell, i) => {
+      const text = short[i]!.get(cell)!;
       return text + " ".repeat(widths[i]! - [...text].length + GAP);
     }).join("").trimEnd()
   );

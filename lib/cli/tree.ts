@@ -4,52 +4,67 @@ import { otherPins } from "../holders.ts";
 import { isAt, type Place, places, placeText, reportsLinks } from "../hooks.ts";
 import { toJson } from "../json.ts";
 import { linkKindOf } from "../kind/mod.ts";
-import { Names } from "../names.ts";
+import type { ListOptions } from "../links.ts";
+import { FullNames } from "../full_names.ts";
 import { type Command, listOptions, SOURCE_HELP, Status } from "./command.ts";
-import { holderText, type Item, items, programText, targetOf, titleOf, toRecord } from "./item.ts";
-import type { EntryRecord, HookRecord, PinRecord } from "./schema.ts";
-import { type Branch, treeLines } from "./table.ts";
+import { chooser, FILTER_HELP, FILTER_OPTIONS } from "./filter.ts";
+import { type Item, items, toRecord } from "./item.ts";
+import { whatIsMissing } from "./missing.ts";
+import type { EntryRecord, HookRecord } from "./schema.ts";
+import { hooksText, pinLines } from "./tree_text.ts";
 
 export const tree: Command = {
-  usage: "[--source SOURCE]",
+  usage: "[OPTION]...",
   summary: "show hooks, what is attached there, in order, and who holds it",
   details: [
-    "Hooks of the own network namespace and of all cgroups are shown with programs",
-    "that were attached without a link, too. Pins of programs and maps come last.",
+    "A line for each link, in the order in which programs run where the kernel",
+    "reports it; cgroups below those that they are in. Hooks of the own network",
+    "namespace and of all cgroups are shown with programs that were attached",
+    "without a link, too. Pins of programs and maps come last.",
     "",
+    "Options choose hooks that have such a link:",
+    ...FILTER_HELP,
     SOURCE_HELP,
   ],
-  options: { source: { type: "string" } },
+  options: FILTER_OPTIONS,
   takes: [0, 0],
   async run({ values }, output): Promise<number> {
-    const options = listOptions(values), names = new Names();
-    const found = await items(options, names), asked = places();
+    const isChosen = chooser(values), options: ListOptions = { source: listOptions(values).source };
+    const names = new FullNames(), found = await items(options, names), asked = places();
+    let all = found.links;
     let hooks = hooksOf(asked.places, found.links, names);
     if (hooks.some(({ entries }) => entries.some(({ link }) => link === undefined))) {
       // the link may have been made in between
       const { links } = await items(options, names);
-      const all = new Map([...found.links, ...links].map((item) => [item.info.id, item]));
-      hooks = hooksOf(asked.places, [...all.values()], names);
+      all = [...new Map([...found.links, ...links].map((item) => [item.info.id, item])).values()];
+      hooks = hooksOf(asked.places, all, names);
     }
-    const { pins, isWhole } = otherPins(), partial = found.partial || asked.isRefused || !isWhole;
-    const { columns } = output.size;
+    const chosen = isChosen && new Set(all.filter((item) => isChosen(item) !== false).map(({ info }) => info.id));
+    if (chosen) hooks = hooks.filter(({ entries }) => entries.some(({ linkId }) => linkId && chosen.has(linkId)));
+    const { pins, isWhole } = chosen ? { pins: [], isWhole: true } : otherPins();
+    const isUnclear = isChosen !== undefined && all.some((item) => isChosen(item) === undefined);
+    const partial = found.partial || asked.isRefused || !isWhole || isUnclear;
     output.print({ hooks, pins, source: found.source, partial }, () => [
-      ...hooks.flatMap((hook) => [
-        output.highlight(titleOf(hook)),
-        ...treeLines(hook.entries.map((entry) => branch(entry, found.partial)), columns),
-      ]),
-      ...pins.length === 0 ? [] : [output.highlight("other pins"), ...treeLines(pins.map(leaf), columns)],
-      ...partial ? [`Something may be missing: some hooks or links cannot be seen (source: ${found.source}).`] : [],
+      ...hooksText(hooks, new Map(all.map((item) => [item.info.id, item])), names, found.partial, output),
+      ...pins.length === 0 ? [] : [output.highlight("other pins"), ...pinLines(pins, output.size.columns)],
+      ...partial
+        ? whatIsMissing({
+          source: found.source,
+          isWanted: options.source !== undefined,
+          hooks: asked.isRefused,
+          choice: isUnclear,
+        })
+        : [],
     ]);
     return partial ? Status.partial : Status.done;
   },
 };
 
 /** All places with their links, then those of the other links. */
-function hooksOf(places: readonly Place[], links: readonly Item[], names: Names): HookRecord[] {
+function hooksOf(places: readonly Place[], links: readonly Item[], names: FullNames): HookRecord[] {
   const left = new Set(links);
   const asked = places.map((place) => hookOf(place, takeFrom(left, place), names));
-  return [...asked, ...otherHooks([...left])];
+  return [...asked, ...otherHooks([...left], names)];
 }
 
 /** The links that are attached to a place, as far as their infos say; they are taken out of `left`. */
@@ -66,7 +81,7 @@ function takeFrom(left: Set<Item>, { where, programs }: Place): Item[] {
 }
 
 /** A place with the links of its programs. */
-function hookOf({ where, revision, programs }: Place, links: readonly Item[], names: Names): HookRecord {
+function hookOf({ where, revision, programs }: Place, links: readonly Item[], names: FullNames): HookRecord {
   const left = new Set(links);
   let ordered = true;
   const entries = programs.map(({ progId, linkId, attachFlags }): EntryRecord => {
@@ -105,10 +120,10 @@ function entryOf(item: Item): EntryRecord {
 }
 
 /** Links of places that cannot be asked: by place, then by their order there, or by id. */
-function otherHooks(links: readonly Item[]): HookRecord[] {
+function otherHooks(links: readonly Item[], names: FullNames): HookRecord[] {
   const hooks = Map.groupBy(links, (item) => {
     const { info } = item;
-    return `${info.type} ${linkKindOf(info.type).shares?.(info).place ?? targetOf(item)}`;
+    return `${info.type} ${linkKindOf(info.type).shares?.(info).place ?? placeOf(item, names)}`;
   });
   return [...hooks].sort(([a], [b]) => a < b ? -1 : 1).map(([key, links]) => {
     const { type } = links[0]!.info;
@@ -117,20 +132,11 @@ function otherHooks(links: readonly Item[]): HookRecord[] {
   });
 }
 
+/** A place as the record has it: with whole paths, and numbers that stay the same. */
+function placeOf({ info, deviceName, cgroupPath }: Item, names: FullNames): string {
+  return printable(names.plainly(info, deviceName, cgroupPath));
+}
+
 function orderOf({ info }: Item): number {
   return linkKindOf(info.type).shares?.(info).order ?? 0;
-}
-
-function leaf({ path, kind, id, name }: PinRecord): Branch {
-  return { text: `${printable(path)}: ${kind} ${programText(id, name)}`, below: [] };
-}
-
-function branch({ programId, programName, linkId, link }: EntryRecord, partial: boolean): Branch {
-  const program = programId === undefined ? [] : [`program ${programText(programId, programName)}`];
-  const holders = (link?.holders ?? []).map(holderText);
-  return {
-    text: [linkId !== undefined ? `link ${linkId}` : partial ? "link unknown" : "no link", ...program].join(", "),
-    below: [...new Set(holders), ...link?.holdersPartial ? ["? (there may be others)"] : []]
-      .map((text) => ({ text, below: [] })),
-  };
 }

@@ -1,6 +1,6 @@
 /** `watch`: changes as lines, on a terminal a table that follows them. */
 import { Link } from "../link.ts";
-import { Names } from "../names.ts";
+import { FullNames } from "../full_names.ts";
 import type { LinkEvent, LinkWatcher } from "../watch.ts";
 import {
   type Command,
@@ -12,7 +12,7 @@ import {
   TYPE_HELP,
   writeAll,
 } from "./command.ts";
-import { type Item, named, programText, targetOf, toRecord } from "./item.ts";
+import { type Item, named, programText, toRecord } from "./item.ts";
 import { linkTable } from "./list.ts";
 
 export const watch: Command = {
@@ -44,7 +44,7 @@ export const watch: Command = {
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 async function showLines(watcher: LinkWatcher, output: Output): Promise<void> {
-  const { source, partial } = watcher, names = new Names();
+  const { source, partial } = watcher, names = new FullNames();
   for await (const event of watcher) {
     const { kind } = event, item = itemOf(event, names), link = toRecord(item);
     if (event.kind !== "changed") {
@@ -59,13 +59,13 @@ async function showLines(watcher: LinkWatcher, output: Output): Promise<void> {
   }
 }
 
-function itemOf(event: LinkEvent, names: Names): Item {
+function itemOf(event: LinkEvent, names: FullNames): Item {
   return named(event.kind === "changed" ? event.after : event.info, names);
 }
 
 function inWords(item: Item): string {
   const { id, type, programId } = item.info;
-  return `${id} ${type} ${targetOf(item)} program ${programText(programId, item.programName)}`;
+  return `${id} ${type} ${item.where} program ${programText(programId, item.programName)}`;
 }
 
 const ENTER = "\x1b[?1049h\x1b[?25l", LEAVE = "\x1b[?25h\x1b[?1049l"; // a screen of its own, without a cursor
@@ -73,7 +73,7 @@ const HOME = "\x1b[H\x1b[J";
 const REDRAW_MS = 50;
 
 async function showTable(watcher: LinkWatcher, output: Output): Promise<void> {
-  const links = new Map<number, Item>(), names = new Names();
+  const links = new Map<number, Item>(), names = new FullNames();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const draw = () => {
     timer = undefined;

@@ -89,10 +89,23 @@ export interface UpdatedLink {
   readonly attachType: AttachTypeName | undefined;
 }
 
-/** Names of what infos give numbers of. */
+/** Names of what infos give numbers of. What takes a look at other files is absent where words are to be cheap and stable. */
 export interface PlaceNames {
   readonly device: string | undefined;
   readonly cgroup: string | undefined;
+  /** The network namespace in words; of an interface only if it is not the own one. */
+  readonly netns?: string | undefined;
+  readonly functions?: FunctionNames;
+}
+
+/** Names of functions; `undefined` for those that are not known. */
+export interface FunctionNames {
+  /** Of the kernel, by address. */
+  inKernel(address: bigint): string | undefined;
+  /** Of a file, by where they begin. */
+  inFile(path: string, offset: number): string | undefined;
+  /** By their id in the BTF of the kernel, or of another object or program. */
+  inBtf(id: number, object: number | undefined): string | undefined;
 }
 
 // ---- hooks

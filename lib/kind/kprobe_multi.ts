@@ -10,7 +10,16 @@ import { BPF_F_KPROBE_MULTI_RETURN } from "../uapi/constants.ts";
 import { EADDRNOTAVAIL, ENOENT, EPERM, ESRCH } from "../uapi/errno.ts";
 import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { create, NO_NAME } from "./probe.ts";
-import { checkArray, checkPerPlace, checkRun, countOf, severalFunctions, whyLoadedFor } from "./target.ts";
+import {
+  checkArray,
+  checkPerPlace,
+  checkRun,
+  countOf,
+  functionsWords,
+  MOST_NAMED,
+  severalFunctions,
+  whyLoadedFor,
+} from "./target.ts";
 
 /**
  * A program of type kprobe runs whenever the kernel enters one of many functions, or returns from one; on every CPU and
@@ -286,7 +295,11 @@ export const kprobe_multi:
     describe,
     whyRefused,
     read,
-    where: ({ count, retprobe }) => `${count} functions${retprobe ? " on return" : ""}`,
+    where: ({ count, retprobe, addresses }, { functions }) => {
+      const names = functions &&
+        addresses.slice(0, MOST_NAMED).map(({ address }) => address === undefined ? undefined : functions.inKernel(address));
+      return `${functionsWords(count, names ?? [])}${retprobe ? " on return" : ""}`;
+    },
     probe: {
       examples: [{ program: { type: "kprobe", expectedAttachType: "trace_kprobe_multi" } }],
       attach: {

@@ -93,7 +93,7 @@ export const netns: Kind<NetnsTarget, "netns", Program> & LinkKind<"netns", Netn
   whyRefused,
   read,
   readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
-  where: ({ netnsIno, attachType }) => `net:[${netnsIno}] ${attachType}`,
+  where: ({ netnsIno, attachType }, { netns = `net:[${netnsIno}]` }) => `${netns} ${attachType}`,
   isAt: (info, { attachType, targetFd }) => info.attachType === attachType && BigInt(info.netnsIno) === inode(targetFd),
   probe: {
     examples: [{ program: { type: "sk_lookup", expectedAttachType: "sk_lookup" } }],

@@ -17,10 +17,10 @@ import type { Program } from "../program.ts";
 import { openEvent, type PerfEventAttr, perfEventEnable, perfEventOpen } from "../sys/perf_event.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 import { cacheEvent, HARDWARE_EVENTS, PERF_TYPES, SOFTWARE_EVENTS } from "../uapi/linux.ts";
-import type { Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
+import type { Attachment, Kind, LinkInfoBase, LinkKind, PlaceNames } from "./kind.ts";
 import { kprobe, type KprobeInfo } from "./kprobe.ts";
 import { eventProbe } from "./probe.ts";
-import { offsetWords, toEvent } from "./target.ts";
+import { fileWords, offsetWords, toEvent } from "./target.ts";
 import { tracepoint, type TracepointInfo } from "./tracepoint.ts";
 import { uprobe, type UprobeInfo } from "./uprobe.ts";
 
@@ -291,14 +291,16 @@ export const perf_event: Kind<PerfEventTarget, "perf_event", Program> & LinkKind
   ),
 };
 
-function where(info: AnyEventInfo): string {
+function where(info: AnyEventInfo, { functions }: PlaceNames): string {
   switch (info.event) {
     case "kprobe":
     case "kretprobe":
-      return `${info.event} ${info.symbol ?? `0x${info.address?.toString(16) ?? "?"}`}${offsetWords(info.offset)}`;
+      return `${info.event} ${kernelWords(info, functions)}${offsetWords(info.offset)}`;
     case "uprobe":
     case "uretprobe":
-      return `${info.event} ${info.path}${offsetWords(info.offset)}`;
+      return functions === undefined
+        ? `${info.event} ${info.path}${offsetWords(info.offset)}`
+        : `${info.event} ${fileWords(info.path, info.offset, functions)}`;
     case "tracepoint":
       return `tracepoint ${info.name}`;
     case "event":
@@ -306,4 +308,12 @@ function where(info: AnyEventInfo): string {
     case "unknown":
       return "an event";
   }
+}
+
+function kernelWords(
+  { symbol, address }: { readonly symbol?: string; readonly address?: bigint },
+  functions: PlaceNames["functions"],
+): string {
+  const name = symbol ?? (address === undefined ? undefined : functions?.inKernel(address));
+  return name ?? `0x${address?.toString(16) ?? "?"}`;
 }

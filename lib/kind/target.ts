@@ -14,7 +14,7 @@ import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { programFits } from "../sys/link_create.ts";
 import { type AttachType, type AttachTypeName, attachTypeNumber, type MapType } from "../uapi/constants.ts";
 import { O_NONBLOCK, PATH_MAX } from "../uapi/linux.ts";
-import type { Attachment, PlaceNames } from "./kind.ts";
+import type { Attachment, FunctionNames, PlaceNames } from "./kind.ts";
 
 /** Closes what {@linkcode Attachment.temporary} lists. */
 export function closeTemporary({ temporary }: Attachment): void {
@@ -264,12 +264,12 @@ export function checkRun(target: { retprobe?: boolean | undefined; session?: boo
 /** What a link to an interface is attached to, in words. */
 export function whereInterface(
   info: { readonly ifindex: number; readonly netnsIno?: number; readonly attachType?: AttachType },
-  { device }: PlaceNames,
+  { device, netns }: PlaceNames,
 ): string {
   const { ifindex, netnsIno, attachType } = info;
-  const netns = netnsIno === undefined ? "" : ` in net:[${netnsIno}]`;
-  const place = device ?? `interface ${ifindex}${netns}`;
-  return attachType === undefined ? place : `${place} ${attachType.slice(attachType.indexOf("_") + 1)}`;
+  const which = attachType === undefined ? "" : ` ${attachType.slice(attachType.indexOf("_") + 1)}`;
+  if (netns !== undefined) return `${device ?? `interface ${ifindex}`}${which} in ${netns}`;
+  return `${device ?? `interface ${ifindex}${netnsIno === undefined ? "" : ` in net:[${netnsIno}]`}`}${which}`;
 }
 
 /** A device as a command line names it. */
@@ -286,3 +286,20 @@ export function countOf(count: number, what: string): string {
 export function offsetWords(bytes: number): string {
   return bytes === 0 ? "" : `+0x${bytes.toString(16)}`;
 }
+
+/** A place in a file, such as `libc.so.6:malloc+0x0`. */
+export function fileWords(path: string, offset: number, functions: FunctionNames): string {
+  const name = functions.inFile(path, offset), file = path.slice(path.lastIndexOf("/") + 1);
+  return name === undefined ? `${file}+0x${offset.toString(16)}` : `${file}:${name}+0x0`;
+}
+
+/** Functions on a line: how many, and the first of them. */
+export function functionsWords(count: number, names: readonly (string | undefined)[]): string {
+  const known = names.filter((name) => name !== undefined);
+  if (count === 1 && known.length === 1) return known[0]!;
+  const list = [...known, ...known.length < count ? ["..."] : []].join(", ");
+  return `${count} functions${known.length === 0 ? "" : `: ${list}`}`;
+}
+
+/** How many functions words name; the rest is a number. */
+export const MOST_NAMED = 8;

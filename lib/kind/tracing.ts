@@ -173,7 +173,11 @@ export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracin
   whyRefused,
   read,
   readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
-  where: ({ attachType, targetBtfId }) => `${attachType}${targetBtfId === undefined ? "" : ` BTF id ${targetBtfId}`}`,
+  where: ({ attachType, targetBtfId, targetObjectId }, { functions }) => {
+    if (targetBtfId === undefined) return attachType;
+    const name = functions?.inBtf(targetBtfId, targetObjectId);
+    return name === undefined ? `${attachType} BTF id ${targetBtfId}` : `${attachType.replace(/^trace_/, "")} ${name}`;
+  },
   probe: {
     examples: [
       { program: { type: "tracing", expectedAttachType: "trace_fentry", attachTo: "vfs_read" } },

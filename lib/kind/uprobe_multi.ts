@@ -12,7 +12,10 @@ import {
   checkRun,
   countOf,
   fileOf,
+  fileWords,
   functionOffsets,
+  functionsWords,
+  MOST_NAMED,
   whyLoadedFor,
   whyNoPlace,
 } from "./target.ts";
@@ -200,7 +203,13 @@ export const uprobe_multi:
     describe,
     whyRefused,
     read,
-    where: ({ path, count, retprobe }) => `${path} ${count} places${retprobe ? " on return" : ""}`,
+    where: ({ path, count, retprobe, offsets }, { functions }) => {
+      const suffix = retprobe ? " on return" : "";
+      if (functions === undefined || offsets.length === 0) return `${path} ${count} places${suffix}`;
+      if (count === 1) return `${fileWords(path, offsets[0]!.offset, functions)}${suffix}`;
+      const names = offsets.slice(0, MOST_NAMED).map(({ offset }) => functions.inFile(path, offset));
+      return `${path.slice(path.lastIndexOf("/") + 1)}: ${functionsWords(count, names)}${suffix}`;
+    },
     probe: {
       examples: [{ program: { type: "kprobe", expectedAttachType: "trace_uprobe_multi" } }],
       attach: {

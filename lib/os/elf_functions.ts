@@ -30,6 +30,34 @@ export function elfFunctionOffsets(path: string, wanted: WantedFunctions): numbe
   }
 }
 
+/** The names of the functions that begin in the file at `path` at offsets, as far as it has any; exported ones are preferred. */
+export function elfFunctionNames(path: string, offsets: ReadonlySet<number>): ReadonlyMap<number, string> {
+  const fd = open(path, O_NONBLOCK), found = new Map<number, string>();
+  try {
+    const file = new ElfFile(path, (offset, length) => readAt(fd, path, offset, length));
+    for (const table of file.symbolTables()) {
+      const inTable = new Map<number, string>();
+      file.eachFunction(table, ({ nameAt, address }) => {
+        const offset = file.offsetOf(address);
+        if (offset === undefined || !offsets.has(offset) || found.has(offset)) return;
+        const end = table.strings.indexOf(0, nameAt);
+        if (end < 0 || end - nameAt > MAX_NAME) return;
+        const name = fromUtf8.decode(table.strings.subarray(nameAt, end)), other = inTable.get(offset);
+        if (other === undefined || underscores(name) < underscores(other)) inTable.set(offset, name);
+      });
+      for (const [offset, name] of inTable) found.set(offset, name);
+    }
+  } finally {
+    closeIfOpen(fd);
+  }
+  return found;
+}
+
+/** How far a name is from that which people know: of `malloc` and `__libc_malloc` it is the former. */
+function underscores(name: string): number {
+  return /^_*/.exec(name)![0].length;
+}
+
 const DEBUG = "/usr/lib/debug";
 
 /** The file with the symbols that were stripped from another, proven to be of the same build. */

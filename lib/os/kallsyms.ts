@@ -89,3 +89,13 @@ function modules(): string {
 
 // ffffffff81000000 t do_unlinkat [module]
 const LINE = /^([0-9a-f]+) [tTwW] (\S+)(?:\t\[(\S+)\])?/gm;
+
+/** The names of the functions that begin at addresses, as far as the list shows them. */
+export function functionsAt(addresses: ReadonlySet<bigint>): ReadonlyMap<bigint, string> {
+  const found = new Map<bigint, string>();
+  const wanted = new Set(Array.from(addresses, (address) => address.toString(16).padStart(16, "0")));
+  for (const [, hex, name] of (unlessRefused(() => readTextFile("/proc/kallsyms")) ?? "").matchAll(LINE)) {
+    if (wanted.has(hex!) && !name!.startsWith("__pfx_")) found.set(BigInt(`0x${hex}`), name!);
+  }
+  return found;
+}

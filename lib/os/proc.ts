@@ -49,3 +49,40 @@ export function cgroups(): { path: string; id: bigint }[] {
   }
   return found;
 }
+
+/** What a process says of itself and what the machine put it in; each part is absent where it may not be seen. */
+export interface ProcessWords {
+  /** Its command line, which it may change. */
+  readonly args: readonly string[];
+  /** Its cgroup, from the root of what this process sees; empty if it has none. */
+  readonly cgroup: string;
+}
+
+/** How a process was started. */
+export function processWords(pid: number): ProcessWords {
+  const text = (file: string) => visibly(() => readTextFile(`/proc/${pid}/${file}`)) ?? "";
+  return {
+    args: text("cmdline").split("\0").slice(0, -1),
+    cgroup: /^0::(.*)$/m.exec(text("cgroup"))?.[1] ?? "", // 0::/system.slice/agent.service
+  };
+}
+
+/** A network namespace in words, and a file that it can be entered by. */
+export interface NamedNetns {
+  readonly words: string;
+  readonly path: string;
+}
+
+/** The network namespaces that have a name below /run/netns or a process that can be seen, by their numbers. */
+export function networkNamespaces(): ReadonlyMap<number, NamedNetns> {
+  const found = new Map<number, NamedNetns>();
+  const add = (path: string, words: string) => {
+    const inode = visibly(() => statPath(path).inode);
+    if (inode !== undefined && !found.has(Number(inode))) found.set(Number(inode), { words, path });
+  };
+  const names = (path: string) => visibly(() => readDirectory(path)) ?? [];
+  for (const { name } of names("/run/netns")) add(`/run/netns/${name}`, `netns ${name}`);
+  const pids = names("/proc").flatMap(({ name }) => /^\d+$/.test(name) ? [Number(name)] : []);
+  for (const pid of pids.sort((a, b) => a - b)) add(`/proc/${pid}/ns/net`, `netns of ${pid}`);
+  return found;
+}

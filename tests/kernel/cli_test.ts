@@ -1,6 +1,7 @@
 /** The command `bpflink`, in a process that may do nothing but load the library. */
 import { assert, assertEquals } from "@std/assert";
 import type { EntryRecord, HookRecord, LinkRecord } from "../../lib/cli/mod.ts";
+import { holderOf, holderText } from "../../lib/cli/holder.ts";
 import { Request } from "../../lib/ffi/request.ts";
 import { close, open } from "../../lib/sys/mod.ts";
 import { ATTACH_TYPES, type AttachTypeName, BpfMap, Hook, Link, probe, type Program, toJson } from "../../mod.ts";
@@ -20,7 +21,7 @@ import {
 } from "../fixture/program/programs.ts";
 import { firstWith } from "../fixture/run/expectations.ts";
 import { isOlder, kernelTest } from "../fixture/run/kernel.ts";
-import { inOwnVm, netnsIno } from "../fixture/run/own.ts";
+import { inOwnVm, mountPoints, netnsIno } from "../fixture/run/own.ts";
 
 const EGRESS = "cgroup_inet_egress", INGRESS = "cgroup_inet_ingress";
 
@@ -32,6 +33,14 @@ function judge(name: string, expectedAttachType: AttachTypeName = EGRESS): Progr
 /** A tcx program with a name, which goes on to the next one. */
 function next(name: string): Program {
   return answering(-1, { type: "sched_cls", name });
+}
+
+/** This process, as a holder in a few words. */
+const OURSELVES = holderText(holderOf({ kind: "process", pid: Deno.pid, command: "deno", fd: 0 }));
+
+/** The path of a cgroup from where its file system is mounted. */
+function belowMount(path: string): string {
+  return path.slice(mountPoints("cgroup2").find((mount) => path.startsWith(mount))!.length);
 }
 
 const idsOf = (links: readonly LinkRecord[] | undefined) => links?.map(({ id }) => id);
@@ -53,7 +62,7 @@ kernelTest("list and show: the info, names, holders", { needs: ["cgroup2", "bpff
     programName: "named",
     cgroupPath: cgroup.path,
     holders: [
-      { kind: "process", pid: Deno.pid, command: "deno", fd: link.fd },
+      holderOf({ kind: "process", pid: Deno.pid, command: "deno", fd: link.fd }),
       { kind: "pin", path: pins.pin("link") },
     ],
     holdersPartial: false,
@@ -69,16 +78,57 @@ kernelTest("list and show: the info, names, holders", { needs: ["cgroup2", "bpff
   }
   const { code, output } = await bpflink(["list", "--cgroup", cgroup.path]);
   const [titles, line, ...more] = output.trimEnd().split("\n");
-  assertEquals([code, titles!.split(/ +/).join(" "), more], [0, "ID TYPE TARGET PROGRAM HELD BY", []]);
-  const holders = `deno(${Deno.pid}), ${pins.pin("link")}`;
+  assertEquals([code, titles!.split(/ +/).join(" "), more], [0, "ID TYPE WHERE PROGRAM HELD BY", []]);
+  const holders = `${OURSELVES}, ${pins.pin("link")}`;
   assertEquals(
     line!.split(/ {2,}/),
-    [`${link.id}`, "cgroup", `${cgroup.path} ${EGRESS}`, `${program.id} named`, holders],
+    [`${link.id}`, "cgroup", `${belowMount(cgroup.path)} inet_egress`, `${program.id} named`, holders],
   );
   const shown = await bpflink(["show", `${link.id}`]);
   for (const text of [cgroup.path, EGRESS, "named", holders.split(", ")[0]!, pins.pin("link")]) {
     assert(shown.output.includes(text), shown.output);
   }
+});
+
+hostTest("list and tree at 80 columns: no two cgroups look alike, a line a link, namespaces by name", {
+  needs: ["cgroup2", "netns"],
+  missing: whyNot("script", /util-linux/),
+}, async () => {
+  using top = new Cgroup();
+  using stack = new DisposableStack();
+  const below = (parent: string, name: string) => {
+    const path = `${parent}/${name}`;
+    Deno.mkdirSync(path);
+    stack.defer(() => Deno.removeSync(path));
+    return path;
+  };
+  const slice = below(below(top.path, "kubepods.slice"), "kubepods-burstable.slice");
+  const pods = ["frontend", "backend", "database"].map((name) => below(slice, `kubepods-burstable-pod-${name}.slice`));
+  await using other = new OtherNetns();
+  using program = judge("quota"), lookup = skLookup(), guard = xdp();
+  const at = { type: "cgroup", attachType: EGRESS } as const;
+  const links = pods.map((cgroup) => stack.use(Link.attach(program, { ...at, cgroup })));
+  using there = Link.attach(guard, { type: "xdp", device: "lo", netns: other.path });
+  using here = Link.attach(lookup, { type: "netns" });
+  const id = (link: Link) => `${link.id}`;
+  const wide = await bpflink(["list", "--pid", `${Deno.pid}`]);
+  const lineOf = (text: string, link: Link) =>
+    text.split("\n").find((line) => line.includes(` ${id(link)} `) || line.startsWith(`${id(link)} `))!;
+  if (toJson(here.info()).netnsIno !== undefined) assert(lineOf(wide.output, here).includes("own netns sk_lookup"));
+  const { links: found } = await answerOf(["list", "--pid", `${Deno.pid}`]);
+  if (found!.find((link) => link.id === there.id)!.netnsIno !== undefined) {
+    assert(lineOf(wide.output, there).includes(`lo in netns of ${other.pid}`), wide.output);
+  }
+  const list = lines(await onTerminal("stty cols 80; $0", ["list", "--pid", `${Deno.pid}`]));
+  const tree = lines(await onTerminal("stty cols 80; $0", ["tree", "--pid", `${Deno.pid}`]));
+  for (const text of [list, tree]) assertEquals(text.filter((line) => [...line].length > 80), []);
+  const shown = links.map((link) => /cgroup\s+(.*?) {2}/.exec(lineOf(list.join("\n"), link))![1]!);
+  assertEquals(new Set(shown).size, links.length, shown.join("\n"));
+  for (const link of [...links, there, here]) {
+    assertEquals(tree.filter((line) => line.includes(` ${id(link)} `)).length, 1, tree.join("\n"));
+  }
+  const directories = tree.filter((line) => line.includes("pod-"));
+  assertEquals(directories.map((line) => /pod-(\w+)/.exec(line)![1]), ["backend", "database", "frontend"]);
 });
 
 hostTest("list: filters", { needs: ["cgroup2", "netns"] }, async () => {
@@ -176,7 +226,7 @@ hostTest("pin, update, unpin, detach", { needs: ["bpffs", "netns"] }, async () =
   assertEquals(pins.pins, ["second"]);
   const detached = await bpflink(["detach", `${link.id}`, "--yes"]);
   assertEquals([detached.code, detached.errors, link.attached()], [0, "", false]);
-  assert(detached.output.includes(`still held by deno(${Deno.pid})`), detached.output);
+  assert(detached.output.includes(`still held by ${OURSELVES}`), detached.output);
   second.unpin();
 });
 
@@ -286,7 +336,7 @@ hostTest("names cannot command a terminal", { needs: ["cgroup2", "bpffs"] }, asy
     const { links } = await answerOf(["show", pin]);
     const { cgroupPath, holders } = links![0]!;
     assertEquals([cgroupPath, holders], [cgroup, [
-      { kind: "process", pid: Deno.pid, command: evil, fd: link.fd },
+      holderOf({ kind: "process", pid: Deno.pid, command: evil, fd: link.fd }),
       { kind: "pin", path: pin },
     ]]);
     for (
@@ -331,7 +381,7 @@ kernelTest("with CAP_BPF and CAP_PERFMON: all links, with names; the order is mi
   assertEquals([hook.ordered, partial], [false, true]);
 });
 
-kernelTest("status 4 where a name, a process or a hook's links may not be seen", {
+kernelTest("status 4 where a process or a hook's links may not be seen", {
   ...SETPRIV,
   needs: ["cgroup2", "setpriv"],
 }, async () => {
@@ -340,9 +390,11 @@ kernelTest("status 4 where a name, a process or a hook's links may not be seen",
   using program = judge("hidden");
   using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path });
   const here = ["list", "--cgroup", cgroup.path], byName = ["--program", "hidden"];
-  const { links, ...rest } = await answerOf([...here, ...byName], 4, WITH_BPF);
-  assertEquals([links, rest], [[], { source: "iterator", partial: true }]);
+  const { links, ...rest } = await answerOf([...here, ...byName], 0, WITH_BPF);
+  assertEquals([idsOf(links), rest], [[link.id], { source: "iterator", partial: false }]);
   assertEquals((await answerOf([...here, "--pid", `${Deno.pid}`], 4, WITH_BPF)).links, []);
+  const why = (await bpflink([...here, "--pid", `${Deno.pid}`], WITH_BPF)).output;
+  assert(why.includes("the process lacks CAP_SYS_ADMIN"), why);
   assertEquals(idsOf((await answerOf([...here, "--program", `${program.id}`], 0, WITH_BPF)).links), [link.id]);
   const elsewhere = ["list", "--cgroup", inner.path];
   assertEquals((await answerOf([...elsewhere, ...byName], 0, WITH_BPF)).links, []); // no link, so no name is missing
@@ -366,7 +418,8 @@ hostTest("without capabilities: what pins show, and that it is partial", SETPRIV
   assertEquals(rest, { source: "proc", partial: true });
   assert(idsOf(links)!.includes(link.id) && !idsOf(links)!.includes(unseen.id));
   const { output } = await bpflink(["list"], WITHOUT_CAPABILITIES);
-  assert(output.includes(`${pins.pin("link")}, ?`) && output.includes("Some links may be missing"), output);
+  assert(output.includes(`${pins.pin("link")}, ?`), output);
+  assert(output.includes("Some links may be missing: the process lacks CAP_BPF and CAP_PERFMON"), output);
   assertEquals((await answerOf(["show", `${unseen.id}`], 3, WITHOUT_CAPABILITIES)).error!.status, 3);
   assertEquals((await answerOf(["hook", "tcx", "lo", "ingress"], 1, WITHOUT_CAPABILITIES)).error!.reason, "capability");
   assertEquals(
@@ -384,18 +437,22 @@ hostTest("on a terminal: within its width, bold headings, a question", {
   using link = Link.attach(program, { type: "netns" }, { onClose: "detach" });
   link.pin(pins.pin("l".repeat(100)));
   const table = await onTerminal("stty cols 60; unset NO_COLOR; $0", ["list", "--type", "netns"]);
-  const lines = table.split("\n").map((line) => line.replace(/\p{Cc}\[\d*\w/gu, "").trimEnd());
-  assert(lines.some((line) => line.startsWith(`${link.id} `) && line.includes("…")), table);
-  assertEquals(lines.filter((line) => [...line].length > 60), []);
+  assert(lines(table).some((line) => line.startsWith(`${link.id} `) && line.includes("…")), table);
+  assertEquals(lines(table).filter((line) => [...line].length > 60), []);
   assert(table.includes("\x1b[1mID"), table);
   assert(!(await onTerminal("NO_COLOR=1 $0", ["list", "--type", "netns"])).includes("\x1b[1m"));
   const refused = await onTerminal("$0; echo status $?", ["detach", `${link.id}`], "n\n");
-  assert(refused.includes(`held by deno(${Deno.pid})`) && refused.includes("status 1"), refused);
+  assert(refused.includes(`held by ${OURSELVES}`) && refused.includes("status 1"), refused);
   assertEquals(link.attached(), true);
   const done = await onTerminal("$0; echo status $?", ["detach", `${link.id}`], "y\n");
   assert(done.includes("status 0"), done);
   assertEquals(link.attached(), false);
 });
+
+/** What a terminal shows, without commands to it. */
+function lines(text: string): string[] {
+  return text.split("\n").map((line) => line.replace(/\p{Cc}\[\d*\w/gu, "").trimEnd());
+}
 
 /**
  * What the command shows on a terminal, and what is typed there; `$0` in the shell's `script` stands for the command.

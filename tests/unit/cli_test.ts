@@ -3,7 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import { parseArguments } from "../../lib/cli/arguments.ts";
 import { main } from "../../lib/cli/mod.ts";
 import { printable } from "../../lib/check.ts";
-import { columns, jsonLine, shorten, treeLines } from "../../lib/cli/table.ts";
+import { holderText, placeOf, scriptOf } from "../../lib/cli/holder.ts";
+import { countText, timeText } from "../../lib/cli/item.ts";
+import { columns, jsonLine, shorten, shortenAll, treeLines } from "../../lib/cli/table.ts";
 import { bpflink, startBpflink } from "../fixture/process/bpflink.ts";
 import type { Outcome } from "../fixture/process/script.ts";
 
@@ -36,6 +38,81 @@ Deno.test("columns: as wide as they need, in a terminal no wider than it is", ()
     assert(lines.every((line) => [...line].length <= width), lines.join("\n"));
     assertEquals(lines[1]!.startsWith("7   a"), true);
   }
+});
+
+Deno.test("texts that differ stay different however narrow the column is", () => {
+  const texts = ["shop-frontend", "shop-backend", "build"].flatMap((name) =>
+    ["inet_egress", "inet_ingress", "inet4_connect"].map((hook) =>
+      `/kubepods.slice/kubepods-burstable.slice/${name}.service/a-container ${hook}`
+    )
+  );
+  for (const width of [60, 40, 30, 20, 16]) {
+    const short = shortenAll(texts, width);
+    assertEquals(new Set(short.values()).size, texts.length, `${width}: ${[...short.values()].join("\n")}`);
+    assert([...short.values()].every((text) => [...text].length <= width));
+  }
+  assertEquals(shortenAll(["a", "a much longer text"], 8), new Map([["a", "a"], ["a much longer text", "a mu…ext"]]));
+  assertEquals([...shortenAll(["aaa1", "aaa2"], 2).values()], ["a…", "a…"]); // there is no room to tell
+});
+
+Deno.test("the columns before the main one keep their width while the others can give some", () => {
+  const rows = [["ID", "TYPE", "WHERE", "HELD BY"], ["12", "raw_tracepoint", "w".repeat(60), "h".repeat(60)]];
+  const [, line] = columns(rows, 80, 2);
+  const [id, type, where, held] = line!.split("  ");
+  assertEquals([id, type, line!.length], ["12", "raw_tracepoint", 80]);
+  assert(where!.length > 1.9 * held!.length);
+  assert(columns(rows, 40, 2).every((line) => [...line].length <= 40));
+});
+
+Deno.test("a holder is named by unit or container, and by the script of its interpreter", () => {
+  const id = "0123456789abcdef".repeat(4);
+  const cgroups: [cgroup: string, place: ReturnType<typeof placeOf>][] = [
+    ["/system.slice/agent.service", { unit: "agent.service" }],
+    ["/user.slice/user-1000.slice/user@1000.service/app.slice/x.service/inner", { unit: "x.service" }],
+    ["/user.slice/user-1000.slice/session-3.scope", {}],
+    [`/system.slice/docker-${id}.scope`, { container: id }],
+    [`/docker/${id}`, { container: id }],
+    [`/kubepods.slice/kubepods-pod1.slice/cri-containerd-${id}.scope`, { container: id }],
+    ["/machine.slice/machine-box.scope", { container: "box" }],
+    ["/lxc.payload.box/system.slice", { container: "box" }],
+    ["/", {}],
+    ["", {}],
+  ];
+  for (const [cgroup, place] of cgroups) assertEquals(placeOf(cgroup), place, cgroup);
+  const commands: [args: string[], script: string | undefined][] = [
+    [["/usr/bin/deno", "run", "-A", "--config", "x.json", "/srv/agent.ts", "other.ts"], "agent.ts"],
+    [["deno", "run", "--allow-ffi", "jsr:@bpf/link/cli", "top"], "jsr:@bpf/link/cli"],
+    [["deno", "repl"], undefined],
+    [["node", "server.mjs"], "server.mjs"],
+    [["python3.11", "-u", "/opt/tracer.py"], "tracer.py"],
+    [["python3", "-m", "agent"], "agent"],
+    [["/usr/bin/python3", "/usr/bin/fail2ban"], "fail2ban"],
+    [["bash", "-c", "sleep 1"], undefined],
+    [["/usr/sbin/cilium-agent", "run.sh"], undefined],
+    [[], undefined],
+  ];
+  for (const [args, script] of commands) assertEquals(scriptOf(args), script, args.join(" "));
+  const process = { kind: "process", pid: 7, command: "deno", fd: 3 } as const;
+  const texts = [
+    process,
+    { ...process, script: "main.ts", unit: "agent.service" },
+    { ...process, command: "sshd", unit: "sshd.service" },
+    { ...process, container: id, script: "\x1b[2J" },
+    { kind: "pin", path: "/sys/fs/bpf/a\nb" } as const,
+  ].map(holderText);
+  assertEquals(texts, [
+    "deno(7)",
+    "agent.service main.ts(7)",
+    "sshd.service(7)",
+    "0123456789ab \\x1b[2J(7)",
+    "/sys/fs/bpf/a\\x0ab",
+  ]);
+});
+
+Deno.test("counts and times in a few characters", () => {
+  const counts = [0, 7, 999, 1000, 1234, 99_999, 999_999, 12_345_678n, 2n ** 63n];
+  assertEquals(counts.map(countText), ["0", "7", "999", "1.0k", "1.2k", "100k", "1.0M", "12M", "9.2E"]);
+  assertEquals([0, 350, 1234, 45_600, 1.5e6, 2.25e9].map(timeText), ["0ns", "350ns", "1.2us", "46us", "1.5ms", "2.3s"]);
 });
 
 Deno.test("a tree joins its lines", () => {

@@ -22,7 +22,7 @@ const LAYERS: readonly RegExp[] = [
   /^lib\/(btf|listing)\//,
   /^lib\/(poller|ring|perf_buffer|records|program|map)\.ts$/,
   /^lib\/kind\//,
-  /^lib\/(links|watch|holders|probe|names|cgroup)\.ts$/,
+  /^lib\/(links|watch|holders|probe|names|full_names|runs|cgroup)\.ts$/,
   /^lib\/(group|ensure_pinned)\.ts$/,
   /^lib\/link\.ts$/,
   /^lib\/hooks?\.ts$/,
@@ -109,6 +109,7 @@ const OTHER_MEANINGS: Readonly<Record<string, readonly string[]>> = {
   "lib/object/generate.ts": ["struct_ops"], // a type of maps, whose values are the kernel's
   "lib/object/refusal.ts": ["struct_ops"], // a section, in libbpf's words
   "lib/object/typed_map.ts": ["struct_ops"], // a type of maps, whose values libbpf makes
+  "lib/os/proc.ts": ["cgroup"], // a file of /proc/PID
   "lib/program.ts": ["xdp"], // a type of programs and their attach type
   "lib/sys/link_create.ts": ["netns"], // an option
   "lib/sys/perf_event.ts": ["kprobe", "uprobe", "uprobe_multi"], // kinds of events; what to use instead of one

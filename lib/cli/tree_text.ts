@@ -1,0 +1,133 @@
+/** The text of `tree`: a line for each link. */
+import { printable } from "../check.ts";
+import type { FullNames } from "../full_names.ts";
+import type { Output } from "./command.ts";
+import { holdersText, type Item, programText, runsTexts } from "./item.ts";
+import type { EntryRecord, HookRecord, PinRecord } from "./schema.ts";
+import { columns, treeLines } from "./table.ts";
+
+/** A line and what hangs below it. */
+interface Row {
+  readonly cells: readonly string[];
+  readonly below: readonly Row[];
+}
+
+/** Hooks with their links: those of cgroups as a tree of directories, before it all others. */
+export function hooksText(
+  hooks: readonly HookRecord[],
+  items: ReadonlyMap<number, Item>,
+  names: FullNames,
+  partial: boolean,
+  output: Output,
+): string[] {
+  if (hooks.length === 0) return [];
+  const counted = [...items.values()].some(({ runs }) => runs !== undefined);
+  const cellsOf = (entry: EntryRecord): string[] => cells(entry, items, partial, counted);
+  const rows = [
+    ...hooks.filter(({ cgroupPath }) => cgroupPath === undefined).map((hook) => plainRow(hook, items, cellsOf)),
+    ...cgroupRows(hooks, names, cellsOf),
+  ];
+  const titles = ["HOOK", "LINK", "PROGRAM", ...counted ? ["RUNS", "EACH"] : [], "HELD BY"];
+  const [first, ...lines] = columns([titles, ...rows.flatMap((row) => flat(row))], output.size.columns, 0);
+  return [output.highlight(first!), ...lines];
+}
+
+function cells(
+  { programId, programName, linkId, link }: EntryRecord,
+  items: ReadonlyMap<number, Item>,
+  partial: boolean,
+  counted: boolean,
+): string[] {
+  const held = link?.holders && { holders: link.holders, partial: link.holdersPartial ?? false };
+  return [
+    linkId === undefined ? partial ? "?" : "-" : String(linkId),
+    programText(programId, programName),
+    ...counted ? runsTexts(items.get(linkId ?? 0)?.runs) : [],
+    holdersText(held),
+  ];
+}
+
+/** A hook that has one entry is a line with it. */
+function plainRow(
+  hook: HookRecord,
+  items: ReadonlyMap<number, Item>,
+  cellsOf: (entry: EntryRecord) => string[],
+): Row {
+  const [first, ...others] = hook.entries, item = items.get(first?.linkId ?? 0);
+  const alone = others.length === 0 && first !== undefined;
+  // places that links share, and those that the kernel was asked about, have words of their own
+  const place = alone && item !== undefined && hook.ifindex === undefined ? item.where : hook.place;
+  const title = printable(`${hook.type} ${place}${hook.ordered || alone ? "" : " (order unknown)"}`);
+  if (alone) return { cells: [title, ...cellsOf(first)], below: [] };
+  return {
+    cells: [title],
+    below: hook.entries.map((entry, i) => ({
+      cells: [hook.ordered ? `${i + 1}.` : "-", ...cellsOf(entry)],
+      below: [],
+    })),
+  };
+}
+
+/** A directory of cgroups. */
+interface Directory {
+  readonly hooks: HookRecord[];
+  readonly below: Map<string, Directory>;
+}
+
+function cgroupRows(
+  hooks: readonly HookRecord[],
+  names: FullNames,
+  cellsOf: (entry: EntryRecord) => string[],
+): Row[] {
+  const root: Directory = { hooks: [], below: new Map() };
+  for (const hook of hooks) {
+    if (hook.cgroupPath === undefined) continue;
+    let directory = root;
+    for (const name of names.below(hook.cgroupPath).split("/").filter(Boolean)) {
+      let next = directory.below.get(name);
+      if (next === undefined) directory.below.set(name, next = { hooks: [], below: new Map() });
+      directory = next;
+    }
+    directory.hooks.push(hook);
+  }
+  if (root.hooks.length === 0 && root.below.size === 0) return [];
+  return [directoryRow("cgroups /", root, cellsOf)];
+}
+
+function directoryRow(title: string, { hooks, below }: Directory, cellsOf: (entry: EntryRecord) => string[]): Row {
+  const [only] = below;
+  if (hooks.length === 0 && below.size === 1) return directoryRow(`${title}${only![0]}/`, only![1], cellsOf);
+  const entries = hooks.flatMap(({ type, attachType, place, ordered, entries }) => {
+    const name = attachType?.startsWith(`${type}_`) ? attachType.slice(type.length + 1) : attachType ?? place;
+    return entries.map((entry, i) => {
+      const order = entries.length === 1 ? "" : ordered ? ` ${i + 1}.` : " ?";
+      return { cells: [`${name}${order}`, ...cellsOf(entry)], below: [] };
+    });
+  });
+  const directories = [...below].sort(([a], [b]) => a < b ? -1 : 1);
+  return {
+    cells: [printable(title)],
+    below: [...entries, ...directories.map(([name, directory]) => directoryRow(`${name}/`, directory, cellsOf))],
+  };
+}
+
+function flat({ cells: [first, ...rest], below }: Row, indent = "", head = ""): string[][] {
+  return [
+    [`${head}${first}`, ...rest],
+    ...below.flatMap((row, i) => {
+      const isLast = i === below.length - 1;
+      return flat(row, `${indent}${isLast ? "   " : "│  "}`, `${indent}${isLast ? "└─ " : "├─ "}`);
+    }),
+  ];
+}
+
+/** Pins of programs and maps. */
+export function pinLines(pins: readonly PinRecord[], width: number): string[] {
+  return treeLines(
+    pins.map(({ path, kind, id, name }) => ({
+      text: `${printable(path)}: ${kind} ${programText(id, name)}`,
+      below: [],
+    })),
+    width,
+  );
+}

@@ -1,0 +1,34 @@
+/** How often programs ran and for how long, which the kernel counts while somebody wants it to. */
+import { closeIfOpen, readTextFile } from "./os/files.ts";
+import { unlessGone, visibly } from "./refusal.ts";
+import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
+import { enableStats } from "./sys/stats.ts";
+
+/** What the kernel has counted of a program. */
+export interface Runs {
+  readonly count: bigint;
+  readonly timeNs: bigint;
+}
+
+/** The runs of a program; undefined if none were counted, it is gone, or it may not be seen. */
+export function runsOf(programId: number): Runs | undefined {
+  const fd = visibly(() => unlessGone(() => progGetFdById(programId)));
+  if (fd === undefined) return undefined;
+  try {
+    const { runCnt, runTimeNs } = progGetInfoByFd(fd);
+    return runCnt === 0n ? undefined : { count: runCnt, timeNs: runTimeNs };
+  } finally {
+    closeIfOpen(fd);
+  }
+}
+
+/** Whether the whole machine counts: the switch kernel.bpf_stats_enabled. */
+export function countsRuns(): boolean {
+  return visibly(() => readTextFile("/proc/sys/kernel/bpf_stats_enabled").trim()) === "1";
+}
+
+/** Makes the kernel count until the end of the scope. Needs CAP_SYS_ADMIN. */
+export function countRuns(): Disposable {
+  const fd = enableStats();
+  return { [Symbol.dispose]: () => closeIfOpen(fd) };
+}
