@@ -24,9 +24,8 @@
  * | each operation with each of its system calls failing (needs gcc) · with full fd tables · with 0 to 2 free | fault/ |
  * | random sequences over several handles against a model of the kernel's rules · random types of C, and values of them | property/ |
  * | what is left after 100,000 links a type, and after minutes of mixed work: only by `deno task soak` | soak/ |
- * | compiled objects (`lib/object/`): C in object/c, compiled by object/build.ts | object/ |
  * | the package as it is published: built, served by a registry here, used | package/ |
- * | compiled objects: what the C programs of object/c become, beside libbpf's own loader (build.ts compiles, needs clang) | object/ |
+ * | compiled objects (`lib/object/`): what the C programs of object/c become, beside libbpf's own loader (build.ts compiles, needs clang) | object/ |
  * | programs as users write them, each with its C | examples/ |
  * | the examples in comments and the README | run here, from where they stand; doc/lint_test |
  * | what is shown of an error that nobody catches · handles and infos as JSON · what users write compiles | kernel/uncaught_test · kernel/json_test · unit/typing_test |
