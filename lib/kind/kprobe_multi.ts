@@ -297,7 +297,9 @@ export const kprobe_multi:
     read,
     where: ({ count, retprobe, addresses }, { functions }) => {
       const names = functions &&
-        addresses.slice(0, MOST_NAMED).map(({ address }) => address === undefined ? undefined : functions.inKernel(address));
+        addresses.slice(0, MOST_NAMED).map(({ address }) =>
+          address === undefined ? undefined : functions.inKernel(address)
+        );
       return `${functionsWords(count, names ?? [])}${retprobe ? " on return" : ""}`;
     },
     probe: {
