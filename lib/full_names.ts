@@ -25,9 +25,6 @@ export function kernelBtf(): Uint8Array<ArrayBuffer> | undefined {
 /** The id of the kernel's own BTF, the first that there is. */
 const KERNEL_BTF_ID = 1;
 
-/** A namespace that is not known is looked for this often, for it may be new, or nobody may see it. */
-const LOOK_AGAIN_MS = 1000;
-
 /** Names of places in words for people, who know cgroups, namespaces and functions by what they are called. */
 export class FullNames extends Names {
   /** The name of a type in the kernel's BTF, for those who have read it. */
@@ -43,7 +40,6 @@ export class FullNames extends Names {
   readonly #devices = new Map<number, ReadonlyMap<number, string>>();
   #cgroupMounts: string[] | undefined;
   #namespaces: ReadonlyMap<number, NamedNetns> | undefined;
-  #looked = -Infinity;
 
   /** Looks up the functions that infos have, of all at once: each look reads a whole list. */
   learn(infos: Iterable<LinkInfo>): void {
@@ -97,11 +93,8 @@ export class FullNames extends Names {
   /** The name of a network namespace: `own netns`, `netns blue` or `netns of 1234`. */
   netns(ino: number): string {
     if (ino === this.#here) return "own netns";
-    if (this.#namespaces?.has(ino) !== true && performance.now() - this.#looked > LOOK_AGAIN_MS) {
-      this.#namespaces = networkNamespaces();
-      this.#looked = performance.now();
-    }
-    return this.#namespaces?.get(ino)?.words ?? `net:[${ino}]`;
+    this.#namespaces ??= networkNamespaces();
+    return this.#namespaces.get(ino)?.words ?? `net:[${ino}]`;
   }
 
   #namespaceOf(info: LinkInfo, device: string | undefined): { device: string | undefined; netns?: string } {
@@ -133,7 +126,6 @@ export class FullNames extends Names {
   /** Forgets what may change while one looks on: namespaces and their interfaces. */
   renew(): void {
     this.#namespaces = undefined;
-    this.#looked = -Infinity;
     this.#devices.clear();
   }
 }

@@ -26,6 +26,7 @@
  * | what is left after 100,000 links a type, and after minutes of mixed work: only by `deno task soak` | soak/ |
  * | the package as it is published: built, served by a registry here, used | package/ |
  * | compiled objects (`lib/object/`): what the C programs of object/c become, beside libbpf's own loader (build.ts compiles, needs clang) | object/ |
+ * | links for a fleet (`lib/otel/`, `bpflink agent`), beside a collector of OpenTelemetry on loopback | kernel/otel_test |
  * | programs as users write them, each with its C | examples/ |
  * | the examples in comments and the README | run here, from where they stand; doc/lint_test |
  * | what is shown of an error that nobody catches · handles and infos as JSON · what users write compiles | kernel/uncaught_test · kernel/json_test · unit/typing_test |

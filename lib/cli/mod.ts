@@ -24,6 +24,7 @@
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
+import { agent } from "./agent.ts";
 import { didYouMean, parseArguments, UsageError } from "./arguments.ts";
 import { detach, pin, unpin, update } from "./change.ts";
 import { type Command, Output, report, Status, writeAll } from "./command.ts";
@@ -33,12 +34,12 @@ import { list, show } from "./list.ts";
 import { load } from "./load.ts";
 import { probe } from "./probe.ts";
 import { run as runObject } from "./run.ts";
-import { top } from "./top.ts";
 import { tree } from "./tree.ts";
 import { watch } from "./watch.ts";
 
 export type { LinkHolder } from "../holders.ts";
 export type { Source } from "../links.ts";
+export type { PublishedEvent } from "../otel/mod.ts";
 export type { ProbeAnswer, TargetProbe } from "../probe.ts";
 export type { Holder } from "./holder.ts";
 export type { Answer, EntryRecord, HookRecord, LinkRecord, LoadedRecord, PinRecord } from "./schema.ts";
@@ -47,7 +48,6 @@ const COMMANDS: { readonly [name: string]: Command } = {
   list,
   show,
   tree,
-  top,
   watch,
   hook,
   probe,
@@ -58,6 +58,7 @@ const COMMANDS: { readonly [name: string]: Command } = {
   load,
   run: runObject,
   gen,
+  agent,
 };
 
 const COMMON = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;

@@ -27,6 +27,7 @@ const LAYERS: readonly RegExp[] = [
   /^lib\/link\.ts$/,
   /^lib\/hooks?\.ts$/,
   /^lib\/object\//,
+  /^lib\/otel\//,
   /^lib\/cli\//,
   /^mod\.ts$/,
 ];
@@ -54,7 +55,13 @@ Deno.test("nothing imports upward, neither values nor types", () => {
 });
 
 Deno.test("the command imports root modules, and of others only what the package exports", () => {
-  const exported = ["lib/kind/mod.ts", "lib/kind/kind.ts", "lib/uapi/constants.ts", "lib/object/mod.ts"];
+  const exported = [
+    "lib/kind/mod.ts",
+    "lib/kind/kind.ts",
+    "lib/uapi/constants.ts",
+    "lib/object/mod.ts",
+    "lib/otel/mod.ts",
+  ];
   const deeper = files.filter((file) => file.startsWith("lib/cli/")).flatMap((file) =>
     importsOf(file).map(({ path }) => path)
       .filter((path) => !/^lib\/(cli\/)?[a-z_]+\.ts$/.test(path) && !exported.includes(path))
@@ -71,6 +78,16 @@ Deno.test("objects import root modules, their native library, and what root modu
       .map((path) => `${file} imports ${path}`)
   );
   assertEquals(others, []);
+});
+
+Deno.test("telemetry imports root modules, and files to be read", () => {
+  const deeper = files.filter((file) => file.startsWith("lib/otel/")).flatMap((file) =>
+    importsOf(file).map(({ path }) => path)
+      .filter((path) => !/^lib\/(otel\/)?[a-z_]+\.ts$/.test(path))
+      .filter((path) => !["lib/kind/mod.ts", "lib/os/files.ts", "lib/uapi/constants.ts"].includes(path))
+      .map((path) => `${file} imports ${path}`)
+  );
+  assertEquals(deeper, []);
 });
 
 Deno.test("nothing else imports objects: the core stays as it is", () => {
@@ -158,6 +175,7 @@ Deno.test("lib asks Deno for nothing that needs a permission but --allow-ffi, an
     "customInspect",
     "stdin",
     "stderr",
+    "telemetry",
   ];
   const native = ["dlopen", "DynamicLibrary", "ForeignLibraryInterface"];
   const found = files.flatMap((file) =>
