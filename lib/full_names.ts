@@ -25,6 +25,9 @@ export function kernelBtf(): Uint8Array<ArrayBuffer> | undefined {
 /** The id of the kernel's own BTF, the first that there is. */
 const KERNEL_BTF_ID = 1;
 
+/** A namespace that is not known is looked for this often, for it may be new, or nobody may see it. */
+const LOOK_AGAIN_MS = 1000;
+
 /** Names of places in words for people, who know cgroups, namespaces and functions by what they are called. */
 export class FullNames extends Names {
   /** The name of a type in the kernel's BTF, for those who have read it. */
@@ -40,6 +43,7 @@ export class FullNames extends Names {
   readonly #devices = new Map<number, ReadonlyMap<number, string>>();
   #cgroupMounts: string[] | undefined;
   #namespaces: ReadonlyMap<number, NamedNetns> | undefined;
+  #looked = -Infinity;
 
   /** Looks up the functions that infos have, of all at once: each look reads a whole list. */
   learn(infos: Iterable<LinkInfo>): void {
@@ -93,8 +97,11 @@ export class FullNames extends Names {
   /** The name of a network namespace: `own netns`, `netns blue` or `netns of 1234`. */
   netns(ino: number): string {
     if (ino === this.#here) return "own netns";
-    this.#namespaces ??= networkNamespaces();
-    return this.#namespaces.get(ino)?.words ?? `net:[${ino}]`;
+    if (this.#namespaces?.has(ino) !== true && performance.now() - this.#looked > LOOK_AGAIN_MS) {
+      this.#namespaces = networkNamespaces();
+      this.#looked = performance.now();
+    }
+    return this.#namespaces?.get(ino)?.words ?? `net:[${ino}]`;
   }
 
   #namespaceOf(info: LinkInfo, device: string | undefined): { device: string | undefined; netns?: string } {
@@ -126,6 +133,7 @@ export class FullNames extends Names {
   /** Forgets what may change while one looks on: namespaces and their interfaces. */
   renew(): void {
     this.#namespaces = undefined;
+    this.#looked = -Infinity;
     this.#devices.clear();
   }
 }

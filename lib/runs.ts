@@ -10,13 +10,13 @@ export interface Runs {
   readonly timeNs: bigint;
 }
 
-/** The runs of a program; undefined if none were counted, it is gone, or it may not be seen. */
+/** The runs of a program; undefined if it is gone or may not be seen. */
 export function runsOf(programId: number): Runs | undefined {
   const fd = visibly(() => unlessGone(() => progGetFdById(programId)));
   if (fd === undefined) return undefined;
   try {
     const { runCnt, runTimeNs } = progGetInfoByFd(fd);
-    return runCnt === 0n ? undefined : { count: runCnt, timeNs: runTimeNs };
+    return { count: runCnt, timeNs: runTimeNs };
   } finally {
     closeIfOpen(fd);
   }

@@ -20,7 +20,7 @@ export interface Item {
   readonly cgroupPath: string | undefined;
   /** What it is attached to, in a few words. */
   readonly where: string;
-  /** How often its program ran, while the kernel counted. */
+  /** How often its program ran, if the kernel has counted any run. */
   readonly runs: Runs | undefined;
   /** Who holds it. */
   readonly held: { readonly holders: readonly Holder[]; readonly partial: boolean } | undefined;
@@ -30,13 +30,14 @@ export interface Item {
 export function named(info: LinkInfo, names: FullNames, held?: LinkHolders): Item {
   names.learn([info]);
   const deviceName = names.device(info), cgroupPath = names.cgroup(info);
+  const runs = info.programId === undefined ? undefined : runsOf(info.programId);
   return {
     info,
     programName: names.program(info.programId),
     deviceName,
     cgroupPath,
     where: printable(names.where(info, deviceName, cgroupPath)),
-    runs: info.programId === undefined ? undefined : runsOf(info.programId),
+    runs: runs?.count === 0n ? undefined : runs,
     held: held && { holders: held.holders.map(holderOf), partial: held.partial },
   };
 }

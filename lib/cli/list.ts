@@ -22,7 +22,7 @@ import { columns } from "./table.ts";
 const TITLES = ["ID", "TYPE", "WHERE", "PROGRAM"], WHERE = 2;
 
 /** Links as a table; with runs if some were counted. */
-export function linkTable(links: readonly Item[], output: Output): string[] {
+function linkTable(links: readonly Item[], output: Output): string[] {
   const counted = links.some(({ runs }) => runs !== undefined);
   const rows = links.map(({ info, where, programName, runs, held }) => [
     String(info.id),

@@ -34,6 +34,7 @@ import { list, show } from "./list.ts";
 import { load } from "./load.ts";
 import { probe } from "./probe.ts";
 import { run as runObject } from "./run.ts";
+import { top } from "./top.ts";
 import { tree } from "./tree.ts";
 import { watch } from "./watch.ts";
 
@@ -48,6 +49,7 @@ const COMMANDS: { readonly [name: string]: Command } = {
   list,
   show,
   tree,
+  top,
   watch,
   hook,
   probe,

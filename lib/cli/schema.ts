@@ -24,6 +24,12 @@ export interface LinkRecord {
   runCount?: string;
   /** How long that took, in nanoseconds. */
   runTimeNs?: string;
+  /** Its place among the programs of its hook, from 1; in `top` only, if there are several and the kernel reports it. */
+  order?: number;
+  /** How often the program ran each second; in `top` only, while the kernel counts. */
+  runsPerSecond?: number;
+  /** The part of one processor's time that it took: 1 is all of it. */
+  load?: number;
   /** Who holds the link; absent in `watch`. */
   holders?: readonly Holder[];
   /** Whether there may be more holders. */
@@ -105,7 +111,7 @@ export interface LoadedRecord {
 /**
  * What each line of `bpflink --json` is: an object with some of these fields.
  *
- * `list`, `show`, `detach`, `pin`, `unpin` and `update` print `links`, the last four as they are afterwards; `tree` prints
+ * `list`, `show`, `top`, `detach`, `pin`, `unpin` and `update` print `links`, the last four as they are afterwards; `tree` prints
  * `hooks` and `pins`, `hook` prints `hooks` with one element, `probe` prints `targets`, `gen` prints `typescript`. `watch` prints a line with `event`
  * for each change. `load` and `run` print `programs`, `maps` and `links`, and then `run` a line with `map` and `record`
  * for each record, or with `map` and `lost`. `agent` prints a line with `published` for each event. A failure prints `error`, to stderr.
@@ -135,6 +141,8 @@ export interface Answer {
   event?: {
     /** What happened. */
     kind: "present" | "added" | "removed" | "changed";
+    /** When a look showed it, as `2026-11-30T12:00:00.000Z`: up to an interval after it happened. */
+    time: string;
     /** The link; of a removed one what was last known. */
     link: LinkRecord;
     /** The link as it was before it changed. */

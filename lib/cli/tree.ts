@@ -61,7 +61,7 @@ export const tree: Command = {
 };
 
 /** All places with their links, then those of the other links. */
-function hooksOf(places: readonly Place[], links: readonly Item[], names: FullNames): HookRecord[] {
+export function hooksOf(places: readonly Place[], links: readonly Item[], names: FullNames): HookRecord[] {
   const left = new Set(links);
   const asked = places.map((place) => hookOf(place, takeFrom(left, place), names));
   return [...asked, ...otherHooks([...left], names)];

@@ -1,25 +1,20 @@
-/** `watch`: changes as lines, on a terminal a table that follows them. */
-import { Link } from "../link.ts";
+/** `watch`: changes as lines, on a terminal a screen that follows them. */
 import { FullNames } from "../full_names.ts";
+import { Link } from "../link.ts";
 import type { LinkEvent, LinkWatcher } from "../watch.ts";
-import {
-  type Command,
-  listOptions,
-  numberFrom,
-  type Output,
-  SOURCE_HELP,
-  Status,
-  TYPE_HELP,
-  writeAll,
-} from "./command.ts";
-import { type Item, named, programText, toRecord } from "./item.ts";
-import { linkTable } from "./list.ts";
+import { type Command, listOptions, numberFrom, type Output, SOURCE_HELP, Status, TYPE_HELP } from "./command.ts";
+import { type Item, learn, named, programText, toRecord } from "./item.ts";
+import { showLive, sortKey } from "./live.ts";
+import { until } from "./until.ts";
+
+const REFRESH_MS = 2000;
 
 export const watch: Command = {
   usage: "[OPTION]...",
   summary: "follow links as they come, change and go, until interrupted",
   details: [
-    "On a terminal it is a table that changes, else a line for each event.",
+    "On a terminal it is a screen with the last changes; keys sort and filter, q",
+    "quits. Else a line for each event, with its time.",
     "",
     TYPE_HELP,
     SOURCE_HELP,
@@ -30,74 +25,41 @@ export const watch: Command = {
   async run({ values }, output): Promise<number> {
     const intervalMs = typeof values.interval === "string" ? numberFrom(values.interval, "--interval") : undefined;
     using watcher = Link.watch({ ...listOptions(values), intervalMs });
-    const stop = () => watcher.close();
-    for (const signal of SIGNALS) Deno.addSignalListener(signal, stop);
-    try {
-      await (output.isTerminal && !output.json ? showTable(watcher, output) : showLines(watcher, output));
-    } finally {
-      for (const signal of SIGNALS) Deno.removeSignalListener(signal, stop);
-    }
+    const changeText = (event: LinkEvent, item: Item) => `${now().slice(11, 19)} ${inWords(event, item)}`;
+    await until(watcher, () =>
+      output.isTerminal && !output.json
+        ? showLive(watcher, output, {
+          title: "bpflink watch",
+          sort: sortKey("id"),
+          refreshMs: REFRESH_MS,
+          stats: false,
+          changeText,
+        })
+        : showLines(watcher, output));
     return watcher.partial ? Status.partial : Status.done;
   },
 };
 
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
-
 async function showLines(watcher: LinkWatcher, output: Output): Promise<void> {
   const { source, partial } = watcher, names = new FullNames();
   for await (const event of watcher) {
-    const { kind } = event, item = itemOf(event, names), link = toRecord(item);
-    if (event.kind !== "changed") {
-      output.print({ event: { kind, link }, source, partial }, () => [`${kind} ${inWords(item)}`]);
-      continue;
-    }
-    const { what } = event, before = toRecord(named(event.before, names));
+    const { kind } = event, time = now(), info = event.kind === "changed" ? event.after : event.info;
+    await learn(names, [info]);
+    const item = named(info, names), link = toRecord(item);
+    const change = event.kind === "changed" ? { before: toRecord(named(event.before, names)), what: event.what } : {};
     output.print(
-      { event: { kind, link, before, what }, source, partial },
-      () => [`${kind} ${inWords(item)}: ${what.join(", ")}`],
+      { event: { kind, time, link, ...change }, source, partial },
+      () => [`${time} ${inWords(event, item)}`],
     );
   }
 }
 
-function itemOf(event: LinkEvent, names: FullNames): Item {
-  return named(event.kind === "changed" ? event.after : event.info, names);
+/** When a look showed it, which is up to an interval after it happened. */
+function now(): string {
+  return new Date().toISOString();
 }
 
-function inWords(item: Item): string {
-  const { id, type, programId } = item.info;
-  return `${id} ${type} ${item.where} program ${programText(programId, item.programName)}`;
-}
-
-const ENTER = "\x1b[?1049h\x1b[?25l", LEAVE = "\x1b[?25h\x1b[?1049l"; // a screen of its own, without a cursor
-const HOME = "\x1b[H\x1b[J";
-const REDRAW_MS = 50;
-
-async function showTable(watcher: LinkWatcher, output: Output): Promise<void> {
-  const links = new Map<number, Item>(), names = new FullNames();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const draw = () => {
-    timer = undefined;
-    const { rows } = output.size;
-    const lines = linkTable([...links.values()].sort((a, b) => a.info.id - b.info.id), output);
-    const hidden = lines.length - (rows - 2);
-    const shown = hidden <= 0 ? lines : [...lines.slice(0, rows - 3), `and ${hidden + 1} more`];
-    const state = `${links.size} links, source: ${watcher.source}${watcher.partial ? ", some may be missing" : ""}`;
-    writeAll(Deno.stdout, `${HOME}${[...shown, "", state].join("\n")}`);
-  };
-  const drawSoon = () => timer ??= setTimeout(draw, REDRAW_MS);
-  writeAll(Deno.stdout, ENTER);
-  Deno.addSignalListener("SIGWINCH", drawSoon);
-  try {
-    drawSoon();
-    for await (const event of watcher) {
-      const item = itemOf(event, names);
-      if (event.kind === "removed") links.delete(item.info.id);
-      else links.set(item.info.id, item);
-      drawSoon();
-    }
-  } finally {
-    clearTimeout(timer);
-    Deno.removeSignalListener("SIGWINCH", drawSoon);
-    writeAll(Deno.stdout, LEAVE);
-  }
+function inWords(event: LinkEvent, { info: { id, type, programId }, where, programName }: Item): string {
+  const what = event.kind === "changed" ? `: ${event.what.join(", ")}` : "";
+  return `${event.kind} ${id} ${type} ${where} program ${programText(programId, programName)}${what}`;
 }

@@ -298,8 +298,11 @@ hostTest("watch: an event a line, and SIGINT ends it", { needs: ["netns"] }, asy
   };
   try {
     assertEquals((await event("present")).link.programId, first.id);
+    const before = Date.now();
     link.update(second);
     const changed = await event("changed");
+    const time = Date.parse(changed.time);
+    assert(before <= time && time <= Date.now(), changed.time);
     assertEquals([changed.what, changed.before.programId, changed.link.programId], [["program"], first.id, second.id]);
     link.detach();
     assertEquals((await event("changed")).what, ["attached"]);
@@ -311,6 +314,55 @@ hostTest("watch: an event a line, and SIGINT ends it", { needs: ["netns"] }, asy
   await lines.return();
   const { code } = await child.status;
   assertEquals([code, await new Response(child.stderr).text()], [0, ""]);
+});
+
+hostTest("top: how often programs run, their order, sorted and once where nobody looks on", {
+  needs: ["netns"],
+  since: "6.6",
+}, async () => {
+  using pair = new VethPair();
+  using program = rawTracepoint();
+  using busy = Link.attach(program, { type: "raw_tracepoint", name: "sys_enter" });
+  using stack = new DisposableStack();
+  const at = { type: "tcx", device: pair.name, direction: "egress" } as const;
+  const chain = ["one", "two"].map((name) =>
+    stack.use(Link.attach(stack.use(next(name)), { ...at, position: "first" }))
+  );
+  const { links, partial } = await answerOf(["top", "--stats", "--interval", "200", "--sort", "load"]);
+  assertEquals(partial, false);
+  const of = (link: Link) => links!.find(({ id }) => id === link.id)!;
+  assert(of(busy).runsPerSecond! > 0 && of(busy).load! > 0, JSON.stringify(of(busy)));
+  assert(BigInt(of(busy).runCount!) > 0n);
+  assertEquals(chain.map((link) => of(link).order), [2, 1]);
+  const loads = links!.map(({ load }) => load ?? -1);
+  assertEquals(loads, loads.toSorted((a, b) => b - a));
+  const { output } = await bpflink(["top", "--interval", "10", "--sort", "where"]);
+  assert(/^ID +TYPE +WHERE +ORDER/.test(output), output);
+  assert((await bpflink(["top", "--sort", "size"])).errors.includes("--sort must be one of id, type"));
+});
+
+hostTest("top and watch on a terminal: keys are not shown and q ends them, and the terminal is as it was", {
+  needs: ["netns"],
+  missing: whyNot("script", /util-linux/),
+}, async () => {
+  using program = skLookup();
+  using link = Link.attach(program, { type: "netns" });
+  for (const command of ["top", "watch"]) {
+    const shown = await onTerminal(
+      "stty cols 80 rows 24; $0; echo status $?; stty -a",
+      [command, "--type", "netns"],
+      { [`${link.id} `]: "ZZ/sk_lookup\r", ", filter: sk_lookup": "q" },
+    );
+    assert(shown.includes("status 0"), shown);
+    assert(!shown.includes("ZZ"), shown);
+    assert(shown.includes(`bpflink ${command}: `), shown);
+    const [screen, after] = shown.split("\x1b[?1049l") as [string, string];
+    assert(/[^-]echo /.test(after) && /[^-]icanon/.test(after), after);
+    const drawn = lines(screen.replace("\x1b[?25h", "").replaceAll("\x1b[H", "\n"));
+    assertEquals(drawn.filter((line) => [...line].length > 80), []);
+  }
+  const ended = await onTerminal("$0 & sleep 2; kill -TERM $!; wait $!; echo status $?", ["top"]);
+  assert(ended.includes("status 0"), ended);
 });
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
@@ -441,10 +493,10 @@ hostTest("on a terminal: within its width, bold headings, a question", {
   assertEquals(lines(table).filter((line) => [...line].length > 60), []);
   assert(table.includes("\x1b[1mID"), table);
   assert(!(await onTerminal("NO_COLOR=1 $0", ["list", "--type", "netns"])).includes("\x1b[1m"));
-  const refused = await onTerminal("$0; echo status $?", ["detach", `${link.id}`], "n\n");
+  const refused = await onTerminal("$0; echo status $?", ["detach", `${link.id}`], { "[y/N]": "n\n" });
   assert(refused.includes(`held by ${OURSELVES}`) && refused.includes("status 1"), refused);
   assertEquals(link.attached(), true);
-  const done = await onTerminal("$0; echo status $?", ["detach", `${link.id}`], "y\n");
+  const done = await onTerminal("$0; echo status $?", ["detach", `${link.id}`], { "[y/N]": "y\n" });
   assert(done.includes("status 0"), done);
   assertEquals(link.attached(), false);
 });
@@ -458,7 +510,11 @@ function lines(text: string): string[] {
  * What the command shows on a terminal, and what is typed there; `$0` in the shell's `script` stands for the command.
  * The shell waits at the end until all was read: what a terminal has not yet shown when its shell ends may get lost.
  */
-async function onTerminal(shell: string, args: readonly string[], typed = ""): Promise<string> {
+async function onTerminal(
+  shell: string,
+  args: readonly string[],
+  typed: { readonly [question: string]: string } = {},
+): Promise<string> {
   const command = `${shell.replace("$0", commandLine(args).join(" "))}; echo the end; read _`;
   const child = new Deno.Command("script", {
     args: ["-qec", command, "/dev/null"],
@@ -466,7 +522,7 @@ async function onTerminal(shell: string, args: readonly string[], typed = ""): P
     stdout: "piped",
   }).spawn();
   const writer = child.stdin.getWriter();
-  const answers = new Map([["[y/N]", typed], ["the end\r\n", "\n"]]);
+  const answers = new Map(Object.entries({ ...typed, "the end\r\n": "\n" }));
   let shown = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
     shown += text;

@@ -1,11 +1,14 @@
 /** The command `bpflink` as far as it asks the kernel nothing: arguments, help, layout. */
 import { assert, assertEquals } from "@std/assert";
 import { parseArguments } from "../../lib/cli/arguments.ts";
+import { Choice, type Row, rowsTable } from "../../lib/cli/live.ts";
 import { main } from "../../lib/cli/mod.ts";
 import { printable } from "../../lib/check.ts";
 import { holderText, placeOf, scriptOf } from "../../lib/cli/holder.ts";
 import { countText, timeText } from "../../lib/cli/item.ts";
+import { Rates } from "../../lib/cli/rates.ts";
 import { columns, jsonLine, shorten, shortenAll, treeLines } from "../../lib/cli/table.ts";
+import { keysIn } from "../../lib/cli/terminal.ts";
 import { bpflink, startBpflink } from "../fixture/process/bpflink.ts";
 import type { Outcome } from "../fixture/process/script.ts";
 
@@ -115,6 +118,77 @@ Deno.test("counts and times in a few characters", () => {
   assertEquals([0, 350, 1234, 45_600, 1.5e6, 2.25e9].map(timeText), ["0ns", "350ns", "1.2us", "46us", "1.5ms", "2.3s"]);
 });
 
+Deno.test("keys of a terminal: characters, names of others, and no remains of unknown ones", () => {
+  assertEquals(keysIn("q/é\x1b[A\x1b[5~\x1bOB\r\x7f"), ["q", "/", "é", "up", "page up", "down", "enter", "backspace"]);
+  assertEquals(keysIn("\x1b"), ["escape"]);
+  assertEquals(keysIn("\x03\x1b[15~\x00x"), ["interrupt", "x"]);
+});
+
+/** A row of a live screen. */
+function row(id: number, where: string, load?: number): Row {
+  const item = {
+    info: { id, type: "tcx", programId: id, attached: true, ifindex: 1, attachType: "tcx_ingress" } as const,
+    programName: `program_${id}`,
+    deviceName: undefined,
+    cgroupPath: undefined,
+    where,
+    runs: undefined,
+    held: { holders: [{ kind: "pin", path: "/sys/fs/bpf/x" } as const], partial: false },
+  };
+  return { item, order: "", rate: load === undefined ? undefined : { perSecond: 1000 * load, load } };
+}
+
+Deno.test("top: keys sort, filter, scroll and quit", () => {
+  const rows = [row(2, "b"), row(1, "c", 0.5), row(3, "a", 0.25)];
+  const choice = new Choice("l");
+  const ids = () => choice.choose(rows).map(({ item }) => item.info.id);
+  const press = (...keys: string[]) => keys.map((key) => choice.press(key, 10)).at(-1);
+  assertEquals(ids(), [1, 3, 2]);
+  press("w");
+  assertEquals(ids(), [3, 2, 1]);
+  press("i");
+  assertEquals(ids(), [1, 2, 3]);
+  press(..."/PROGRAM_3q");
+  assertEquals([choice.filter, choice.isTyping, ids()], ["PROGRAM_3q", true, []]); // q is a letter there
+  press("backspace", "enter");
+  assertEquals([choice.filter, choice.isTyping, ids()], ["PROGRAM_3", false, [3]]);
+  press("escape");
+  assertEquals(ids(), [1, 2, 3]);
+  press("page down", "down", "up", "up");
+  assertEquals(choice.first, 9);
+  press("home");
+  assertEquals([choice.first, press("q"), press("interrupt"), press("s"), press("x")], [
+    0,
+    "quit",
+    "quit",
+    "count",
+    undefined,
+  ]);
+  press("/");
+  assertEquals(press("interrupt"), "quit");
+});
+
+Deno.test("top: a column for what is known, and rates within the width", () => {
+  const rows = [row(1, "a".repeat(90), 0.5), { ...row(2, "b"), order: "2/3" }];
+  const [titles, first, second] = rowsTable(rows, true, 80);
+  assertEquals(titles!.split(/ +/), ["ID", "TYPE", "WHERE", "ORDER", "PROGRAM", "RUNS/S", "LOAD", "HELD", "BY"]);
+  assert(first!.includes("500") && first!.includes("50.0%") && first!.length <= 80, first);
+  assertEquals(second!.split(/ +/).slice(0, 6), ["2", "tcx", "b", "2/3", "2", "program_2"]);
+  assertEquals(rowsTable([rows[0]!], false)[0]!.split(/ +/), ["ID", "TYPE", "WHERE", "PROGRAM", "HELD", "BY"]);
+});
+
+Deno.test("rates are what was counted between two looks", () => {
+  const rates = new Rates(), counts = new Map([[1, { count: 100n, timeNs: 5n }]]);
+  rates.sample([1, 2], 1000, (id) => counts.get(id));
+  assertEquals([rates.of(1), rates.of(2), rates.of(undefined)], [undefined, undefined, undefined]);
+  counts.set(1, { count: 300n, timeNs: 1_000_000_005n }).set(2, { count: 1000n, timeNs: 9n });
+  rates.sample([1, 1, 2], 3000, (id) => counts.get(id));
+  assertEquals(rates.of(1), { perSecond: 100, load: 0.5 });
+  assertEquals(rates.of(2), undefined); // it ran before anybody looked
+  rates.sample([2], 4000, (id) => counts.get(id));
+  assertEquals([rates.of(1), rates.of(2)], [undefined, { perSecond: 0, load: 0 }]);
+});
+
 Deno.test("a tree joins its lines", () => {
   const leaf = (text: string) => ({ text, below: [] });
   assertEquals(treeLines([{ text: "a", below: [leaf("b"), leaf("c")] }, { text: "d", below: [leaf("e")] }]), [
@@ -136,6 +210,7 @@ Deno.test("help and version, for all and for each command", async () => {
     "list",
     "show",
     "tree",
+    "top",
     "watch",
     "hook",
     "probe",
