@@ -12,6 +12,8 @@ export interface Options {
     readonly short?: string;
     /** It may be given again; the value is a list. */
     readonly multiple?: true;
+    /** Which values there are, where they can be listed. */
+    readonly values?: readonly string[];
   };
 }
 

@@ -26,9 +26,19 @@ export interface Command {
   readonly options: Options;
   /** How many other arguments it takes: at least, at most. */
   readonly takes: readonly [number, number];
+  /** What the first of them may be, where that can be listed. */
+  readonly words?: readonly string[];
   /** Does it, and returns the exit status. */
   run(args: Arguments, output: Output): number | Promise<number>;
 }
+
+/** All of them, by name. */
+export interface Commands {
+  readonly [name: string]: Command;
+}
+
+/** The options that all of them have. */
+export const COMMON: Options = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } };
 
 /** Standard output. */
 export class Output {
@@ -78,6 +88,10 @@ function oneOf<T extends string>(value: unknown, option: string, known: readonly
 
 export const TYPE_HELP = "--type TYPE          links of this type; may be repeated";
 export const SOURCE_HELP = "--source SOURCE      links from iterator, syscall or proc; chosen if absent";
+
+/** Those options. */
+export const TYPE_OPTION: Options[string] = { type: "string", multiple: true, values: LINK_TYPES };
+export const SOURCE_OPTION: Options[string] = { type: "string", values: SOURCES };
 
 /** The links that the options --type and --source choose. */
 export function listOptions({ type, source }: Arguments["values"]): ListOptions {

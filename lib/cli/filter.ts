@@ -2,7 +2,7 @@
 import { isVisible } from "../holders.ts";
 import { cgroupNumber, deviceIndex } from "../names.ts";
 import { type Arguments, type Options, UsageError } from "./arguments.ts";
-import { isNumber, listOptions, numberFrom, TYPE_HELP } from "./command.ts";
+import { isNumber, listOptions, numberFrom, SOURCE_OPTION, TYPE_HELP, TYPE_OPTION } from "./command.ts";
 import type { Item } from "./item.ts";
 
 export const FILTER_HELP: readonly string[] = [
@@ -14,12 +14,12 @@ export const FILTER_HELP: readonly string[] = [
 ];
 
 export const FILTER_OPTIONS: Options = {
-  type: { type: "string", multiple: true },
+  type: TYPE_OPTION,
   device: { type: "string" },
   cgroup: { type: "string" },
   program: { type: "string" },
   pid: { type: "string" },
-  source: { type: "string" },
+  source: SOURCE_OPTION,
 };
 
 /** Whether an item is wanted; undefined if that cannot be told. */

@@ -32,6 +32,7 @@ export const hook: Command = {
   ],
   options: { netns: { type: "string" } },
   takes: [2, 3],
+  words: [...PLACES.keys()],
   async run({ values, positionals }, output): Promise<number> {
     using maps = new DisposableStack();
     const target = targetFrom(positionals, values.netns as string | undefined, (where) => maps.use(openMap(where)));

@@ -27,11 +27,13 @@ import config from "../../deno.json" with { type: "json" };
 import { agent } from "./agent.ts";
 import { didYouMean, parseArguments, UsageError } from "./arguments.ts";
 import { detach, pin, unpin, update } from "./change.ts";
-import { type Command, Output, report, Status, writeAll } from "./command.ts";
+import { type Command, type Commands, COMMON, Output, report, Status, writeAll } from "./command.ts";
+import { completionsOf } from "./completions.ts";
 import { gen } from "./gen.ts";
 import { hook } from "./hook.ts";
 import { list, show } from "./list.ts";
 import { load } from "./load.ts";
+import { manOf } from "./man.ts";
 import { probe } from "./probe.ts";
 import { run as runObject } from "./run.ts";
 import { top } from "./top.ts";
@@ -45,7 +47,7 @@ export type { ProbeAnswer, TargetProbe } from "../probe.ts";
 export type { Holder } from "./holder.ts";
 export type { Answer, EntryRecord, HookRecord, LinkRecord, LoadedRecord, PinRecord } from "./schema.ts";
 
-const COMMANDS: { readonly [name: string]: Command } = {
+const COMMANDS: Commands = {
   list,
   show,
   tree,
@@ -61,9 +63,9 @@ const COMMANDS: { readonly [name: string]: Command } = {
   run: runObject,
   gen,
   agent,
+  completions: completionsOf(() => COMMANDS),
+  man: manOf(() => COMMANDS, config.version),
 };
-
-const COMMON = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;
 
 /**
  * Runs a command line.
@@ -90,7 +92,9 @@ async function run([name, ...rest]: readonly string[]): Promise<number> {
   if (values.help) return say(...helpOf(name, command));
   const [least, most] = command.takes;
   if (positionals.length < least || positionals.length > most) {
-    throw new UsageError(`the arguments of ${name} are ${command.usage}`);
+    throw new UsageError(
+      command.usage === "" ? `${name} takes no arguments` : `the arguments of ${name} are ${command.usage}`,
+    );
   }
   return await command.run({ values, positionals }, new Output(values.json === true));
 }
@@ -111,7 +115,7 @@ function help(): string[] {
     "",
     "usage: bpflink COMMAND [ARGUMENT]... [--json]",
     "",
-    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`),
+    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(13)}${summary}`),
     "",
     "bpflink help COMMAND lists the arguments; bpflink --version the version.",
     "",
@@ -124,7 +128,7 @@ function helpOf(name: string, { usage, summary, details = [] }: Command): string
   return [
     `bpflink ${name}: ${summary}`,
     "",
-    `usage: bpflink ${name} ${usage} [--json]`,
+    `usage: ${["bpflink", name, usage, "[--json]"].filter(Boolean).join(" ")}`,
     ...details.length === 0 ? [] : ["", ...details.map((line) => line && `  ${line}`)],
   ];
 }

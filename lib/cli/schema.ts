@@ -112,7 +112,7 @@ export interface LoadedRecord {
  * What each line of `bpflink --json` is: an object with some of these fields.
  *
  * `list`, `show`, `top`, `detach`, `pin`, `unpin` and `update` print `links`, the last four as they are afterwards; `tree` prints
- * `hooks` and `pins`, `hook` prints `hooks` with one element, `probe` prints `targets`, `gen` prints `typescript`. `watch` prints a line with `event`
+ * `hooks` and `pins`, `hook` prints `hooks` with one element, `probe` prints `targets`, `gen` prints `typescript`, `completions` prints `script`, `man` prints `page`. `watch` prints a line with `event`
  * for each change. `load` and `run` print `programs`, `maps` and `links`, and then `run` a line with `map` and `record`
  * for each record, or with `map` and `lost`. `agent` prints a line with `published` for each event. A failure prints `error`, to stderr.
  */
@@ -135,6 +135,10 @@ export interface Answer {
   lost?: number;
   /** A record of it. */
   record?: Record<string, unknown>;
+  /** What a shell is to run. */
+  script?: string;
+  /** The manual page. */
+  page?: string;
   /** A module of types. */
   typescript?: string;
   /** A change. */

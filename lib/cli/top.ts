@@ -2,7 +2,16 @@
 import { Link } from "../link.ts";
 import { pause } from "../wait.ts";
 import { UsageError } from "./arguments.ts";
-import { type Command, listOptions, numberFrom, SOURCE_HELP, Status, TYPE_HELP } from "./command.ts";
+import {
+  type Command,
+  listOptions,
+  numberFrom,
+  SOURCE_HELP,
+  SOURCE_OPTION,
+  Status,
+  TYPE_HELP,
+  TYPE_OPTION,
+} from "./command.ts";
 import { toRecord } from "./item.ts";
 import { Choice, Followed, rowsTable, showLive, SORT_NAMES, sortKey } from "./live.ts";
 import { until } from "./until.ts";
@@ -31,9 +40,9 @@ export const top: Command = {
   ],
   options: {
     stats: { type: "boolean" },
-    sort: { type: "string" },
-    type: { type: "string", multiple: true },
-    source: { type: "string" },
+    sort: { type: "string", values: SORT_NAMES },
+    type: TYPE_OPTION,
+    source: SOURCE_OPTION,
     interval: { type: "string" },
   },
   takes: [0, 0],

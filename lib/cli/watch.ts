@@ -2,7 +2,17 @@
 import { FullNames } from "../full_names.ts";
 import { Link } from "../link.ts";
 import type { LinkEvent, LinkWatcher } from "../watch.ts";
-import { type Command, listOptions, numberFrom, type Output, SOURCE_HELP, Status, TYPE_HELP } from "./command.ts";
+import {
+  type Command,
+  listOptions,
+  numberFrom,
+  type Output,
+  SOURCE_HELP,
+  SOURCE_OPTION,
+  Status,
+  TYPE_HELP,
+  TYPE_OPTION,
+} from "./command.ts";
 import { type Item, learn, named, programText, toRecord } from "./item.ts";
 import { showLive, sortKey } from "./live.ts";
 import { until } from "./until.ts";
@@ -20,7 +30,7 @@ export const watch: Command = {
     SOURCE_HELP,
     "--interval MS        milliseconds between two looks; 100 if absent",
   ],
-  options: { type: { type: "string", multiple: true }, source: { type: "string" }, interval: { type: "string" } },
+  options: { type: TYPE_OPTION, source: SOURCE_OPTION, interval: { type: "string" } },
   takes: [0, 0],
   async run({ values }, output): Promise<number> {
     const intervalMs = typeof values.interval === "string" ? numberFrom(values.interval, "--interval") : undefined;

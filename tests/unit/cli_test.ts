@@ -222,6 +222,8 @@ Deno.test("help and version, for all and for each command", async () => {
     "run",
     "gen",
     "agent",
+    "completions",
+    "man",
   ]);
   const helps = await Array.fromAsync(names, (name) => run([name, "--help"]));
   helps.forEach(({ code, output, errors }, i) => {
@@ -230,6 +232,67 @@ Deno.test("help and version, for all and for each command", async () => {
   });
   for (const { output } of [help, ...helps]) {
     assertEquals(output.split("\n").filter((line) => line.length > 80), []);
+  }
+});
+
+/** Whether a command is there; what is not cannot check anything here. */
+function isThere(command: string): boolean {
+  return new Deno.Command("sh", { args: ["-c", `command -v ${command} >/dev/null`] }).outputSync().success;
+}
+
+async function shellOutput(command: string, args: readonly string[], input: string): Promise<string> {
+  const child = new Deno.Command(command, { args: [...args], stdin: "piped", stdout: "piped", stderr: "piped" })
+    .spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(input));
+  await writer.close();
+  const { code, stdout, stderr } = await child.output();
+  assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+  return new TextDecoder().decode(stdout).trimEnd();
+}
+
+Deno.test({
+  name: "bash completes commands, options and their values",
+  ignore: !isThere("bash"),
+  async fn(): Promise<void> {
+    const { output: script } = await run(["completions", "bash"]);
+    const completed: [line: string[], words: string][] = [
+      [["li"], "list"],
+      [["list", "--ty"], "--type"],
+      [["list", "--type", "uprobe_"], "uprobe_multi"],
+      [["watch", "--source", ""], "iterator syscall proc"],
+      [["top", "--sort", "ru"], "runs"],
+      [["hook", "sock"], "sockmap"],
+      [["help", "comp"], "completions"],
+      [["completions", "z"], "zsh"],
+      [["detach", "7", "--"], "--yes --json --help"],
+      [["list", "--cgroup", "/sys"], ""], // files, which bash itself knows
+    ];
+    for (const [line, words] of completed) {
+      const text = `${script}\nCOMP_WORDS=(bpflink ${line.map((word) => `'${word}'`).join(" ")})\n` +
+        `COMP_CWORD=${line.length}\n_bpflink\necho "\${COMPREPLY[*]}"\n`;
+      assertEquals(await shellOutput("bash", ["-s"], text), words, line.join(" "));
+    }
+  },
+});
+
+Deno.test("the scripts of zsh and fish, and the manual page, have every command and option", async () => {
+  const names = ["list", "show", "tree", "top", "watch", "hook", "probe", "detach", "pin", "unpin", "update", "load"];
+  for (const args of [["completions", "bash"], ["completions", "zsh"], ["completions", "fish"], ["man"]]) {
+    const { code, output } = await run(args);
+    assertEquals(code, 0);
+    for (const name of names) assert(new RegExp(`\\b${name}\\b`).test(output), `${args.join(" ")}: ${name}`);
+    const text = output.replaceAll("\\-", "-");
+    for (const option of ["type", "interval", "stats", "expected", "yes", "netns", "attach"]) {
+      assert(text.includes(`--${option}`) || text.includes(`-l ${option}`), `${args.join(" ")}: --${option}`);
+    }
+  }
+  const { code, errors } = await run(["completions", "tcsh"]);
+  assertEquals([code, errors.split("\n")[0]], [2, 'bpflink: SHELL must be one of bash, zsh, fish, not "tcsh"']);
+  const { output: page } = await run(["man"]);
+  assertEquals(page.match(/^[.'](?!TH |SH |SS |PP$|TP$|nf$|fi$|B |BR ).*/gm), null); // no other commands of the typesetter
+  for (const [shell, check] of [["zsh", "-n"], ["fish", "--no-execute"]] as const) {
+    if (isThere(shell)) await shellOutput(shell, [check], (await run(["completions", shell])).output);
   }
 });
 
