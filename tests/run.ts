@@ -27,6 +27,7 @@
  * | the package as it is published: built, served by a registry here, used | package/ |
  * | compiled objects (`lib/object/`): what the C programs of object/c become, beside libbpf's own loader (build.ts compiles, needs clang) | object/ |
  * | links for a fleet (`lib/otel/`, `bpflink agent`), beside a collector of OpenTelemetry on loopback | kernel/otel_test |
+ * | the files with which a fleet begins, read by the parsers of those who read them | fleet/ |
  * | programs as users write them, each with its C | examples/ |
  * | the examples in comments and the README | run here, from where they stand; doc/lint_test |
  * | what is shown of an error that nobody catches · handles and infos as JSON · what users write compiles | kernel/uncaught_test · kernel/json_test · unit/typing_test |
@@ -55,7 +56,7 @@ if (Deno.args.includes("--print-config")) {
 console.log(config === "deno.json" ? "@std from JSR" : "@std from the linked stand-ins");
 
 const tests = filesIn("tests", "_test.ts").filter((file) =>
-  /^tests\/(unit|kernel|object|examples|doc|package|property|fault)\//.test(file)
+  /^tests\/(unit|kernel|object|examples|doc|package|fleet|property|fault)\//.test(file)
 );
 if (Deno.args.some((arg) => arg.startsWith("tests/soak"))) tests.push(...filesIn("tests/soak", "_test.ts"));
 const documents = ["mod.ts", "README.md", ...filesIn("lib", ".ts")];

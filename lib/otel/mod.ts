@@ -10,7 +10,8 @@
  * console.log(isTelemetryOn() ? "published" : "not published: start it with OTEL_DENO=true");
  * ```
  *
- * `bpflink agent` of `@bpf/link/cli` does this as a service.
+ * `bpflink agent` of `@bpf/link/cli` does this as a service; `tests/fleet` of the repository has a systemd unit and a
+ * DaemonSet for it, a dashboard for Grafana and alerts for Prometheus.
  *
  * **Deno exports** where it was started with `OTEL_DENO=true`, to `OTEL_EXPORTER_OTLP_ENDPOINT` every
  * `OTEL_METRIC_EXPORT_INTERVAL` milliseconds and when the process ends, also by `Deno.exit()`; a signal that is not
