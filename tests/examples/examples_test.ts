@@ -3,16 +3,11 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { Loopback } from "../fixture/place/loopback.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
-import { inTime } from "../fixture/run/wait.ts";
 import { objectPath, programPath, whyNoObjects } from "../object/build.ts";
-
-const FOLDER = new URL(".", import.meta.url).pathname;
-const PATIENCE_MS = 120_000;
+import { Example, inCgroup, run, Running } from "./running.ts";
 
 const missing = whyNoObjects();
 const unprobed = missing ?? (programPath("probed") === undefined ? "needs lld" : undefined);
-/** A command that runs another in a cgroup. */
-const inCgroup = (path: string) => ["sh", "-c", 'echo 0 >"$0/cgroup.procs"; exec "$@"', path];
 
 kernelTest(
   "example opens: who opens which file in a cgroup",
@@ -125,91 +120,3 @@ const SEND = `
     console.log(error ? "refused" : "sent");
     socket.close();
   });`;
-
-/** A process whose output is read line by line; it is ended with the scope. */
-class Running implements AsyncDisposable {
-  /** What it has printed. */
-  readonly lines: string[] = [];
-  readonly #process: Deno.ChildProcess;
-  readonly #output: ReadableStreamDefaultReader<string>;
-  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
-  #rest = "";
-  #seen = 0;
-  #isOpen = true;
-
-  constructor(command: string, args: string[]) {
-    this.#process = new Deno.Command(command, { args, stdin: "piped", stdout: "piped" }).spawn();
-    this.#output = this.#process.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    this.#input = this.#process.stdin.getWriter();
-  }
-
-  /** Waits for the next line that looks like this. */
-  line(pattern: RegExp): Promise<string> {
-    return inTime(async () => {
-      for (;;) {
-        while (this.#seen < this.lines.length) {
-          const line = this.lines[this.#seen++]!;
-          if (pattern.test(line)) return line;
-        }
-        if (!await this.#more()) throw new Error(`no line like ${pattern} in: ${this.lines.join(" | ")}`);
-      }
-    }, PATIENCE_MS);
-  }
-
-  /** What it reads. */
-  async write(text: string): Promise<void> {
-    await this.#input.write(new TextEncoder().encode(text));
-  }
-
-  /** Its status after an interrupt. */
-  interrupted(): Promise<number> {
-    this.#process.kill("SIGINT");
-    return this.ended();
-  }
-
-  /** Its status, once it has read all that there is. */
-  async ended(): Promise<number> {
-    if (this.#isOpen) await this.#input.close().catch(() => {});
-    this.#isOpen = false;
-    while (await inTime(() => this.#more(), PATIENCE_MS));
-    return (await this.#process.status).code;
-  }
-
-  async #more(): Promise<boolean> {
-    const { done, value } = await this.#output.read();
-    if (done) return false;
-    const lines = (this.#rest + value).split("\n");
-    this.#rest = lines.pop()!;
-    this.lines.push(...lines);
-    return true;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch { /* it has ended */ }
-    await this.ended();
-  }
-}
-
-/** An example, with `--allow-ffi` and what else it says that it needs. */
-class Example extends Running {
-  constructor(name: string, args: string[], permissions: string[] = []) {
-    super(Deno.execPath(), [
-      "run",
-      "--no-check",
-      "--no-prompt",
-      "--allow-ffi",
-      ...permissions,
-      `${FOLDER}${name}.ts`,
-      ...args,
-    ]);
-  }
-}
-
-/** The output of a command that must succeed. */
-async function run([command = "", ...args]: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(command, { args }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout);
-}
