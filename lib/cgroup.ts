@@ -8,9 +8,11 @@ import {
   fileSystemOf,
   makeDirectory,
   open,
+  readTextFile,
   removeDirectory,
   write,
 } from "./os/files.ts";
+import { mounts, ownPid, processWords } from "./os/proc.ts";
 import type { Refusals } from "./refusal.ts";
 import { EINVAL } from "./uapi/errno.ts";
 import { CGROUP2_SUPER_MAGIC, O_WRONLY } from "./uapi/linux.ts";
@@ -22,7 +24,7 @@ export interface MadeCgroup extends Disposable {
   /** Its number, as infos have it (`cgroupId`). */
   readonly id: bigint;
   /**
-   * Moves a process into it, with all its threads.
+   * Moves a process into it, with all its threads. The calling one goes back to where it was before {@linkcode remove}.
    *
    * @param pid The process; 0 is the calling one.
    * @throws {RangeError} If `pid` is no number of a process.
@@ -32,7 +34,7 @@ export interface MadeCgroup extends Disposable {
   /**
    * Removes it; the kernel detaches its links. Twice does nothing.
    *
-   * @throws {BpfError} `busy` if processes or cgroups are still in it.
+   * @throws {BpfError} `busy` if other processes, or cgroups, are still in it.
    */
   remove(): void;
   /** {@linkcode remove}, at the end of a `using` scope. */
@@ -99,6 +101,7 @@ const MOVE: Refusals = {
 class Made implements MadeCgroup {
   readonly path: string;
   readonly id: bigint;
+  #before: string | undefined; // where the calling process was
   #isRemoved = false;
 
   constructor(path: string) {
@@ -112,21 +115,40 @@ class Made implements MadeCgroup {
   }
 
   add(pid: number): void {
-    const number = checkInteger(pid, "pid", 0, 0x7fffffff), fd = open(`${this.path}/cgroup.procs`, O_WRONLY);
-    try {
-      write(fd, new TextEncoder().encode(`${number}`), MOVE, `Cannot move process ${pid} into cgroup "${this.path}"`);
-    } finally {
-      closeIfOpen(fd);
-    }
+    const number = checkInteger(pid, "pid", 0, 0x7fffffff), isOwn = number === 0 || number === ownPid();
+    const before = isOwn && !this.#holdsUs() ? ownCgroup() : undefined;
+    move(number, this.path);
+    this.#before = before ?? this.#before;
   }
 
   remove(): void {
     if (this.#isRemoved) return;
+    if (this.#before !== undefined && this.#holdsUs()) move(0, this.#before);
     removeDirectory(this.path);
     this.#isRemoved = true;
   }
 
+  /** Whether the calling process is in it. */
+  #holdsUs(): boolean {
+    return readTextFile(`${this.path}/cgroup.procs`).split("\n").includes(`${ownPid()}`);
+  }
+
   [Symbol.dispose](): void {
     this.remove();
+  }
+}
+
+/** The directory of the calling process's cgroup, as far as it can be seen. */
+function ownCgroup(): string | undefined {
+  const [mount] = mounts("self", "cgroup2"), { cgroup } = processWords(ownPid());
+  return mount === undefined || cgroup === "" ? undefined : `${mount.path}${cgroup}`;
+}
+
+function move(pid: number, cgroup: string): void {
+  const fd = open(`${cgroup}/cgroup.procs`, O_WRONLY);
+  try {
+    write(fd, new TextEncoder().encode(`${pid}`), MOVE, `Cannot move process ${pid} into cgroup "${cgroup}"`);
+  } finally {
+    closeIfOpen(fd);
   }
 }

@@ -46,3 +46,25 @@ kernelTest("makeCgroup: what it refuses", NEEDS, () => {
   assertThrows(() => makeCgroup(""), TypeError);
   assert(!Array.from(Deno.readDirSync("/tmp"), ({ name }) => name).includes("no-cgroup"));
 });
+
+kernelTest("makeCgroup: a process that adds itself goes back to where it was", NEEDS, async () => {
+  using parent = new Cgroup();
+  const script = `
+    import { makeCgroup } from ${JSON.stringify(new URL("../../mod.ts", import.meta.url).href)};
+    const where = () => /^0::(.*)$/m.exec(Deno.readTextFileSync("/proc/self/cgroup"))[1];
+    const places = [where()];
+    for (const pid of [0, Deno.pid]) {
+      using cgroup = makeCgroup(${JSON.stringify(`${parent.path}/own`)});
+      cgroup.add(pid);
+      cgroup.add(pid);
+      places.push(where());
+      cgroup.remove();
+      places.push(where());
+    }
+    console.log(JSON.stringify(places));`;
+  const args = ["eval", "--no-check", script];
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" }).output();
+  const [before, ...places] = JSON.parse(new TextDecoder().decode(stdout));
+  assert(places[0].endsWith("/own"), places[0]);
+  assertEquals(places, [places[0], before, places[0], before]);
+});
