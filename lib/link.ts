@@ -14,6 +14,7 @@ import { findHolders, findHoldersAsync, type HoldersOptions, type LinkHolders } 
 import { placeOf } from "./names.ts";
 
 import { brand } from "./handle/brand.ts";
+import { traces } from "./handle/open_handles.ts";
 import { OwnedFd, type PinOptions } from "./handle/owned.ts";
 import { attachLater, attachNow, type AttachOptions, fdOf, type MadeLink } from "./kind/attach.ts";
 import {
@@ -111,9 +112,15 @@ const undetachable = new Set<LinkType>();
 export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDisposable {
   /**
    * Whether links that are made from now on are watched: if one is forgotten, a warning on the console says where it was
-   * made, and {@linkcode openHandles} says so too. Costs some microseconds a link.
+   * made. {@linkcode openHandles} says so too, also of programs, maps and what objects hold. Costs some microseconds each.
    */
-  static traceLeaks = false;
+  static get traceLeaks(): boolean {
+    return traces.isOn;
+  }
+
+  static set traceLeaks(isOn: boolean) {
+    traces.isOn = isOn;
+  }
 
   /** What {@linkcode ensurePinned} needs of the class. */
   static readonly #MAKER: LinkMaker = { attach: Link.attach, opened: (fd, path) => Link.#openedAt(fd, path) };
@@ -134,7 +141,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     this.type = type;
     this.#origin = origin;
     this.#chosen = onClose;
-    const forgotten = !origin.isMade ? "closed" : Link.traceLeaks ? "reported" : "left open";
+    const forgotten = !origin.isMade ? "closed" : traces.isOn ? "reported" : "left open";
     this.#owned = new OwnedFd(
       "link",
       fd,

@@ -17,6 +17,8 @@ export interface OpenHandle {
 const KINDS: readonly (HandleKind | "ring")[] = ["link", "program", "map", "ring"];
 let kinds = new Uint8Array(256); // by fd: 0, or index in KINDS plus 1, and perhaps HELD_DETACH
 const origins = new Map<number, string>();
+/** Whether it is remembered where handles are made: `Link.traceLeaks`. */
+export const traces = { isOn: false };
 const forgotten = new FinalizationRegistry<OpenHandle>(({ kind, fd, origin }) => {
   if (origin === undefined) return release(fd);
   console.warn(
@@ -33,6 +35,7 @@ export function track(kind: HandleKind | "ring", fd: number): void {
     kinds = larger;
   }
   kinds[fd] = KINDS.indexOf(kind) + 1;
+  if (traces.isOn) origins.set(fd, originOf(new Error().stack ?? "\n    somewhere"));
 }
 
 /** Forgets an fd that was closed or given away. */
@@ -88,10 +91,9 @@ export function closeForgotten(handle: object, kind: HandleKind, fd: number): vo
   forgotten.register(handle, { kind, fd }, handle);
 }
 
-/** Reports `handle` when it is collected, and leaves `fd` open: garbage collection must never detach it. */
+/** Reports `handle`, which is traced, when it is collected, and leaves `fd` open: that must never detach a link. */
 export function reportForgotten(handle: object, kind: HandleKind, fd: number): void {
-  const origin = originOf(new Error().stack ?? "\n    somewhere");
-  origins.set(fd, origin);
+  const origin = origins.get(fd)!;
   forgotten.register(handle, { kind, fd, origin }, handle);
 }
 
@@ -119,7 +121,8 @@ function release(fd: number): void {
  * The fds that links, programs and maps of this package hold now: for leak checks in tests.
  *
  * A made link whose variable was collected is among them, since it stays attached until the process ends; set
- * `Link.traceLeaks` to learn where it was made. fds of `@bpf/link/sys` are not.
+ * `Link.traceLeaks` to learn where each was made. What objects of `@bpf/link/object` hold is among them, fds of
+ * `@bpf/link/sys` are not.
  *
  * @returns A list in the order of the fds.
  *

@@ -26,6 +26,21 @@ objectTest("object: a scope ends all that came of it", ATOMICS, () => {
   assertEquals(openHandles(), before);
 });
 
+objectTest("object: what it holds says where it was loaded, if that is traced", ATOMICS, async () => {
+  const path = objectPath("globals");
+  Link.traceLeaks = true;
+  try {
+    using first = BpfObject.load(path);
+    await using second = await BpfObject.loadAsync(path);
+    const program = first.program("use_globals").fd;
+    const [, ...origins] = openHandles().filter(({ fd }) => fd !== program).map(({ origin = "" }) => origin);
+    assert(second.loaded && origins.length > 2);
+    for (const origin of origins) assert(origin.split("\n")[1]!.includes(import.meta.url), origin);
+  } finally {
+    Link.traceLeaks = false;
+  }
+});
+
 objectTest("object: from bytes, a path and a URL", ATOMICS, () => {
   const path = objectPath("globals"), bytes = Deno.readFileSync(path);
   const shared = new Uint8Array(bytes.length + 1);
