@@ -51,12 +51,23 @@ const MESSAGES: readonly Message[] = [
   [/^couldn't reuse pinned map at '(.*)': parameter mismatch/m, ([, path]) => ({
     reason: "mismatch",
     meaning: `the map that is pinned at "${path}" has another type, other sizes or other flags`,
-    hint: "choose another options.pinDirectory, or remove the pin and the map's elements with it",
+    hint:
+      "choose another path, by options.pinDirectory or the map's pin, or remove this pin and the map's elements with it",
   })],
   [/^couldn't retrieve pinned map '(.*)'/m, ([, path]) => ({
     reason: "mismatch",
     meaning: `"${path}" cannot be opened as a map`,
-    hint: "choose another options.pinDirectory, or look what is pinned there",
+    hint: "choose another path, by options.pinDirectory or the map's pin, or look what is pinned there",
+  })],
+  [/^map '(.*)': failed to auto-pin at '(.*)\/[^/]*': -ENOENT/m, ([, map, directory]) => ({
+    reason: "gone",
+    meaning: `map "${map}" cannot be pinned in "${directory}": the directory above that does not exist`,
+    hint: "make it first: only the last directory of a pin is made",
+  })],
+  [/^specified path (.*) is not on BPF FS[^]*^map '(.*)': failed to auto-pin/m, ([, path, map]) => ({
+    reason: "invalid",
+    meaning: `map "${map}" cannot be pinned: "${path}" is on no bpf file system`,
+    hint: "choose a path below a bpf mount, such as /sys/fs/bpf; /proc/mounts has all of them",
   })],
   [/^map '(.*)': failed to auto-pin at '(.*)'/m, ([, map, path]) => ({
     reason: "invalid",

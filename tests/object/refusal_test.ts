@@ -156,10 +156,14 @@ objectTest("refusal: pins that were made for it are gone, those that were there 
   assertEquals(pins.pins, ["counts"]);
 });
 
-objectTest("refusal: a file system that takes no pins", { needs: ["bpffs"] }, () => {
+objectTest("refusal: directories that take no pins", { needs: ["bpffs"] }, () => {
   using pins = new PinDirectory();
-  const error = refusal("pinned", { pinDirectory: `${pins.path}/no/such` });
-  assertMatch(error.message, /map "pinned_\w+" cannot be pinned at/);
+  const messageOf = (pinDirectory: string) => refusal("pinned", { pinDirectory }).message;
+  assertMatch(
+    messageOf(`${pins.path}/no/such`),
+    /"pinned_\w+" cannot be pinned in ".*\/no\/such": the directory above/,
+  );
+  assertMatch(messageOf("/tmp"), /"pinned_\w+" cannot be pinned: "\/tmp\/pinned_\w+" is on no bpf file system/);
   assertEquals(pins.pins, []);
 });
 
