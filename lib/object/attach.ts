@@ -1,5 +1,6 @@
 /** Attaching the programs and the maps of struct_ops of an object: what their sections say becomes links. */
 import { checkInteger, checkKeys, checkString, checkU64, keysOf, kindOf, printable } from "../check.ts";
+import type { EnsureAsyncOptions, EnsuredLink, EnsureOptions } from "../ensure_pinned.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { attachAll, attachAllAsync, type LinkGroup } from "../group.ts";
 import { isHandle } from "../handle/brand.ts";
@@ -15,7 +16,7 @@ import { BPF_F_LINK } from "../uapi/constants.ts";
 import { onAbort } from "../wait.ts";
 import type { KeptLink, MapRecord, ObjectHandle, ProgramRecord } from "./handle.ts";
 import { noSuchName } from "./names.ts";
-import { type AttachOverrides, hasLinks, targetFor, type UsdtTarget } from "./sections.ts";
+import { type AttachOverrides, hasLinks, LeftOpenError, targetFor, type UsdtTarget } from "./sections.ts";
 import { TypedMap } from "./typed_map.ts";
 
 /** What attaching needs of an object. */
@@ -140,6 +141,55 @@ export class Attachments {
     return asLinks(await attachAllAsync((plan, each) => this.#makeAsync(plan, each), plans, checkOptions(options)));
   }
 
+  ensurePinned(
+    path: string | URL,
+    name: string,
+    overrides: AttachOverrides,
+    options: EnsureOptions | undefined,
+  ): EnsuredLink {
+    const { program, target } = this.#planPinned(name, overrides);
+    try {
+      return this.#keepPinned(Link.ensurePinned(path, program, target, options));
+    } catch (error) {
+      throw named(error, program, name);
+    }
+  }
+
+  async ensurePinnedAsync(
+    path: string | URL,
+    name: string,
+    overrides: AttachOverrides,
+    options: EnsureAsyncOptions | undefined,
+  ): Promise<EnsuredLink> {
+    const { program, target } = this.#planPinned(name, overrides);
+    try {
+      return this.#keepPinned(await Link.ensurePinnedAsync(path, program, target, options));
+    } catch (error) {
+      throw named(error, program, name);
+    }
+  }
+
+  /** What is to outlive the object: a link of the kernel, which another process can take over. */
+  #planPinned(name: string, overrides: AttachOverrides): { program: Program; target: AttachTarget } {
+    for (const option of OPTIONS) {
+      if (overrides[option as keyof AttachOptions] !== undefined) {
+        throw new TypeError(`overrides.${option} cannot be: what is pinned outlives its handle`);
+      }
+    }
+    const plan = this.#plan(name, overrides);
+    if ("target" in plan) return { program: this.#host.program(name), target: plan.target };
+    throw new TypeError(
+      `Cannot attach "${name}" by ensurePinned: libbpf attaches ${
+        "usdt" in plan ? "USDT probes" : "maps of struct_ops"
+      }; use attach() and pin() of its link`,
+    );
+  }
+
+  #keepPinned(ensured: EnsuredLink): EnsuredLink {
+    this.#keep(ensured.link as AnyLink);
+    return ensured;
+  }
+
   #plan(name: string, overrides: AttachOverrides): Plan {
     const { handle } = this.#host;
     handle.check(() => `Cannot attach "${name}"`);
@@ -181,18 +231,25 @@ export class Attachments {
       }
     }
     if (!handle.isLoaded) throw notLoaded(`object "${handle.name}"`, handle, true);
-    const plans: Plan[] = [];
+    const plans: Plan[] = [], open: LeftOpenError[] = [];
     programs.forEach((program, index) => {
       const given = overrides[program.name];
       if (given === false) return;
       const isMeant = given !== undefined || (program.fd >= 0 && program.isAttachable && hasLinks(program.section));
-      if (isMeant) plans.push(this.#planProgram(program, index, given ?? {}));
+      if (!isMeant) return;
+      try {
+        plans.push(this.#planProgram(program, index, given ?? {}));
+      } catch (error) {
+        if (!(error instanceof LeftOpenError)) throw error;
+        open.push(error);
+      }
     });
     maps.forEach((map, index) => {
       const given = overrides[map.name];
       if (map.type !== "struct_ops" || given === false || (given === undefined && map.fd < 0)) return;
       plans.push(planMap(map, index, given ?? {}));
     });
+    if (open.length > 0) throw allOpen(handle.name, open);
     return plans;
   }
 
@@ -255,6 +312,15 @@ export class Attachments {
     all.add(attached);
     return attached;
   }
+}
+
+/** All that is left open, with what would say it; of the first program, for callers that go on from it. */
+function allOpen(object: string, open: readonly LeftOpenError[]): LeftOpenError {
+  const [{ program, fields, example }] = open as [LeftOpenError];
+  const which = open.map(({ program, fields }) => `program "${program.name}" leaves open ${fields.join(" and ")}`);
+  const asked = open.map(({ program, example }) => `${program.name}: ${example}`).join(", ");
+  const message = `Cannot attach object "${object}": ${which.join(", ")}: object.attachAll({ ${asked} })`;
+  return new LeftOpenError(message, program, fields, example);
 }
 
 /** Overrides by the name of a program or of a struct_ops map; false leaves it out. */

@@ -1,5 +1,6 @@
 /** Compiled objects: the programs, maps and global variables of a `.bpf.o` of clang, by name. */
 import { bytesOf, checkFlag, checkKeys, checkPath, checkString, checkU32, keysOf, kindOf } from "../check.ts";
+import type { EnsureAsyncOptions, EnsuredLink, EnsureOptions } from "../ensure_pinned.ts";
 import { BpfError } from "../error.ts";
 import { checkHandle, showAs } from "../handle/brand.ts";
 import type { LinkGroup } from "../group.ts";
@@ -566,6 +567,63 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
     options?: AttachOptions,
   ): Promise<LinkGroup> {
     return await this.#attachments.attachAllAsync(overrides, options);
+  }
+
+  /**
+   * Makes sure that a program is attached to what its section names, and pinned: `Link.ensurePinned` for a program of this
+   * object, to be deployed again and again. Another run puts its program into the link that is pinned, without a gap.
+   *
+   * The link outlives the object and the process. So do maps that are pinned (`maps` of {@linkcode OpenOptions}), by which
+   * the next version goes on with what this one counted.
+   *
+   * @param path The pin, on a bpf file system. Its name may have no dot.
+   * @param name The program's name in C.
+   * @param overrides As {@linkcode attach}, but for `signal` and `onClose`.
+   * @param options Whether a link that is attached to something else is ended, how long to wait for the lock of the
+   * directory, and whether to make directories that are missing.
+   * @returns The link, opened from its pin, and what was done. Its handle is closed with the object; the link stays.
+   * @throws {TypeError} As {@linkcode attach}; and for USDT probes and struct_ops, whose links are made by libbpf: use
+   * {@linkcode attach} and `pin` of the link.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {Deno.errors.BadResource} If the object is closed.
+   * @throws {BpfError} As `Link.ensurePinned`.
+   *
+   * @example
+   * ```ts ignore
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("upgrade.bpf.o", { maps: { sent: { pin: "/sys/fs/bpf/web/sent" } } });
+   * using ensured = object.ensurePinned("/sys/fs/bpf/web/count", "count", { cgroup: "/sys/fs/cgroup/web" });
+   * console.log(ensured.outcome, object.map("sent").get(0)); // updated { packets: 5n, bytes: 420n }
+   * ```
+   */
+  ensurePinned(
+    path: string | URL,
+    name: ProgramName<T>,
+    overrides: AttachOverrides = {},
+    options?: EnsureOptions,
+  ): EnsuredLink {
+    return this.#attachments.ensurePinned(path, name, overrides, options);
+  }
+
+  /**
+   * {@linkcode ensurePinned} that waits for the lock without blocking the event loop.
+   *
+   * @param path As {@linkcode ensurePinned}.
+   * @param name As {@linkcode ensurePinned}.
+   * @param overrides As {@linkcode ensurePinned}.
+   * @param options As {@linkcode ensurePinned}, and a signal that ends the wait: nothing is changed then.
+   * @returns A promise of the link and what was done. It rejects with what {@linkcode ensurePinned} throws, with the
+   * signal's reason, and with `Deno.errors.BadResource` if the object is closed before it has the lock: nothing is changed
+   * then.
+   */
+  async ensurePinnedAsync(
+    path: string | URL,
+    name: ProgramName<T>,
+    overrides: AttachOverrides = {},
+    options?: EnsureAsyncOptions,
+  ): Promise<EnsuredLink> {
+    return await this.#attachments.ensurePinnedAsync(path, name, overrides, options);
   }
 
   /**

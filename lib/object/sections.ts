@@ -493,11 +493,12 @@ export function targetFor(program: SectionProgram, overrides: AttachOverrides): 
   const open = needed.filter((fields) => !fields.some((field) => field in target)).map(([first]) => first!);
   if (open.length === 0) return target as unknown as ObjectTarget;
   const shown = [...type === undefined ? [] : ["type"], ...open];
-  const example = shown.map((field) => `${field}: ${exampleOf(field, kind, program)}`).join(", ");
+  const example = `{ ${shown.map((field) => `${field}: ${exampleOf(field, kind, program)}`).join(", ")} }`;
   throw new LeftOpenError(
-    `${section}: it leaves open ${open.join(" and ")}: object.attach("${program.name}", { ${example} })`,
+    `${section}: it leaves open ${open.join(" and ")}: object.attach("${program.name}", ${example})`,
     program,
     open,
+    example,
   );
 }
 
@@ -523,6 +524,8 @@ export class LeftOpenError extends TypeError {
   readonly program: SectionProgram;
   /** What is to be given: fields of {@linkcode AttachOverrides}. */
   readonly fields: readonly string[];
+  /** Overrides that say it, as an example in TypeScript: `{ device: "eth0" }`. */
+  readonly example: string;
 
   /**
    * Called by the package.
@@ -530,9 +533,11 @@ export class LeftOpenError extends TypeError {
    * @param message What is left open, and how to say it.
    * @param program The program.
    * @param fields The fields.
+   * @param example Overrides that say it.
    */
-  constructor(message: string, program: SectionProgram, fields: readonly string[]) {
+  constructor(message: string, program: SectionProgram, fields: readonly string[], example: string) {
     super(message);
+    this.example = example;
     this.program = program;
     this.fields = fields;
   }

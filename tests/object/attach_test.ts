@@ -1,7 +1,8 @@
 /** That what the sections of an object say is attached, and ends; beside libbpf's own rules (sections_test). */
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { BpfError, type Link, openHandles } from "../../mod.ts";
-import { BpfObject, LeftOpenError, UsdtProbe } from "../../lib/object/mod.ts";
+import { BpfError, type EnsuredLink, Link, openHandles } from "../../mod.ts";
+import { type AttachOverrides, BpfObject, LeftOpenError, UsdtProbe } from "../../lib/object/mod.ts";
+import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { Loopback } from "../fixture/place/loopback.ts";
 import { NetkitPair } from "../fixture/place/netkit.ts";
@@ -125,6 +126,13 @@ objectTest("what a section leaves open is asked for, by an example", { since: "6
   asks("bare_kprobe", 'object.attach("bare_kprobe", { symbol: "do_unlinkat" })');
   asks("uprobe", 'object.attach("uprobe", { path: "/usr/bin/bash", symbol: "main" })');
   asks("netfilter", 'object.attach("netfilter", { family: "ipv4", hook: "local_in", priority: 0 })');
+  using some = load("xdp", "sk_lookup", "sk_msg");
+  const { message, fields } = assertThrows(() => some.attachAll(), LeftOpenError);
+  assertEquals(
+    message.slice(message.indexOf("object.attachAll")),
+    'object.attachAll({ xdp: { device: "eth0" }, sk_msg: { map: "MAP" } })',
+  );
+  assertEquals(fields.length, 1);
 });
 
 objectTest("xdp, tcx and netfilter see packets of the interface that is given", {
@@ -150,6 +158,41 @@ objectTest("xdp, tcx and netfilter see packets of the interface that is given", 
     link.close();
     assertEquals(openHandles().filter(({ kind }) => kind === "link"), []);
   }
+});
+
+objectTest("ensurePinned: what is pinned outlives its object, and is updated by the next", {
+  needs: ["bpffs", "cgroup2", "netns"],
+}, async () => {
+  using pins = new PinDirectory();
+  using cgroup = new Cgroup();
+  const path = pins.pin("egress"), overrides = { cgroup: cgroup.path };
+  const runsOf = async (make: (object: BpfObject) => EnsuredLink | Promise<EnsuredLink>) => {
+    using object = load("cgroup_egress");
+    const { link, outcome } = await make(object);
+    const { id, programId, attached } = link.info();
+    assertEquals([programId, attached], [object.program("cgroup_egress").id, true]);
+    object.close();
+    assert(link.closed);
+    return { id, outcome };
+  };
+  const first = await runsOf((object) => object.ensurePinned(path, "cgroup_egress", overrides));
+  const again = await runsOf((object) => object.ensurePinnedAsync(path, "cgroup_egress", overrides));
+  assertEquals([first.outcome, again], ["created", { id: first.id, outcome: "updated" }]);
+  using kept = Link.openPinned(path);
+  assertEquals([kept.id, kept.attached()], [first.id, true]);
+
+  using object = load("cgroup_egress", "xdp");
+  const ensure = (name: string, overrides: AttachOverrides) => () => object.ensurePinned(path, name, overrides);
+  assertThrows(ensure("cgroup_egress", {}), LeftOpenError);
+  assertThrows(ensure("cgroup_egres", overrides), TypeError, "cgroup_egres");
+  assertThrows(ensure("cgroup_egress", { ...overrides, onClose: "keep" }), TypeError, "overrides.onClose cannot be");
+  const error = assertThrows(ensure("xdp", { device: "lo", mode: "generic" }), BpfError);
+  assertEquals(error.reason, "mismatch", error.message);
+  const late = object.ensurePinnedAsync(path, "cgroup_egress", overrides);
+  object.close();
+  await assertRejects(() => late, Deno.errors.BadResource, "it is closed");
+  kept.unpin();
+  kept.detach();
 });
 
 objectTest("netkit programs are for either end", { needs: ["netns", "netkit"], since: "6.7" }, () => {
@@ -464,7 +507,11 @@ objectTest("all or none are attached", { needs: ["cgroup2", "netns"] }, async ()
   using object = load(...BOTH);
   const place = { cgroup: cgroup.path }, nowhere = { cgroup: `${cgroup.path}/nowhere` };
   const none = () => assertEquals(openHandles().filter(({ kind }) => kind === "link"), []);
-  assertThrows(() => object.attachAll({ cgroup_egress: place }), TypeError, 'object.attach("cgroup_ingress", { cgroup');
+  assertThrows(
+    () => object.attachAll({ cgroup_egress: place }),
+    TypeError,
+    "object.attachAll({ cgroup_ingress: { cgroup",
+  );
   assertThrows(() => object.attachAll({ cgroup_egres: place } as never), TypeError, 'did you mean "cgroup_egress"');
   assertThrows(() => object.attachAll({ cgroup_egress: 5 } as never), TypeError, "or false to leave it out");
   none();
