@@ -76,18 +76,12 @@ export class Running implements AsyncDisposable {
   }
 }
 
-/** An example, with `--allow-ffi` and what else it says that it needs. */
+/** An example, with `--allow-ffi` and what else it says that it needs; `through` a command that runs it. */
 export class Example extends Running {
-  constructor(name: string, args: string[], permissions: string[] = []) {
-    super(Deno.execPath(), [
-      "run",
-      "--no-check",
-      "--no-prompt",
-      "--allow-ffi",
-      ...permissions,
-      `${FOLDER}${name}.ts`,
-      ...args,
-    ]);
+  constructor(name: string, args: string[], permissions: string[] = [], through: string[] = []) {
+    const run = ["run", "--no-check", "--no-prompt", "--allow-ffi", ...permissions, `${FOLDER}${name}.ts`, ...args];
+    const [command = "", ...rest] = [...through, Deno.execPath(), ...run];
+    super(command, rest);
   }
 }
 
