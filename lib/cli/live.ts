@@ -1,4 +1,5 @@
 /** The links of the machine on a screen that follows them: `top`, and `watch` on a terminal. */
+import { printable } from "../check.ts";
 import { FullNames } from "../full_names.ts";
 import { places } from "../hooks.ts";
 import { Link } from "../link.ts";
@@ -109,21 +110,33 @@ function cells({ item, order, rate }: Row, isCounting: boolean): string[] {
   ];
 }
 
+/** Which of the cells has the program. */
+const PROGRAM = 4;
+
 function rateTexts(rate: Rate | undefined): [string, string] {
   return rate === undefined
     ? ["-", "-"]
-    : [countText(rate.perSecond), `${(100 * rate.load).toFixed(rate.load < 0.1 ? 2 : 1)}%`];
+    : [countText(rate.perSecond), rate.load === 0 ? "0%" : `${(100 * rate.load).toFixed(rate.load < 0.1 ? 2 : 1)}%`];
 }
 
-const WHERE = 2;
+/** Below so many columns there is no room for types and ids of programs beside what they do. */
+const WIDE = 100;
 
-/** The rows as a table. */
-export function rowsTable(rows: readonly Row[], isCounting: boolean, width?: number): string[] {
+/** The rows as a table; `width` is that of a terminal. */
+export function rowsTable(rows: readonly Row[], isCounting: boolean, width: number = Infinity): string[] {
   const titles = ["ID", "TYPE", "WHERE", "ORDER", "PROGRAM", ...isCounting ? ["RUNS/S", "LOAD"] : [], "HELD BY"];
-  const texts = rows.map((row) => cells(row, isCounting));
-  const order = titles.indexOf("ORDER"), isOrdered = rows.some((row) => row.order !== "");
-  const drop = (row: string[]) => isOrdered ? row : row.toSpliced(order, 1);
-  return columns([titles, ...texts].map(drop), width, WHERE);
+  const left = new Set([
+    ...width < WIDE ? ["TYPE"] : [],
+    ...rows.some(({ order }) => order !== "") ? [] : ["ORDER"],
+  ]);
+  const texts = rows.map((row) => {
+    const { info, programName } = row.item, all = cells(row, isCounting);
+    return width < WIDE
+      ? all.with(PROGRAM, programName ? printable(programName) : programText(info.programId, ""))
+      : all;
+  });
+  const kept = [titles, ...texts].map((row) => row.filter((_, i) => !left.has(titles[i]!)));
+  return columns(kept, width, kept[0]!.indexOf("WHERE"));
 }
 
 /** The links that a watcher follows, with all that is looked up again and again. */

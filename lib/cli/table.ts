@@ -14,6 +14,12 @@ export function shorten(text: string, width: number): string {
   return [...characters.slice(0, width - 1 - end), "…", ...characters.slice(characters.length - end)].join("");
 }
 
+/** At most `width` characters: the end is left out. */
+function cutOff(text: string, width: number): string {
+  const characters = [...text];
+  return characters.length <= width ? text : `${characters.slice(0, width - 1).join("")}…`;
+}
+
 /**
  * The same for texts that stand below each other: different ones stay different, for what they have in common is left out
  * if the middle would take what tells them apart.
@@ -23,7 +29,10 @@ export function shortenAll(texts: Iterable<string>, width: number): Map<string, 
   for (const [, alike] of Map.groupBy(short.keys(), (text) => short.get(text)!)) {
     if (alike.length < 2 || width < 4) continue;
     const rests = shortenAll(alike.map((text) => text.slice(commonLength(alike))), width - 1);
-    for (const text of alike) short.set(text, `…${rests.get(text.slice(commonLength(alike)))}`);
+    for (const text of alike) {
+      const rest = rests.get(text.slice(commonLength(alike)))!;
+      short.set(text, rest.startsWith("…") ? rest : `…${rest}`);
+    }
   }
   return short;
 }
@@ -40,7 +49,7 @@ const GAP = 2, LEAST = 8;
 /**
  * Lines with the columns of `rows` below each other; if they are wider than `width`, the widest are shortened. The column
  * `main` counts as half as wide as it is, and those before it keep their width while others can give some. A row of one
- * cell has the whole line.
+ * cell has the whole line; where there is a main one, the last column loses its end.
  */
 export function columns(rows: readonly (readonly string[])[], width: number = Infinity, main?: number): string[] {
   const cells = rows[0]!.map((_, i) => rows.flatMap((row) => row.length === 1 ? [] : [row[i] ?? ""]));
@@ -54,7 +63,12 @@ export function columns(rows: readonly (readonly string[])[], width: number = In
       widths[shares.indexOf(widest)]!--;
     }
   }
-  const short = cells.map((column, i) => shortenAll(new Set(column), widths[i]!));
+  // of who holds a link, the first words tell most
+  const cut = (texts: Iterable<string>, width: number) =>
+    new Map(Array.from(texts, (text) => [text, cutOff(text, width)]));
+  const short = cells.map((column, i) =>
+    (i > (main ?? i) && i === cells.length - 1 ? cut : shortenAll)(new Set(column), widths[i]!)
+  );
   return rows.map((row) =>
     row.length === 1 ? shorten(row[0]!, width) : row.map((cell, i) => {
       const text = short[i]!.get(cell)!;

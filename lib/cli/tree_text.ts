@@ -53,10 +53,10 @@ function plainRow(
   items: ReadonlyMap<number, Item>,
   cellsOf: (entry: EntryRecord) => string[],
 ): Row {
-  const [first, ...others] = hook.entries, item = items.get(first?.linkId ?? 0);
-  const alone = others.length === 0 && first !== undefined;
-  // places that links share, and those that the kernel was asked about, have words of their own
-  const place = alone && item !== undefined && hook.ifindex === undefined ? item.where : hook.place;
+  const [first, ...others] = hook.entries, alone = others.length === 0 && first !== undefined;
+  const [where, ...more] = new Set(hook.entries.map(({ linkId }) => items.get(linkId ?? 0)?.where));
+  // places that links share in different orders have words of their own
+  const place = where !== undefined && more.length === 0 ? where : hook.place;
   const title = printable(`${hook.type} ${place}${hook.ordered || alone ? "" : " (order unknown)"}`);
   if (alone) return { cells: [title, ...cellsOf(first)], below: [] };
   return {

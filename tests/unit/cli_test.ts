@@ -170,9 +170,12 @@ Deno.test("top: keys sort, filter, scroll and quit", () => {
 
 Deno.test("top: a column for what is known, and rates within the width", () => {
   const rows = [row(1, "a".repeat(90), 0.5), { ...row(2, "b"), order: "2/3" }];
-  const [titles, first, second] = rowsTable(rows, true, 80);
+  const [narrow, line] = rowsTable(rows, true, 80);
+  assertEquals(narrow!.split(/ +/), ["ID", "WHERE", "ORDER", "PROGRAM", "RUNS/S", "LOAD", "HELD", "BY"]);
+  assert(line!.includes("program_1") && line!.length <= 80, line);
+  const [titles, first, second] = rowsTable(rows, true, 110);
   assertEquals(titles!.split(/ +/), ["ID", "TYPE", "WHERE", "ORDER", "PROGRAM", "RUNS/S", "LOAD", "HELD", "BY"]);
-  assert(first!.includes("500") && first!.includes("50.0%") && first!.length <= 80, first);
+  assert(first!.includes("500") && first!.includes("50.0%") && first!.length <= 110, first);
   assertEquals(second!.split(/ +/).slice(0, 6), ["2", "tcx", "b", "2/3", "2", "program_2"]);
   assertEquals(rowsTable([rows[0]!], false)[0]!.split(/ +/), ["ID", "TYPE", "WHERE", "PROGRAM", "HELD", "BY"]);
 });
