@@ -1,6 +1,7 @@
 /** `agent`: publishes links for a fleet, as a service. */
 import { printable } from "../check.ts";
 import { expectedLinks, isTelemetryOn, type PublishedEvent, publishLinks, readExpected } from "../otel/mod.ts";
+import { onAbort } from "../wait.ts";
 import { type Command, numberFrom, type Output, Status, writeAll } from "./command.ts";
 import { jsonLine } from "./table.ts";
 
@@ -114,30 +115,37 @@ function portOf({ port, protocol }: URL): number {
 
 const PATIENCE_MS = 5000;
 
-/** Why the collector does not take metrics, if it does not. Not by `fetch`, each of which Deno would export as a span. */
+/** Why the collector does not take metrics, if it does not. */
 async function failureOf(url: URL): Promise<string | undefined> {
-  const to = { hostname: url.hostname.replace(/^\[|\]$/g, ""), port: portOf(url) };
   const over = AbortSignal.timeout(PATIENCE_MS);
   try {
-    using connection = await (url.protocol === "https:" ? Deno.connectTls(to) : Deno.connect({ ...to, signal: over }));
-    const isJson = Deno.env.get("OTEL_EXPORTER_OTLP_PROTOCOL") === "http/json", body = isJson ? "{}" : "";
-    const head = [
-      `POST ${url.pathname}${url.search} HTTP/1.1`,
-      `host: ${url.host}`,
-      `content-type: application/${isJson ? "json" : "x-protobuf"}`,
-      `content-length: ${body.length}`,
-      "connection: close",
-      ...headers(),
-    ];
-    await connection.write(new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n${body}`));
-    const answer = new Uint8Array(64);
-    const read = await Promise.race([connection.read(answer), aborted(over)]);
-    const status = /^HTTP\/1\.[01] (\d{3})/.exec(new TextDecoder().decode(answer.subarray(0, read ?? 0)))?.[1];
-    if (status === undefined) return "it does not speak HTTP";
-    return status.startsWith("2") ? undefined : `it answers with status ${status}`;
+    return await Promise.race([ask(url, over), aborted(over)]);
   } catch (error) {
     return over.aborted ? `no answer within ${PATIENCE_MS / 1000} s` : (error as Error).message;
   }
+}
+
+/** Sends no metrics. Not by `fetch`: Deno exports a span for each. */
+async function ask(url: URL, over: AbortSignal): Promise<string | undefined> {
+  const to = { hostname: url.hostname.replace(/^\[|\]$/g, ""), port: portOf(url) };
+  using connection = await (url.protocol === "https:" ? Deno.connectTls(to) : Deno.connect(to));
+  using _ = onAbort(over, () => connection.close());
+  over.throwIfAborted();
+  const protocol = Deno.env.get("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL") ?? Deno.env.get("OTEL_EXPORTER_OTLP_PROTOCOL");
+  const isJson = protocol === "http/json", body = isJson ? "{}" : ""; // nothing is a message of protobuf
+  const head = [
+    `POST ${url.pathname}${url.search} HTTP/1.1`,
+    `host: ${url.host}`,
+    `content-type: application/${isJson ? "json" : "x-protobuf"}`,
+    `content-length: ${body.length}`,
+    "connection: close",
+    ...headers(),
+  ];
+  await connection.write(new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n${body}`));
+  const answer = new Uint8Array(64), length = await connection.read(answer) ?? 0;
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(new TextDecoder().decode(answer.subarray(0, length)))?.[1];
+  if (status === undefined) return "it does not speak HTTP";
+  return status.startsWith("2") ? undefined : `it answers with status ${status}`;
 }
 
 /** Those that Deno sends too, as for authentication. */

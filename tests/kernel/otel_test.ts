@@ -8,6 +8,7 @@ import { startBpflink } from "../fixture/process/bpflink.ts";
 import { Collector } from "../fixture/process/collector.ts";
 import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/process/privileges.ts";
 import { runScript } from "../fixture/process/script.ts";
+import { AT_EXEC } from "../fixture/program/kernel_functions.ts";
 import { answering } from "../fixture/program/programs.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 import { inOwnVm } from "../fixture/run/own.ts";
@@ -194,6 +195,19 @@ agentTest("runs of programs, where the kernel counts them", PLACES, async () => 
   }
 });
 
+agentTest("missed runs of probes, where the kernel counts them", {
+  needs: ["cgroup2", "netns", "kprobe"],
+  since: "6.7",
+}, async () => {
+  using program = answering(0, { type: "kprobe", name: "probing" });
+  using link = Link.attach(program, { type: "kprobe", symbol: AT_EXEC });
+  await using collector = new Collector();
+  await using agent = new Agent(collector.environment(300));
+  const series = { "bpf.link.id": link.id, "bpf.link.type": "perf_event", "bpf.program.name": "probing" };
+  await collector.reaches("bpf.link.missed", series, 0);
+  assertEquals(await agent.terminated(), 0);
+});
+
 agentTest("CAP_BPF and CAP_PERFMON suffice, also for names of programs", {
   needs: ["cgroup2", "netns", "setpriv"],
   since: "6.2",
@@ -247,6 +261,28 @@ agentTest("a collector that is away is said, and that it is back", PLACES, async
   await agent.says(/answers again/);
   assertEquals(await agent.terminated(), 0);
   assert(collector.spans.every(({ name }) => name.startsWith("bpf.link.")), "its questions are no spans");
+});
+
+agentTest("a collector that refuses is said", PLACES, async () => {
+  await using collector = new Collector();
+  const endpoint = `http://127.0.0.1:${collector.port}/away/`;
+  const env = { ...collector.environment(300), OTEL_EXPORTER_OTLP_ENDPOINT: endpoint };
+  await using agent = new Agent(env, [], { flags: ["--allow-net", "--allow-env"] });
+  await agent.says(/\/away\/v1\/metrics does not take what is published: it answers with status 404/);
+  assertEquals(await agent.terminated(), 0);
+});
+
+agentTest("a collector that never answers is said, and does not keep it from ending", PLACES, async () => {
+  await using collector = new Collector();
+  using deaf = Deno.listen({ hostname: "127.0.0.1", port: 0 }); // takes connections, and that is all
+  const env = {
+    ...collector.environment(NEVER_MS),
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${deaf.addr.port}`,
+    OTEL_EXPORTER_OTLP_TIMEOUT: "1000",
+  };
+  await using agent = new Agent(env, [], { flags: ["--allow-net", "--allow-env"] });
+  await agent.says(/does not take what is published: no answer within 5 s/);
+  assertEquals(await agent.terminated(), 0);
 });
 
 agentTest("that it may not ask for the collector is said", PLACES, async () => {
