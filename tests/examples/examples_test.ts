@@ -1,5 +1,6 @@
 /** The examples, run as their users do: with the permissions that their comments name, and nothing but their output. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { Hook } from "@bpf/link";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { Loopback } from "../fixture/place/loopback.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
@@ -54,13 +55,24 @@ kernelTest(
     await example.line(/^filtering lo/);
     assert(await traffic.passes());
     await example.write("+127.0.0.0/8\n");
-    await example.line(/^blocked 127/);
+    await example.line(/^done: \+127/);
     assert(!await traffic.passes());
     await example.write("\n");
     assertMatch(await example.line(/dropped/), /^127\.0\.0\.0\/8 dropped [1-9]/);
     assertMatch(await example.line(/^passed/), /^passed [1-9]/);
+    const [before] = Hook.query({ type: "xdp", device: "lo" }).entries;
+    for (let times = 0; times < 2; times++) {
+      await example.write("reload\n");
+      await example.line(/^done: reload/);
+      assert(!await traffic.passes()); // the list is the same
+    }
+    const [after] = Hook.query({ type: "xdp", device: "lo" }).entries;
+    assertEquals(after!.linkId, before!.linkId);
+    assertNotEquals(after!.programId, before!.programId);
+    await example.write("\n");
+    assertMatch(await example.line(/^passed/), /^passed 0$/);
     await example.write("-127.0.0.0/8\n");
-    await example.line(/^free 127/);
+    await example.line(/^done: -127/);
     assert(await traffic.passes());
     assertEquals(await example.ended(), 0);
   },
@@ -90,6 +102,49 @@ kernelTest("example usdt_probe: the arguments of a USDT probe", { since: "5.15",
   assertEquals(await example.interrupted(), 0);
 });
 
+kernelTest("example packets: packets and bytes a second of an interface", {
+  needs: ["netns"],
+  since: "6.6",
+  missing,
+}, async () => {
+  using traffic = await Loopback.open();
+  await using example = new Example("packets", [objectPath("packets"), "lo"]);
+  await example.line(/^counting lo/);
+  assert(await traffic.passes());
+  assertMatch(await example.line(/^received [1-9]/), /^received \d+ packets\/s, [1-9]\d* bytes\/s$/);
+  assertMatch(await example.line(/^sent/), /^sent [1-9]\d* packets\/s, [1-9]\d* bytes\/s$/);
+  assertEquals(await example.interrupted(), 0);
+});
+
+kernelTest(
+  "example allocations: how much memory a command asks malloc for",
+  { since: "5.15", missing },
+  async () => {
+    await using example = new Example("allocations", [objectPath("allocations"), Deno.execPath(), "--version"], [
+      "--allow-run",
+    ]);
+    assertMatch(await example.line(/^from \d+ bytes/), /^from \d+ bytes: [1-9]\d*$/);
+    assertEquals(await example.ended(), 0);
+  },
+);
+
+kernelTest("example quota: a cgroup that may send so many bytes a second", {
+  needs: ["cgroup2", "netns"],
+  missing,
+}, async () => {
+  using cgroup = new Cgroup();
+  await using example = new Example("quota", [objectPath("quota"), cgroup.path, "1000", "0.2"]);
+  await example.line(/^limiting/);
+  const send = [...inCgroup(cgroup.path), Deno.execPath(), "eval", SEND];
+  assertEquals(await run([...send, "700"]), "sent\n");
+  assertMatch(await example.line(/^sent [1-9]/), /^sent 728 bytes, dropped 0 until now$/);
+  assertEquals(await run([...send, "1000"]), "refused\n");
+  await example.line(/^sent 0 bytes, dropped 1028 until now$/);
+  assertEquals(await run([...send, "700"]), "sent\n"); // the quota is renewed
+  assertEquals(await example.interrupted(), 0);
+  assertEquals(await run([...send, "1000"]), "sent\n");
+});
+
 kernelTest("example offline: a cgroup without network while a command runs, without clang", {
   needs: ["cgroup2", "netns"],
 }, async () => {
@@ -112,11 +167,11 @@ const TALK = `
   console.log(listener.addr.port);
   Deno.exit();`;
 
-/** Sends a datagram to nobody, and prints what became of it. */
+/** Sends a datagram to nobody, of so many bytes, and prints what became of it. */
 const SEND = `
   import { createSocket } from "node:dgram";
   const socket = createSocket("udp4");
-  socket.send("hello", 9, "127.0.0.1", (error) => {
+  socket.send("x".repeat(Number(Deno.args[0] ?? 5)), 9, "127.0.0.1", (error) => {
     console.log(error ? "refused" : "sent");
     socket.close();
   });`;

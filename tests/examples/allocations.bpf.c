@@ -1,0 +1,18 @@
+// Counts calls of malloc by the power of two that is not more than what they ask for.
+#include "kernel.h"
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+__u64 calls[64];
+
+SEC("uprobe/libc.so.6:malloc")
+int BPF_UPROBE(on_malloc, __u64 size)
+{
+	int power = 0;
+
+	for (int i = 0; i < 63 && size > 1; i++, size >>= 1)
+		power++;
+	__sync_fetch_and_add(&calls[power & 63], 1);
+	return 0;
+}
