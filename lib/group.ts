@@ -24,6 +24,7 @@ export function attachAll<E, M extends Member>(
   attach: (entry: E, options: AttachOptions) => M,
   entries: readonly E[],
   { signal, onClose }: AttachOptions,
+  nameOf = (i: number): string => `entry ${i} of ${entries.length}`,
 ): Group<M> {
   const group = new Group<M>();
   signal?.throwIfAborted();
@@ -31,7 +32,7 @@ export function attachAll<E, M extends Member>(
     try {
       group.links.push(attach(entry, { onClose }));
     } catch (error) {
-      throw failed(i, entries, [error, ...group.undo()]);
+      throw failed(nameOf(i), [error, ...group.undo()]);
     }
   });
   group.endOn(signal);
@@ -43,6 +44,7 @@ export async function attachAllAsync<E, M extends Member>(
   attach: (entry: E, options: AttachOptions) => Promise<M>,
   entries: readonly E[],
   { signal, onClose }: AttachOptions,
+  nameOf = (i: number): string => `entry ${i} of ${entries.length}`,
 ): Promise<Group<M>> {
   const group = new Group<M>();
   signal?.throwIfAborted();
@@ -50,11 +52,11 @@ export async function attachAllAsync<E, M extends Member>(
     try {
       group.links.push(await attach(entry, { onClose }));
     } catch (error) {
-      throw failed(i, entries, [error, ...await group.undoAsync()]);
+      throw failed(nameOf(i), [error, ...await group.undoAsync()]);
     }
     if (signal?.aborted) {
       const failures = await group.undoAsync();
-      throw failures.length === 0 ? signal.reason : failed(i, entries, [signal.reason, ...failures]);
+      throw failures.length === 0 ? signal.reason : failed(nameOf(i), [signal.reason, ...failures]);
     }
   }
   group.endOn(signal);
@@ -136,10 +138,10 @@ export function checkEntries(entries: readonly AttachEntry[]): void {
   });
 }
 
-function failed(i: number, entries: readonly unknown[], errors: unknown[]): AggregateError {
+function failed(name: string, errors: unknown[]): AggregateError {
   const [first] = errors;
   const why = first instanceof Error ? first.message : String(first);
-  return new AggregateError(errors, `Cannot attach entry ${i} of ${entries.length}, so none is attached: ${why}`);
+  return new AggregateError(errors, `Cannot attach ${name}, so none is attached: ${why}`);
 }
 
 function throwAll(failures: unknown[]): void {

@@ -133,12 +133,13 @@ export class Attachments {
   }
 
   attachAll(overrides: OverridesByName, options: AttachOptions | undefined): LinkGroup {
-    return asLinks(attachAll((plan, each) => this.#make(plan, each), this.#planAll(overrides), checkOptions(options)));
+    const plans = this.#planAll(overrides), make = (plan: Plan, each: AttachOptions) => this.#make(plan, each);
+    return asLinks(attachAll(make, plans, checkOptions(options), (i) => `"${plans[i]!.name}"`));
   }
 
   async attachAllAsync(overrides: OverridesByName, options: AttachOptions | undefined): Promise<LinkGroup> {
-    const plans = this.#planAll(overrides);
-    return asLinks(await attachAllAsync((plan, each) => this.#makeAsync(plan, each), plans, checkOptions(options)));
+    const plans = this.#planAll(overrides), make = (plan: Plan, each: AttachOptions) => this.#makeAsync(plan, each);
+    return asLinks(await attachAllAsync(make, plans, checkOptions(options), (i) => `"${plans[i]!.name}"`));
   }
 
   ensurePinned(

@@ -7,20 +7,14 @@ import { close, open } from "@bpf/link/sys";
 
 const [file, cgroup] = Deno.args;
 if (file === undefined || cgroup === undefined) throw new TypeError("usage: opens.ts OBJECT CGROUP");
-const interrupted = new AbortController();
-Deno.addSignalListener("SIGINT", () => interrupted.abort());
 
 using object = BpfObject.load(file);
 const fd = open(cgroup);
 object.map("cgroup").set(0, fd);
 close(fd);
 object.attach("on_open");
+const events = object.map("events").events("opened");
+Deno.addSignalListener("SIGINT", () => events.close());
 console.log("watching");
-try {
-  for await (const { pid, comm, path } of object.map("events").events("opened", { signal: interrupted.signal })) {
-    console.log(`${comm} (${pid}) ${path}`);
-  }
-} catch (error) {
-  if (!interrupted.signal.aborted) throw error;
-}
+for await (const { pid, comm, path } of events) console.log(`${comm} (${pid}) ${path}`);
 if (object.globals.lost > 0n) console.error(`${object.globals.lost} were too many`);

@@ -516,10 +516,11 @@ objectTest("all or none are attached", { needs: ["cgroup2", "netns"] }, async ()
   assertThrows(() => object.attachAll({ cgroup_egress: 5 } as never), TypeError, "or false to leave it out");
   none();
   const all = { cgroup_egress: place, cgroup_ingress: nowhere };
-  const error = assertThrows(() => object.attachAll(all), AggregateError);
+  const why = 'Cannot attach "cgroup_ingress", so none is attached: ';
+  const error = assertThrows(() => object.attachAll(all), AggregateError, why);
   assertInstanceOf(error.errors[0], BpfError);
   none();
-  await assertRejects(() => object.attachAllAsync(all), AggregateError);
+  await assertRejects(() => object.attachAllAsync(all), AggregateError, why);
   none();
 });
 
