@@ -485,7 +485,10 @@ function checkedNumber({ size, signed }: Scalar, { read, write }: Access, bits: 
     return {
       read,
       write(view, at, value): void {
-        if (typeof value !== "bigint") throw new Misfit(TypeError, `must be a bigint, not ${kindOf(value)}`);
+        if (typeof value !== "bigint") {
+          const advice = Number.isSafeInteger(value) ? `: ${value}n` : "";
+          throw new Misfit(TypeError, `must be a bigint, not ${kindOf(value)}${advice}`);
+        }
         if (value < least || value > most) {
           throw new Misfit(RangeError, `must be a bigint from ${least}n to ${most}n, not ${value}n`);
         }

@@ -454,9 +454,9 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * What the section leaves open, an interface in `SEC("xdp")` or a cgroup in `SEC("cgroup/connect4")`, is asked for by a
    * TypeError that shows how. `overrides` may also say otherwise than the section, or more: `position`, `netns`, `cookie`,
    * `signal`. In words: `{ device: "eth0" }`, `{ cgroup: "/sys/fs/cgroup/web" }`, `{ map: "sockets" }` with the name of a map
-   * of this object, `{ path: "libc.so.6", symbol: "malloc" }`. A program of `SEC("tc")`, whose section names no direction, is
-   * attached as `{ type: "tcx", device: "eth0", direction: "ingress" }`. An executable that a section names without its
-   * directory, as `SEC("uprobe/bash:readline")`, is looked for where executables are.
+   * of this object, `{ path: "libc.so.6", symbol: "malloc" }`. `SEC("tc")` names no direction:
+   * `{ device: "eth0", direction: "ingress" }`. An executable that a section names without its directory, as
+   * `SEC("uprobe/bash:readline")`, is looked for where executables are.
    *
    * USDT probes (`SEC("usdt/PATH:PROVIDER:NAME")`) are found by libbpf. Before Linux 6.6 they are no link of the kernel but
    * several; then a {@linkcode UsdtProbe} is returned, which ends in the same ways.

@@ -162,14 +162,12 @@ const cgroup: Rule = (_rest, attachType) => ({ type: "cgroup", attachType });
 const sockmap: Rule = (_rest, attachType) => ({ type: "sockmap", attachType });
 const netns: Rule = (_rest, attachType) => ({ type: "netns", attachType });
 const xdp: Rule = () => ({ type: "xdp" });
-const tcx = (direction: "ingress" | "egress"): Rule => () => ({ type: "tcx", direction });
+const tcx = (direction?: "ingress" | "egress"): Rule => () => ({ type: "tcx", ...direction && { direction } });
 const netkit = (peer: boolean): Rule => () => ({ type: "netkit", peer });
 
 /** What an iterator walks: no field of its target, but some need one for it. */
 const WALKED = "";
 
-const LEGACY_TC = 'its section names no direction: write SEC("tcx/ingress") or SEC("tcx/egress"), or attach it as ' +
-  '{ type: "tcx", device: "eth0", direction: "ingress" }';
 const FROM_MAP = "it runs for packets that are redirected by a map: put its fd into the values of the";
 const ROUTE = "routes hold such programs: pin it, and name it to `ip route`";
 const REUSEPORT = "a group of sockets holds such programs: set SO_ATTACH_REUSEPORT_EBPF on one of them";
@@ -202,8 +200,8 @@ const TABLE: readonly Row[] = [
   ["tc/egress", "sched_cls", "tcx_egress", tcx("egress")],
   ["tcx/ingress", "sched_cls", "tcx_ingress", tcx("ingress")],
   ["tcx/egress", "sched_cls", "tcx_egress", tcx("egress")],
-  ["tc", "sched_cls", undefined, LEGACY_TC],
-  ["classifier", "sched_cls", undefined, LEGACY_TC],
+  ["tc", "sched_cls", undefined, tcx()],
+  ["classifier", "sched_cls", undefined, tcx()],
   ["action", "sched_act", undefined, 'actions have no link: write SEC("tcx/ingress") or SEC("tcx/egress")'],
   ["netkit/primary", "sched_cls", "netkit_primary", netkit(false)],
   ["netkit/peer", "sched_cls", "netkit_peer", netkit(true)],
@@ -315,8 +313,7 @@ function find(section: string): { row: Row; rest: string | undefined } | undefin
 
 /** Whether programs of a section are for links, if it says enough: others are held by sockets, routes, maps, or called. */
 export function hasLinks(section: string): boolean {
-  const rule = find(section)?.row[3];
-  return typeof rule === "function" || rule === LEGACY_TC;
+  return typeof find(section)?.row[3] === "function";
 }
 
 // ---- what a target needs

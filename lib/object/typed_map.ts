@@ -53,6 +53,7 @@ interface ValueForm {
  *   caller's to close, a TypedMap if the object declares what it holds. So is a Program in a **prog_array**.
  * - **queue**, **stack** and **bloom_filter** have no keys, but {@linkcode push}; the first two {@linkcode peek} and
  *   {@linkcode pop}.
+ * - A **cgroup_array** is written with an fd, as a number: that of `open()` of `./sys`, which may be closed then.
  * - A **ringbuf** and a **perf_event_array** have {@linkcode events}.
  *
  * A value that does not fit its type is a TypeError or RangeError that names the field, before anything is written.

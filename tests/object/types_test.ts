@@ -156,6 +156,6 @@ objectTest("gen: at run time the object's own BTF decides", {}, () => {
     TypeError,
     "key must be an object with address, port, protocol, unused",
   );
-  assertThrows(() => object.globals.packets = 1, TypeError, "globals.packets must be a bigint, not number");
+  assertThrows(() => object.globals.packets = 1, TypeError, "globals.packets must be a bigint, not number: 1n");
   assertThrows(() => object.globals.packet, TypeError, 'did you mean "packets"?');
 });

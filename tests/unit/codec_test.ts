@@ -47,7 +47,7 @@ Deno.test("integers are numbers to 32 bits, bigints beyond", () => {
     for (const value of [least - 1n, most + 1n]) {
       refuses(codec, value, RangeError, `value must be a bigint from ${least}n to ${most}n, not ${value}n`);
     }
-    refuses(codec, 1, TypeError, "value must be a bigint, not number");
+    refuses(codec, 1, TypeError, "value must be a bigint, not number: 1n");
   }
   agrees(codecOf((w) => w.int("n", 4)), 0x04030201, [1, 2, 3, 4]);
   agrees(codecOf((w) => w.refer("ptr", 0)), 0x0807060504030201n, [1, 2, 3, 4, 5, 6, 7, 8]);
