@@ -177,7 +177,7 @@ kernelTest("kprobe_multi: all that an attach asks of the kernel's functions take
   const list = line("10", "once") + line("20", "twice") + line("30", "twice") + line("40", "gone.isra.0");
   using shown = new ShownFile("/proc/kallsyms", list);
   // so that nothing is known yet; a kernel without modules has no such file
-  using _modules = exists("/proc/modules") ? new ShownFile("/proc/modules", "another 1 0 - Live 0x0\n") : undefined;
+  using _modules = exists("/proc/modules") ? new ShownFile("/proc/modules", "one_reading 1 0 - Live 0x0\n") : undefined;
   const names = new Set(["once", "twice", "gone", "never asked before"]);
   const ask = () => ({
     counts: [...functionsNamed(names)!].map(([name, { length }]) => [name, length]),
