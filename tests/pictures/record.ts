@@ -141,7 +141,7 @@ const [, bpffs, option, ...words] = Deno.args;
 {
   await using scene = await makeScene(bpffs!);
   for (const signal of SIGNALS) {
-    Deno.addSignalListener(signal, () => scene.disposeAsync().finally(() => Deno.exit(130)));
+    Deno.addSignalListener(signal, () => scene.disposeAsync().catch(console.error).finally(() => Deno.exit(130)));
   }
   if (option === "--try") {
     await new Deno.Command("sh", { args: ["-c", words.join(" ")], stdin: "inherit" }).spawn().status;
