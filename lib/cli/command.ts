@@ -111,13 +111,17 @@ export function openLink(idOrPin: string): AnyLink {
 
 /** Reports a failure to stderr and returns the exit status. */
 export function report(error: unknown, json: boolean): number {
-  const status = statusOf(error), known = error instanceof BpfError ? error : undefined;
+  const why = error instanceof AggregateError ? error.errors[0] : error; // of a group: what the others were undone for
+  const status = statusOf(why), known = why instanceof BpfError ? why : undefined;
   const message = error instanceof Error ? error.message : String(error);
   const hint = known?.hint ?? (status === Status.usage ? "bpflink --help lists the arguments" : undefined);
-  const { reason, code } = known ?? {};
-  const text = json
-    ? `${jsonLine({ error: { message, hint, reason, code, status } })}\n`
-    : `bpflink: ${printable(message)}\n${hint === undefined ? "" : `  hint: ${printable(hint)}\n`}`;
+  const { reason, code, log } = known ?? {};
+  const text = json ? `${jsonLine({ error: { message, hint, reason, code, log, status } })}\n` : [
+    `bpflink: ${printable(message)}`,
+    ...hint === undefined ? [] : [`  hint: ${printable(hint)}`],
+    ...log ? ["  log of the kernel:", ...log.trimEnd().split("\n").map((line) => `    ${printable(line)}`)] : [],
+    "",
+  ].join("\n");
   try {
     writeAll(Deno.stderr, text);
   } catch (error) {

@@ -170,6 +170,8 @@ export interface Answer {
     reason?: string;
     /** The kernel's code, as `EPERM`. */
     code?: string;
+    /** The kernel's own text: the whole log of the verifier. */
+    log?: string;
     /** The exit status. */
     status: number;
   };

@@ -150,6 +150,23 @@ cliTest("load: without pins it tells whether the kernel takes it, in a table", {
   assertMatch(rows[0]!, /^program +\d+ +executed +raw_tracepoint +raw_tp\/sched_process_exec +-$/);
 });
 
+cliTest("load: the whole log of a program that the verifier refuses is printed", {}, async () => {
+  const args = ["load", objectPath("refused"), "--program", "no_check"];
+  const { code, errors } = await bpflink(args);
+  assertEquals(code, 1);
+  assertMatch(errors, /^bpflink: Cannot load .*\n {2}hint: .*\n {2}log of the kernel:\n( {4}.*\n)+$/);
+  const json = await bpflink([...args, "--json"]);
+  const { log } = JSON.parse(json.errors).error;
+  assertMatch(log, /R0 invalid mem access/);
+});
+
+cliTest("run: one program that cannot be attached says why, for all", { needs: ["netns"], since: "6.6" }, async () => {
+  const args = ["run", objectPath("attach"), "--program", "sk_lookup", "--program", "tc_ingress"];
+  const { code, errors } = await bpflink([...args, "--attach", "tc_ingress=nowhere0"]);
+  assertEquals(code, 3); // there is no such interface
+  assertMatch(errors, /^bpflink: Cannot attach "tc_ingress", so none is attached: .*\n {2}hint: .*ip link/);
+});
+
 cliTest("load and run: what is wrong with the command line", { needs: ["bpffs"] }, async () => {
   using pins = new PinDirectory();
   const path = objectPath("execs"), leaving = ["--program", "leaving"];
