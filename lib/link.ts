@@ -14,7 +14,7 @@ import { findHolders, findHoldersAsync, type HoldersOptions, type LinkHolders } 
 import { placeOf } from "./names.ts";
 
 import { brand } from "./handle/brand.ts";
-import { traces } from "./handle/open_handles.ts";
+import { traceIf } from "./handle/open_handles.ts";
 import { OwnedFd, type PinOptions } from "./handle/owned.ts";
 import { attachLater, attachNow, type AttachOptions, fdOf, type MadeLink } from "./kind/attach.ts";
 import {
@@ -114,12 +114,10 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * Whether links that are made from now on are watched: if one is forgotten, a warning on the console says where it was
    * made. {@linkcode openHandles} says so too, also of programs, maps and what objects hold. Costs some microseconds each.
    */
-  static get traceLeaks(): boolean {
-    return traces.isOn;
-  }
+  static traceLeaks = false;
 
-  static set traceLeaks(isOn: boolean) {
-    traces.isOn = isOn;
+  static {
+    traceIf(() => Link.traceLeaks);
   }
 
   /** What {@linkcode ensurePinned} needs of the class. */
@@ -141,7 +139,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     this.type = type;
     this.#origin = origin;
     this.#chosen = onClose;
-    const forgotten = !origin.isMade ? "closed" : traces.isOn ? "reported" : "left open";
+    const forgotten = !origin.isMade ? "closed" : Link.traceLeaks ? "reported" : "left open";
     this.#owned = new OwnedFd(
       "link",
       fd,

@@ -17,8 +17,7 @@ export interface OpenHandle {
 const KINDS: readonly (HandleKind | "ring")[] = ["link", "program", "map", "ring"];
 let kinds = new Uint8Array(256); // by fd: 0, or index in KINDS plus 1, and perhaps HELD_DETACH
 const origins = new Map<number, string>();
-/** Whether it is remembered where handles are made: `Link.traceLeaks`. */
-export const traces = { isOn: false };
+let isTraced = () => false;
 const forgotten = new FinalizationRegistry<OpenHandle>(({ kind, fd, origin }) => {
   if (origin === undefined) return release(fd);
   console.warn(
@@ -35,7 +34,12 @@ export function track(kind: HandleKind | "ring", fd: number): void {
     kinds = larger;
   }
   kinds[fd] = KINDS.indexOf(kind) + 1;
-  if (traces.isOn) origins.set(fd, originOf(new Error().stack ?? "\n    somewhere"));
+  if (isTraced()) origins.set(fd, originOf(new Error().stack ?? "\n    somewhere"));
+}
+
+/** Says what decides whether it is remembered where handles are made: `Link.traceLeaks`, of a class that imports this. */
+export function traceIf(ask: () => boolean): void {
+  isTraced = ask;
 }
 
 /** Forgets an fd that was closed or given away. */
