@@ -15,7 +15,10 @@ import { runInTurns, runToEnd } from "./wait.ts";
 /** How a process was started, for those who name it. */
 export { processWords } from "./os/proc.ts";
 
-/** One thing that keeps a link attached; see {@linkcode Link.holders}. */
+/**
+ * One thing that keeps a link attached; see {@linkcode Link.holders}. `holderName` of `@bpf/link/cli` names it as people
+ * do: by unit, container and script.
+ */
 export type LinkHolder = {
   /** An fd of a process. */
   kind: "process";

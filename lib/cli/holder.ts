@@ -74,6 +74,26 @@ export function holderText(holder: Holder): string {
   return printable(`${place} ${what}(${pid})`);
 }
 
+/**
+ * Who holds a link, as `bpflink` names them: `agent.service(1993)`, `tracer.service heap.py(2041)`, or the path of a pin.
+ *
+ * @param holder What `Link.holders()` or `Link.holdersOf()` of `@bpf/link` gives.
+ * @returns The systemd unit or the container of a process, its script or program, and its number. All of them are the
+ * holder's own choice; control characters are escaped.
+ *
+ * @example
+ * ```ts
+ * import { Link } from "@bpf/link";
+ * import { holderName } from "@bpf/link/cli";
+ *
+ * const links = Link.list(), held = Link.holdersOf(links.map(({ id }) => id));
+ * for (const { id } of links) console.log(id, held.get(id)!.holders.map(holderName));
+ * ```
+ */
+export function holderName(holder: LinkHolder): string {
+  return holderText(holderOf(holder));
+}
+
 function stemOf(name: string): string {
   return name.replace(/\.\w+$/, "");
 }

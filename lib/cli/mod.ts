@@ -44,7 +44,7 @@ export type { LinkHolder } from "../holders.ts";
 export type { Source } from "../links.ts";
 export type { PublishedEvent } from "../otel/mod.ts";
 export type { ProbeAnswer, TargetProbe } from "../probe.ts";
-export type { Holder } from "./holder.ts";
+export { type Holder, holderName } from "./holder.ts";
 export type { Answer, EntryRecord, HookRecord, LinkRecord, LoadedRecord, PinRecord } from "./schema.ts";
 
 const COMMANDS: Commands = {

@@ -66,7 +66,7 @@ kernelTest("example owners: a table of links with who holds them", { needs: ["bp
   await using example = new Example("owners", []);
   assertMatch(
     await example.line(new RegExp(`\\b${link.id}\\b`)),
-    new RegExp(`sk_lookup.*"steer".*\\w+\\(${Deno.pid}\\).* ${pins.pin("lookup")}`),
+    new RegExp(`sk_lookup.*"steer".*\\S+\\(${Deno.pid}\\).* ${pins.pin("lookup")}`),
   );
   assertEquals(await example.ended(), 0);
   link.unpin();
