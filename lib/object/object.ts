@@ -59,7 +59,10 @@ export interface MapOptions {
   reuse?: BpfMap | TypedMap | undefined;
   /** `false`: it is not made. A program that uses it cannot be loaded then, unless it asks before. */
   create?: boolean | undefined;
-  /** A path on a bpf file system: what is pinned there is used, else the map is made and pinned there. */
+  /**
+   * A path on a bpf file system: what is pinned there is used, else the map is made and pinned there, in a directory that
+   * is made if only that is missing.
+   */
   pin?: string | URL | undefined;
 }
 

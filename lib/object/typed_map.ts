@@ -53,6 +53,8 @@ interface ValueForm {
  *   caller's to close, a TypedMap if the object declares what it holds. So is a Program in a **prog_array**.
  * - **queue**, **stack** and **bloom_filter** have no keys, but {@linkcode push}; the first two {@linkcode peek} and
  *   {@linkcode pop}.
+ * - A **sockmap** and a **sockhash** are written with the fd of a socket, as an integer. Deno does not tell those of its
+ *   sockets: let a program of `SEC("sockops")` put them in, with `bpf_sock_map_update`, when they listen or connect.
  * - A **cgroup_array** is written with an fd, as a number: that of `open()` of `./sys`, which may be closed then.
  * - A **ringbuf** and a **perf_event_array** have {@linkcode events}.
  *
