@@ -183,6 +183,16 @@ const VERIFIED: readonly Message[] = [
     meaning: `uses map "${name}", which was not made`,
     hint: `leave out options.maps.${name}.create`,
   })],
+  [/^unknown opcode 8d$/m, () => ({
+    reason: "invalid",
+    meaning: "calls a function through a register, as clang does without optimization",
+    hint: "compile with -O2",
+  })],
+  [/^unknown opcode (\w+)$/m, ([, opcode]) => ({
+    reason: "unsupported",
+    meaning: `has an instruction that this kernel does not have, of opcode 0x${opcode}`,
+    hint: "use a newer kernel, or compile for older ones with -mcpu=v3",
+  })],
   [/^BPF_STX uses reserved fields/m, () => ({
     reason: "unsupported",
     meaning: "has an atomic instruction that kernels have since Linux 5.12",

@@ -226,11 +226,12 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * The keys with their values, in an order that only the kernel knows; see {@linkcode BpfMap.entries}.
    *
    * @returns An iterator, to be used once.
-   * @throws {Deno.errors.BadResource} If the map is closed when an entry is asked for.
-   * @throws {BpfError} `unsupported` if maps of this type have no keys, or their elements cannot be read.
+   * @throws {TypeError} If the map has no keys, when an entry is asked for.
+   * @throws {Deno.errors.BadResource} If the map is closed then.
+   * @throws {BpfError} `unsupported` if elements of this type cannot be read.
    */
   *entries(): Generator<[K, V], void, void> {
-    for (const [key, value] of this.#open.entries()) yield [this.#readKey(key), this.#value.read(value) as V];
+    for (const [key, value] of this.#keyed.entries()) yield [this.#readKey(key), this.#value.read(value) as V];
   }
 
   /**
@@ -239,7 +240,7 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @returns An iterator, to be used once.
    */
   *keys(): Generator<K, void, void> {
-    for (const key of this.#open.keys()) yield this.#readKey(key);
+    for (const key of this.#keyed.keys()) yield this.#readKey(key);
   }
 
   /**
@@ -248,7 +249,7 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @returns An iterator, to be used once.
    */
   *values(): Generator<V, void, void> {
-    for (const [, value] of this.#open.entries()) yield this.#value.read(value) as V;
+    for (const [, value] of this.#keyed.entries()) yield this.#value.read(value) as V;
   }
 
   /** {@linkcode entries}. */
@@ -374,9 +375,20 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
     return this.map;
   }
 
+  /** The map, if it is open and has keys. */
+  get #keyed(): BpfMap {
+    if (this.#key === undefined) throw this.#keyless();
+    return this.#open;
+  }
+
   #keyOf(key: Writable<K>): Uint8Array<ArrayBuffer> {
-    if (this.#key === undefined) throw new TypeError(`${this.#told} is a ${this.type}: it has no keys`);
+    if (this.#key === undefined) throw this.#keyless();
     return this.#key.encode(key, "key");
+  }
+
+  #keyless(): TypeError {
+    const advice = this.type === "ringbuf" ? "; its records come by events()" : "";
+    return new TypeError(`${this.#told} is a ${this.type}: it has no keys${advice}`);
   }
 
   #readKey(bytes: Uint8Array<ArrayBuffer>): K {

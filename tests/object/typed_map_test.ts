@@ -62,6 +62,8 @@ objectTest("typed map: queues and stacks", ATOMICS, () => {
   }
   assertEquals([queue.peek(), queue.pop(), queue.pop(), stack.peek(), stack.pop()], [1n, 1n, 2n, 3n, 3n]);
   assertThrows(() => queue.get(0), TypeError, "it has no keys");
+  assertThrows(() => [...queue], TypeError, "it has no keys");
+  assertThrows(() => [...object.map("queue").keys()], TypeError, "it has no keys");
   assertThrows(() => queue.push(1), TypeError, "value must be a bigint");
 });
 

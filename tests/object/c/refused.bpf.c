@@ -66,6 +66,15 @@ int no_license(void *context)
 	return bpf_get_current_task() != 0;
 }
 
+/* as every call of a helper is without -O2 */
+SEC("?socket")
+int by_register(struct __sk_buff *skb)
+{
+	__u64 (*volatile now)(void) = (void *)BPF_FUNC_ktime_get_ns;
+
+	return now();
+}
+
 SEC("?fentry/absent_kernel_function")
 int no_function(void *context)
 {
