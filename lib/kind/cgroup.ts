@@ -115,7 +115,7 @@ function whyRefused(
     return {
       reason: "invalid",
       meaning: "target.cgroup is no directory of a cgroup2 file system",
-      hint: "name a directory below a cgroup2 mount, not a file and not cgroup v1",
+      hint: "name a directory below a cgroup2 mount, not a file and not cgroup v1; /proc/mounts says where it is",
     };
   }
   if (refusal.code === "ENOENT" && position === undefined) {

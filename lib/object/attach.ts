@@ -204,7 +204,8 @@ export class Attachments {
   }
 
   #planProgram(record: ProgramRecord, index: number, overrides: AttachOverrides): Plan {
-    const { name } = record, target = targetFor(record, overrides);
+    const { name } = record, sockets = this.#host.maps().find(({ type }) => type.startsWith("sock"));
+    const target = targetFor(record, overrides, sockets?.name);
     const options = checkOptions(optionsOf(overrides));
     if (record.fd < 0) throw notLoaded(`program "${name}"`, this.#host.handle, record.isWanted);
     if (target.type === "usdt") return { name, options, index, usdt: checkUsdt(target, record.section, overrides) };

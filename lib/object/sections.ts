@@ -446,7 +446,6 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   pattern: '"vfs_*"',
   provider: '"libc"',
   name: '"NAME"',
-  map: '"MAP"',
   event: '{ type: "software", config: "cpu-clock", cpu: 0, sampleFrequency: 99n }',
 };
 
@@ -458,8 +457,11 @@ const CHOICES: { readonly [K in ObjectTarget["type"]]?: readonly string[] } = {
   uprobe_multi: ["pattern", "symbols", "offsets"],
 };
 
-/** What a program is attached to, by its section and `overrides`; a TypeError asks for what is missing. */
-export function targetFor(program: SectionProgram, overrides: AttachOverrides): ObjectTarget {
+/**
+ * What a program is attached to, by its section and `overrides`; a TypeError asks for what is missing, with `sockets`, the
+ * name of a map of sockets, as example.
+ */
+export function targetFor(program: SectionProgram, overrides: AttachOverrides, sockets = "MAP"): ObjectTarget {
   const section = `Cannot attach program "${program.name}" (SEC("${printable(program.section)}"))`;
   if (typeof overrides !== "object" || overrides === null) checkKeys(overrides, "overrides", []);
   const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
@@ -490,7 +492,7 @@ export function targetFor(program: SectionProgram, overrides: AttachOverrides): 
   const open = needed.filter((fields) => !fields.some((field) => field in target)).map(([first]) => first!);
   if (open.length === 0) return target as unknown as ObjectTarget;
   const shown = [...type === undefined ? [] : ["type"], ...open];
-  const example = `{ ${shown.map((field) => `${field}: ${exampleOf(field, kind, program)}`).join(", ")} }`;
+  const example = `{ ${shown.map((field) => `${field}: ${exampleOf(field, kind, program, sockets)}`).join(", ")} }`;
   throw new LeftOpenError(
     `${section}: it leaves open ${open.join(" and ")}: object.attach("${program.name}", ${example})`,
     program,
@@ -551,7 +553,12 @@ function saidBy(section: string): Draft | Malformed | { readonly instead: string
   return typeof rule === "string" ? { instead: rule } : rule(found.rest, attachType);
 }
 
-function exampleOf(field: string, kind: ObjectTarget["type"], { section }: SectionProgram): string {
+function exampleOf(
+  field: string,
+  kind: ObjectTarget["type"],
+  { section }: SectionProgram,
+  sockets: string,
+): string {
   switch (field) {
     case "type":
       return `"${kind}"`;
@@ -559,6 +566,8 @@ function exampleOf(field: string, kind: ObjectTarget["type"], { section }: Secti
       return kind === "iter" ? '{ cgroup: "/sys/fs/cgroup/web" }' : '"/sys/fs/cgroup/web"';
     case "attachType":
       return kind === "sockmap" ? '"sk_skb_verdict"' : section === "cgroup/skb" ? '"cgroup_inet_egress"' : '"..."';
+    case "map":
+      return kind === "sockmap" ? JSON.stringify(sockets) : '"MAP"';
     case "symbol":
       return kind === "kprobe" ? '"do_unlinkat"' : '"main"';
     default:

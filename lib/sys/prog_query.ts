@@ -56,7 +56,7 @@ export const PROG_QUERY: Refusals = {
     EBADF: [
       "invalid",
       "the target is no directory of a cgroup2 file system, or the fd is closed",
-      "name a directory below a cgroup2 mount, not a file and not cgroup v1",
+      "name a directory below a cgroup2 mount, not a file and not cgroup v1; /proc/mounts says where it is",
     ],
     ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
     ENXIO: ["invalid", "the interface is no netkit device", "name a device made with `ip link add type netkit`"],

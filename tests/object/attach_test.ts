@@ -122,7 +122,7 @@ objectTest("what a section leaves open is asked for, by an example", { since: "6
     "cgroup_skb",
     'object.attach("cgroup_skb", { cgroup: "/sys/fs/cgroup/web", attachType: "cgroup_inet_egress" })',
   );
-  asks("sk_msg", 'object.attach("sk_msg", { map: "MAP" })');
+  asks("sk_msg", 'object.attach("sk_msg", { map: "sockets" })');
   asks("bare_kprobe", 'object.attach("bare_kprobe", { symbol: "do_unlinkat" })');
   asks("uprobe", 'object.attach("uprobe", { path: "/usr/bin/bash", symbol: "main" })');
   asks("netfilter", 'object.attach("netfilter", { family: "ipv4", hook: "local_in", priority: 0 })');
@@ -130,7 +130,7 @@ objectTest("what a section leaves open is asked for, by an example", { since: "6
   const { message, fields } = assertThrows(() => some.attachAll(), LeftOpenError);
   assertEquals(
     message.slice(message.indexOf("object.attachAll")),
-    'object.attachAll({ xdp: { device: "eth0" }, sk_msg: { map: "MAP" } })',
+    'object.attachAll({ xdp: { device: "eth0" }, sk_msg: { map: "sockets" } })',
   );
   assertEquals(fields.length, 1);
 });

@@ -38,7 +38,7 @@ export const cgroup: LinkTypeRow<CgroupLinkInfo, CgroupCreateOptions> = {
     EBADF: [
       "invalid",
       "the target is no directory of a cgroup2 file system, or an fd is closed",
-      "name a directory below a cgroup2 mount, not a file and not cgroup v1",
+      "name a directory below a cgroup2 mount, not a file and not cgroup v1; /proc/mounts says where it is",
     ],
     ENOENT: [
       "gone",
