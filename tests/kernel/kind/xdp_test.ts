@@ -113,6 +113,22 @@ rows(
     /loaded for xdp_cpumap/,
   ],
   [
+    "a driver without XDP",
+    (own) => Link.attach(own.use(xdp()), { type: "xdp", device: "lo", mode: "native" }),
+    "LINK_CREATE EOPNOTSUPP unsupported",
+    /mode "generic"/,
+  ],
+  [
+    "a network namespace that is none",
+    (own) => Link.attach(own.use(xdp()), { type: "xdp", device: "lo", netns: DEV_NULL }),
+    "setns EINVAL invalid",
+    /no network namespace.*\/proc\/PID\/ns\/net/,
+  ],
+);
+
+rows(
+  { needs: ["netns"], since: "6.3" }, // programs of the host that are bound to a device
+  [
     "a program that is bound to another device",
     (own) => {
       const [there, here] = [own.use(new VethPair()), own.use(new VethPair())];
@@ -140,18 +156,6 @@ rows(
     },
     "LINK_CREATE EINVAL invalid",
     /bound to a device, perhaps another one/,
-  ],
-  [
-    "a driver without XDP",
-    (own) => Link.attach(own.use(xdp()), { type: "xdp", device: "lo", mode: "native" }),
-    "LINK_CREATE EOPNOTSUPP unsupported",
-    /mode "generic"/,
-  ],
-  [
-    "a network namespace that is none",
-    (own) => Link.attach(own.use(xdp()), { type: "xdp", device: "lo", netns: DEV_NULL }),
-    "setns EINVAL invalid",
-    /no network namespace.*\/proc\/PID\/ns\/net/,
   ],
 );
 
