@@ -1,6 +1,7 @@
 /** The package as it is published, used by a project that gets it from a registry. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { kernelTest } from "../fixture/run/kernel.ts";
+import { objectPath, whyNoObjects } from "../object/build.ts";
 import { Registry } from "./registry.ts";
 import { stage } from "./stage.ts";
 
@@ -76,6 +77,37 @@ Deno.test("types come from the registry: a wrong name does not compile, and an e
   assertStringIncludes(errors, "'string' is not assignable to parameter of type 'number'");
   const { output } = await deno(["run", "--no-lock", "--allow-ffi", "right.ts"], options);
   assertEquals(output, "true true Link\n");
+});
+
+Deno.test("what is known of a compiled object is checked through the registry too", async () => {
+  await using registry = await Registry.serve(staged);
+  const known = `import { BpfObject } from "jsr:@bpf/link/object";
+    interface Known { programs: "count"; maps: { flows: { key: number; value: bigint } }; globals: { limit: number } }
+    const object = BpfObject.open<Known>("count.bpf.o", { globals: { limit: 5 } });`;
+  const cwd = project("object_types", {
+    "right.ts": `${known} object.map("flows").set(1, 2n); object.attach("count");`,
+    "wrong_program.ts": `${known} object.attach("counts");`,
+    "wrong_value.ts": `${known} object.map("flows").set(1, 2);`,
+  });
+  const options = { cwd, cache: `${cwd}/cache`, registry };
+  assertEquals((await deno(["check", "--no-lock", "right.ts"], options)).errors.includes("error"), false);
+  for (const [file, words] of [["wrong_program.ts", '"counts"'], ["wrong_value.ts", "'bigint'"]] as const) {
+    const { code, errors } = await deno(["check", "--no-lock", file], options);
+    assertEquals(code, 1, file);
+    assertStringIncludes(errors, words);
+  }
+});
+
+kernelTest("a compiled object is loaded with --allow-ffi alone", { missing: whyNoObjects() }, async () => {
+  await using registry = await Registry.serve(staged);
+  const cwd = project("object", {
+    "main.ts": `import { BpfObject } from "jsr:@bpf/link/object";
+      using object = BpfObject.load("${objectPath("globals")}");
+      console.log(object.loaded);`,
+  });
+  const run = ["run", "--no-lock", "--no-prompt", "--allow-ffi", "main.ts"];
+  const { output, errors } = await deno(run, { cwd, cache: `${cwd}/cache`, registry });
+  assertEquals(output, "true\n", errors);
 });
 
 kernelTest("a script runs with --allow-ffi alone, cold and warm", { needs: ["netns"] }, async () => {
