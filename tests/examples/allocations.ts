@@ -7,11 +7,11 @@ import { BpfObject } from "@bpf/link/object";
 const [file, ...command] = Deno.args;
 if (file === undefined || command.length === 0) throw new TypeError("usage: allocations.ts OBJECT COMMAND...");
 
-using object = BpfObject.load(file);
 // A shell that becomes the command when it gets a line: by then its calls are counted, from the first one.
 const args = ["-c", 'read -r _ && exec "$@"', "sh", ...command];
 const child = new Deno.Command("sh", { args, stdin: "piped" }).spawn();
-object.attach("on_malloc", { pid: child.pid });
+using object = BpfObject.load(file, { globals: { only_pid: child.pid } });
+object.attach("on_malloc"); // in every process, for this one may not have loaded the library yet
 const input = child.stdin.getWriter();
 await input.write(new TextEncoder().encode("\n"));
 await input.close();
