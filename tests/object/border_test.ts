@@ -111,7 +111,8 @@ objectTest("border: a second call while one works on an object is refused", {}, 
       if (size === -EBUSY) refused++;
       else assert(size >= 0);
     }
-    assertEquals(await loading, 0);
+    const loaded = await loading; // which of the two is second is not ours to say
+    assert(loaded === 0 || loaded === -EBUSY, `${loaded}`);
   }
 });
 
