@@ -40,9 +40,19 @@ function section({ name, doc }: Func): string {
   const [purpose = ""] = doc.split("\n\n");
   const prefix = `${name}: `;
   const claims = new Set(kept.flatMap((claims) => [...claims.keys()]).filter((claim) => claim.startsWith(prefix)));
-  const rows = [...claims].map((claim) => row([claim.slice(prefix.length), ...kept.map((of) => mark(of, claim))]));
+  const texts = Array.from(claims, (claim) => claim.slice(prefix.length)).sort(bySubject);
+  const rows = texts.map((text) => row([text, ...kept.map((of) => mark(of, prefix + text))]));
   const head = row(["claim", ...MACHINES]), rule = row(["---", ...MACHINES.map(() => ":-:")]);
   return `\n## ${name}\n\n${purpose.replaceAll(/\{@linkcode (\w+)\}/g, "`$1`")}\n\n${head}${rule}${rows.join("")}`;
+}
+
+/** Sentences first, then errors, each with what else was tested of it: in which order tests ran is chance. */
+function bySubject(a: string, b: string): number {
+  const key = (claim: string) => {
+    const subject = claim.replace(/^also: /, "");
+    return `${/^[A-Z]/.test(subject) ? 1 : 0}${subject.toLowerCase()}`;
+  };
+  return key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0;
 }
 
 function mark(claims: Claims, claim: string): string {
