@@ -183,6 +183,7 @@ function isCgroupAttachType(attachType: AttachTypeName): boolean {
 /** The kind of target that is a cgroup, and its links. */
 export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", CgroupInfo> = {
   linkType: "cgroup",
+  keys: KEYS,
   prepare,
   describe,
   whyRefused,

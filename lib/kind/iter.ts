@@ -141,6 +141,7 @@ function read(
 /** The kind of target that is an iterator, and its links. */
 export const iter: Kind<IterTarget, "iter", Program> & LinkKind<"iter", IterInfo> = {
   linkType: "iter",
+  keys: KEYS,
   programs: ["tracing"],
   prepare,
   describe,

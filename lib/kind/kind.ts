@@ -40,6 +40,8 @@ export interface RawTracepointOpening {
 export interface Kind<T, L extends LinkType, S> {
   /** The type of the link. */
   readonly linkType: L;
+  /** The fields that a target may have. */
+  readonly keys: readonly string[];
   /** Checks a target and turns it into the arguments of one call. */
   prepare(source: S, target: T): Attachment;
   /** The target in an error's words. */

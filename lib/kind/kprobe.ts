@@ -138,6 +138,7 @@ export const kprobe: Kind<KprobeTarget, "perf_event", Program> & {
   read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "kprobe" | "kretprobe" }>): KprobeInfo;
 } = {
   linkType: "perf_event",
+  keys: KEYS,
   programs: ["kprobe"],
   prepare,
   describe,

@@ -290,6 +290,7 @@ export const kprobe_multi:
   & Kind<KprobeMultiTarget, "kprobe_multi", Program>
   & LinkKind<"kprobe_multi", KprobeMultiInfo> = {
     linkType: "kprobe_multi",
+    keys: KEYS,
     programs: ["kprobe"],
     prepare,
     describe,

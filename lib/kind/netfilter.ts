@@ -91,6 +91,7 @@ function read(
 /** The kind of target that is a netfilter hook, and its links. */
 export const netfilter: Kind<NetfilterTarget, "netfilter", Program> & LinkKind<"netfilter", NetfilterInfo> = {
   linkType: "netfilter",
+  keys: KEYS,
   programs: ["netfilter"],
   prepare,
   describe,

@@ -117,6 +117,7 @@ function read(
 /** The kind of target that is a hook of a netkit pair, and its links. */
 export const netkit: Kind<NetkitTarget, "netkit", Program> & LinkKind<"netkit", NetkitInfo> = {
   linkType: "netkit",
+  keys: KEYS,
   programs: ["sched_cls"],
   prepare,
   describe: describeInterface,

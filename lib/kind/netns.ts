@@ -87,6 +87,7 @@ function read({ id, progId, netnsIno, attachType }: Extract<BpfLinkInfo, { type:
 /** The kind of target that is a network namespace, and its links. */
 export const netns: Kind<NetnsTarget, "netns", Program> & LinkKind<"netns", NetnsInfo> = {
   linkType: "netns",
+  keys: KEYS,
   programs: ["sk_lookup", "flow_dissector"],
   prepare,
   describe,

@@ -279,6 +279,7 @@ function read(
 /** The kind of target that is a perf event, and the links of all that the kernel makes a perf event of. */
 export const perf_event: Kind<PerfEventTarget, "perf_event", Program> & LinkKind<"perf_event", AnyEventInfo> = {
   linkType: "perf_event",
+  keys: KEYS,
   prepare,
   describe,
   whyRefused,

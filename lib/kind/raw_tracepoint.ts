@@ -65,6 +65,7 @@ export const raw_tracepoint:
   & Kind<RawTracepointTarget, "raw_tracepoint", Program>
   & LinkKind<"raw_tracepoint", RawTracepointInfo> = {
     linkType: "raw_tracepoint",
+    keys: KEYS,
     programs: ["raw_tracepoint", "raw_tracepoint_writable"],
     prepare,
     describe,

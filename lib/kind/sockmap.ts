@@ -109,6 +109,7 @@ function read(
 /** The kind of target that is a map of sockets, and its links. */
 export const sockmap: Kind<SockmapTarget, "sockmap", Program> & LinkKind<"sockmap", SockmapInfo> = {
   linkType: "sockmap",
+  keys: KEYS,
   programs: ["sk_msg", "sk_skb"],
   prepare,
   describe,

@@ -83,6 +83,7 @@ function read({ id, mapId }: Extract<BpfLinkInfo, { type: "struct_ops" }>): Stru
 /** The kind of target that a struct_ops map is for, and its links. */
 export const struct_ops: Kind<StructOpsTarget, "struct_ops", BpfMap> & LinkKind<"struct_ops", StructOpsInfo> = {
   linkType: "struct_ops",
+  keys: KEYS,
   prepare,
   describe,
   read,

@@ -78,6 +78,7 @@ function read(
 /** The kind of target that is an interface's traffic control hook, and its links. */
 export const tcx: Kind<TcxTarget, "tcx", Program> & LinkKind<"tcx", TcxInfo> = {
   linkType: "tcx",
+  keys: KEYS,
   programs: ["sched_cls"],
   prepare,
   describe: describeInterface,

@@ -76,6 +76,7 @@ function describe(): string {
 /** The kind of target that is a tracepoint, by a program that was loaded for it. */
 export const tp_btf: Kind<TpBtfTarget, "raw_tracepoint", Program> = {
   linkType: "raw_tracepoint",
+  keys: KEYS,
   programs: ["tracing"],
   prepare,
   describe,

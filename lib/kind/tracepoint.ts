@@ -104,6 +104,7 @@ export const tracepoint: Kind<TracepointTarget, "perf_event", Program> & {
   read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "tracepoint" }>): TracepointInfo;
 } = {
   linkType: "perf_event",
+  keys: KEYS,
   programs: ["tracepoint"],
   prepare,
   describe,

@@ -167,6 +167,7 @@ function read(
 /** The kind of target that is a function, and its links. */
 export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracing", TracingInfo> = {
   linkType: "tracing",
+  keys: KEYS,
   programs: ["tracing", "lsm", "ext"],
   prepare,
   describe,

@@ -144,6 +144,7 @@ export const uprobe: Kind<UprobeTarget, "perf_event", Program> & {
   read(info: Extract<BpfLinkInfo, { type: "perf_event"; perfType: "uprobe" | "uretprobe" }>): UprobeInfo;
 } = {
   linkType: "perf_event",
+  keys: KEYS,
   programs: ["kprobe"],
   prepare,
   describe,

@@ -198,6 +198,7 @@ export const uprobe_multi:
   & Kind<UprobeMultiTarget, "uprobe_multi", Program>
   & LinkKind<"uprobe_multi", UprobeMultiInfo> = {
     linkType: "uprobe_multi",
+    keys: KEYS,
     programs: ["kprobe"],
     prepare,
     describe,

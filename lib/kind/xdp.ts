@@ -223,6 +223,7 @@ function read({ id, progId, ifindex, netnsIno }: Extract<BpfLinkInfo, { type: "x
 /** The kind of target that is an interface, before the network stack, and its links. */
 export const xdp: Kind<XdpTarget, "xdp", Program> & LinkKind<"xdp", XdpInfo> = {
   linkType: "xdp",
+  keys: KEYS,
   programs: ["xdp"],
   prepare,
   describe: describeInterface,

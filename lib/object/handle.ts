@@ -10,6 +10,7 @@ import {
   type ProgramType,
   programTypeName,
 } from "../uapi/constants.ts";
+import { ENOENT, ERANGE } from "../uapi/errno.ts";
 import { objectRefused } from "./refusal.ts";
 
 /** A program as libbpf has it. */
@@ -375,7 +376,6 @@ export class ObjectHandle {
 }
 
 const { describe, links, memory } = numbers;
-const ENOENT = 2, ERANGE = 34;
 const NOTHING = new Uint8Array(0);
 
 /** A number of a record. */

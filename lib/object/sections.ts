@@ -4,7 +4,7 @@
  */
 import { checkKeys, checkOneOf, keysOf, printable } from "../check.ts";
 import type { AttachOptions } from "../kind/attach.ts";
-import type { AttachTarget, AttachTargets } from "../kind/mod.ts";
+import { type AttachTarget, KINDS } from "../kind/mod.ts";
 import type { AttachTypeName, ProgramTypeName } from "../uapi/constants.ts";
 import type { TypedMap } from "./typed_map.ts";
 
@@ -318,93 +318,14 @@ export function hasLinks(section: string): boolean {
 
 // ---- what a target needs
 
-/** The fields of each target. */
-const FIELDS: { readonly [K in ObjectTarget["type"]]: readonly string[] } = {
-  cgroup: keysOf<AttachTargets["cgroup"]>({
-    type: true,
-    cgroup: true,
-    attachType: true,
-    position: true,
-    preorder: true,
-    expectedRevision: true,
-  }),
-  xdp: keysOf<AttachTargets["xdp"]>({ type: true, device: true, netns: true, mode: true }),
-  tcx: keysOf<AttachTargets["tcx"]>({
-    type: true,
-    device: true,
-    netns: true,
-    direction: true,
-    position: true,
-    expectedRevision: true,
-  }),
-  netkit: keysOf<AttachTargets["netkit"]>({
-    type: true,
-    device: true,
-    netns: true,
-    peer: true,
-    position: true,
-    expectedRevision: true,
-  }),
-  netns: keysOf<AttachTargets["netns"]>({ type: true, netns: true, attachType: true }),
-  netfilter: keysOf<AttachTargets["netfilter"]>({
-    type: true,
-    netns: true,
-    family: true,
-    hook: true,
-    priority: true,
-    defragment: true,
-  }),
-  sockmap: keysOf<AttachTargets["sockmap"]>({ type: true, map: true, attachType: true }),
-  iter: keysOf<AttachTargets["iter"]>({ type: true, map: true, cgroup: true, task: true }),
-  raw_tracepoint: keysOf<AttachTargets["raw_tracepoint"]>({ type: true, name: true, cookie: true }),
-  tp_btf: keysOf<AttachTargets["tp_btf"]>({ type: true, cookie: true }),
-  tracing: keysOf<AttachTargets["tracing"]>({ type: true, cookie: true, replace: true }),
-  perf_event: keysOf<AttachTargets["perf_event"]>({ type: true, event: true, cookie: true }),
-  tracepoint: keysOf<AttachTargets["tracepoint"]>({ type: true, category: true, name: true, cookie: true }),
-  kprobe: keysOf<AttachTargets["kprobe"]>({
-    type: true,
-    symbol: true,
-    address: true,
-    offset: true,
-    retprobe: true,
-    cookie: true,
-  }),
-  uprobe: keysOf<AttachTargets["uprobe"]>({
-    type: true,
-    path: true,
-    symbol: true,
-    offset: true,
-    pid: true,
-    retprobe: true,
-    referenceCounterOffset: true,
-    cookie: true,
-  }),
-  kprobe_multi: keysOf<AttachTargets["kprobe_multi"]>({
-    type: true,
-    pattern: true,
-    symbols: true,
-    addresses: true,
-    cookies: true,
-    retprobe: true,
-    session: true,
-  }),
-  uprobe_multi: keysOf<AttachTargets["uprobe_multi"]>({
-    type: true,
-    path: true,
-    pattern: true,
-    symbols: true,
-    offsets: true,
-    pid: true,
-    referenceCounterOffsets: true,
-    cookies: true,
-    retprobe: true,
-    session: true,
-  }),
-  struct_ops: keysOf<AttachTargets["struct_ops"]>({ type: true }),
-  usdt: keysOf<UsdtTarget>({ type: true, path: true, provider: true, name: true, pid: true, cookie: true }),
-};
+const USDT_KEYS = keysOf<UsdtTarget>({ type: true, path: true, provider: true, name: true, pid: true, cookie: true });
 
-const TYPES = Object.keys(FIELDS) as ObjectTarget["type"][];
+/** The fields that a target may have. */
+function fieldsOf(type: ObjectTarget["type"]): readonly string[] {
+  return type === "usdt" ? USDT_KEYS : KINDS[type].keys;
+}
+
+const TYPES = [...Object.keys(KINDS), "usdt"] as ObjectTarget["type"][];
 const OPTIONS = keysOf<AttachOptions>({ signal: true, onClose: true });
 
 /** What a target must have, the first of each being what is asked for. */
@@ -476,10 +397,10 @@ export function targetFor(program: SectionProgram, overrides: AttachOverrides, s
   const base = "type" in said && (type === undefined || type === said.type) ? said : { type: type! };
   const { type: kind } = base;
   for (const field of Object.keys(given)) {
-    if (FIELDS[kind].includes(field) || OPTIONS.includes(field)) continue;
+    if (fieldsOf(kind).includes(field) || OPTIONS.includes(field)) continue;
     throw new TypeError(
       `${section}: overrides has no field "${printable(field)}"; for ${kind} it may have ${
-        [...FIELDS[kind], ...OPTIONS].join(", ")
+        [...fieldsOf(kind), ...OPTIONS].join(", ")
       }`,
     );
   }
@@ -611,7 +532,7 @@ export function overridesFromWords({ name, section }: SectionProgram, words: str
     }
   }
   const [, key] = /^(\w+)=/.exec(words) ?? [];
-  if (key !== undefined && Object.values(FIELDS).some((fields) => fields.includes(key))) {
+  if (key !== undefined && TYPES.some((type) => fieldsOf(type).includes(key))) {
     const pairs = words.split(",").map((pair) => {
       const at = pair.indexOf("=");
       if (at < 0) throw wrong("must be FIELD=VALUE,FIELD=VALUE");
