@@ -4,7 +4,7 @@ import type { MapType } from "../uapi/constants.ts";
 import { Btf, type BtfMember, type Shape } from "./btf.ts";
 import { ObjectHandle } from "./handle.ts";
 import { noSuchName } from "./names.ts";
-import { toBytes } from "./object.ts";
+import { toBytes } from "./file.ts";
 
 /** A map, as far as its types go. */
 interface MapTypeIds {

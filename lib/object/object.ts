@@ -1,5 +1,5 @@
 /** Compiled objects: the programs, maps and global variables of a `.bpf.o` of clang, by name. */
-import { bytesOf, checkFlag, checkKeys, checkPath, checkString, checkU32, keysOf, kindOf } from "../check.ts";
+import { checkFlag, checkKeys, checkPath, checkString, checkU32, keysOf, kindOf } from "../check.ts";
 import type { EnsureAsyncOptions, EnsuredLink, EnsureOptions } from "../ensure_pinned.ts";
 import { BpfError } from "../error.ts";
 import { checkHandle, showAs } from "../handle/brand.ts";
@@ -9,7 +9,7 @@ import type { TargetType } from "../kind/mod.ts";
 import type { AnyLink, LinkOf } from "../link.ts";
 import { BpfMap } from "../map.ts";
 import { numbers } from "../ffi/object/symbols.ts";
-import { closeIfOpen, duplicateFd, open, readToEnd } from "../os/files.ts";
+import { duplicateFd } from "../os/files.ts";
 import { adoptProgram, type Program } from "../program.ts";
 import type { AttachTypeName, MapType, ProgramType } from "../uapi/constants.ts";
 import { EEXIST } from "../uapi/errno.ts";
@@ -18,7 +18,7 @@ import { Btf } from "./btf.ts";
 import { globalsOf } from "./globals.ts";
 import { type MapRecord, ObjectHandle, type ProgramRecord } from "./handle.ts";
 import { noSuchName } from "./names.ts";
-import { wrongFile } from "./refusal.ts";
+import { toBytes } from "./file.ts";
 import type { AttachOverrides, UsdtOverrides } from "./sections.ts";
 import { TypedMap } from "./typed_map.ts";
 import type { ObjectTypes, Writable } from "./types.ts";
@@ -848,69 +848,4 @@ function noFunction(error: BpfError, program: string, fd: number, symbol: string
     meaning: fd === 0 ? `this kernel has no "${symbol}"` : `that program has no function "${symbol}" in its BTF`,
     hint: "check the name",
   });
-}
-
-// ---- the file
-
-const ELF = [0x7f, 0x45, 0x4c, 0x46], LITTLE_ENDIAN = 1, RELOCATABLE = 1, EM_NONE = 0, EM_BPF = 247;
-const MACHINES: Readonly<Record<number, string>> = { 3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv" };
-/** What is longer is no object: a device that gives bytes without end. */
-const LARGEST = 256 * 1024 * 1024;
-const COMPILE = "compile the source with `clang -O2 -g -target bpf -c`";
-
-/** The bytes of an object, and the name that it gets. */
-export function toBytes(source: string | URL | ArrayBufferView): { name: string; bytes: Uint8Array<ArrayBuffer> } {
-  if (ArrayBuffer.isView(source)) {
-    const bytes = bytesOf(source, "source").slice(); // libbpf's copy is made of it; the caller's may be shared
-    checkFile("object", bytes);
-    return { name: "object", bytes };
-  }
-  if (typeof source !== "string" && !(source instanceof URL)) {
-    throw new TypeError(`source must be a path, a file: URL or bytes, not ${kindOf(source)}`);
-  }
-  const path = checkPath(source, "source"), bytes = readFile(path);
-  const name = path.slice(path.lastIndexOf("/") + 1).replace(/(\.bpf)?\.o$/, "") || "object";
-  checkFile(path, bytes);
-  return { name, bytes };
-}
-
-/** Through the native library of the core: `--allow-ffi` is enough. */
-function readFile(path: string): Uint8Array<ArrayBuffer> {
-  let fd;
-  try {
-    fd = open(path);
-  } catch (cause) {
-    if (!(cause instanceof BpfError && cause.code === "ENOENT")) throw cause;
-    throw new Deno.errors.NotFound(`Cannot open object "${path}": there is no such file`, { cause });
-  }
-  try {
-    return readToEnd(fd, LARGEST);
-  } catch (error) {
-    if (!(error instanceof BpfError && error.code === "EISDIR")) throw error;
-    throw wrongFile(`Cannot open object "${path}"`, { meaning: "it is a directory", hint: "name a file in it" });
-  } finally {
-    closeIfOpen(fd);
-  }
-}
-
-/** Says what a file is instead, where libbpf would say that it is no object; what this lets through, it judges. */
-function checkFile(path: string, bytes: Uint8Array<ArrayBuffer>): void {
-  const refuse = (meaning: string, hint: string) => wrongFile(`Cannot open object "${path}"`, { meaning, hint });
-  if (bytes.length === 0) throw refuse("it is empty", COMPILE);
-  if (bytes.length > LARGEST) throw refuse("it is larger than 256 MiB", "objects of BPF programs have some KiB");
-  if (!ELF.every((byte, i) => bytes[i] === byte)) {
-    const isBitcode = bytes[0] === 0x42 && bytes[1] === 0x43; // "BC"
-    throw refuse(isBitcode ? "it is LLVM's bitcode, no ELF file" : "it is no ELF file", COMPILE);
-  }
-  if (bytes.length < 64) throw refuse("it is cut off: it has no whole ELF header", "copy it again");
-  const view = new DataView(bytes.buffer, bytes.byteOffset), [, , , , bits, order] = bytes;
-  if (bits !== 2) throw refuse("it is no 64-bit ELF file", COMPILE);
-  if (order !== LITTLE_ENDIAN) {
-    throw refuse("it is big-endian, and this machine is little-endian", "compile it with `-target bpfel`");
-  }
-  const type = view.getUint16(16, true), machine = view.getUint16(18, true);
-  if (machine !== EM_BPF && machine !== EM_NONE) {
-    throw refuse(`it is compiled for ${MACHINES[machine] ?? `machine ${machine}`}, not for BPF`, COMPILE);
-  }
-  if (type !== RELOCATABLE) throw refuse("it is no object file, but a linked one", COMPILE);
 }

@@ -24,6 +24,7 @@ import {
   programTypeNumber,
 } from "../uapi/constants.ts";
 import { EACCES, EAGAIN, EINVAL, ENOENT, ENOSPC, ENOTSUPP, EPERM } from "../uapi/errno.ts";
+import { ELF_MAGIC } from "../uapi/linux.ts";
 import { bpf_prog_info, get_id, info_by_fd, prog_load } from "../uapi/layout.ts";
 import { OBJ_GET_INFO_BY_FD } from "./object.ts";
 import { tooOld } from "./type/mod.ts";
@@ -294,12 +295,9 @@ function load(request: Request): number {
   return insisting(() => request.bpf(Command.PROG_LOAD));
 }
 
-/** How an ELF file begins. */
-const ELF: readonly number[] = [0x7f, 0x45, 0x4c, 0x46];
-
 function encode(type: ProgramTypeName, code: ArrayBufferView, options: ProgLoadOptions): Request {
   const instructions = bytesOf(code, "instructions");
-  if (ELF.every((byte, i) => instructions[i] === byte)) {
+  if (ELF_MAGIC.every((byte, i) => instructions[i] === byte)) {
     throw new TypeError(
       "instructions is a whole ELF file, as a compiler writes it: pass the bytes of one program, without relocations " +
         "(the section that `llvm-objcopy -O binary --only-section=NAME` writes out)",

@@ -132,3 +132,6 @@ export function cacheEvent(name: string): bigint | undefined {
   if (number < 0) return undefined;
   return BigInt(number | OPERATIONS.indexOf(operation) << 8 | (ending === "_misses" ? 1 : 0) << 16);
 }
+
+/** How an ELF file begins. */
+export const ELF_MAGIC: readonly number[] = [0x7f, 0x45, 0x4c, 0x46];
