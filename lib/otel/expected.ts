@@ -36,7 +36,7 @@ export interface Described {
  * import { readExpected } from "@bpf/link/otel";
  *
  * Deno.writeTextFileSync("/tmp/links.json", '[{ "type": "tcx", "place": "eth1 *", "program": "guard" }]');
- * console.log(readExpected("/tmp/links.json")[0].program); // guard
+ * console.log(readExpected("/tmp/links.json")[0]?.program); // guard
  * Deno.removeSync("/tmp/links.json");
  * ```
  */
