@@ -45,9 +45,11 @@ export const list: Record<string, Rows> = {
     using program = taskIterator("t");
     using _links = manyLinks(program, LINKS);
     await using inC = new TwinOf(twin, cgroup);
+    const inDeno = (script: string) =>
+      time([new URL(`start/${script}.ts`, import.meta.url).href], { DENO_DIR: `${scratch}/deno` });
     const times: { ours: number; theirs: number }[] = [];
     for (let round = -2; round < ROUNDS; round++) {
-      const { ms: empty } = await time("empty", scratch), { ms: whole } = await time("list", scratch);
+      const empty = await inDeno("empty"), whole = await inDeno("list");
       const theirs = await inC.walk();
       if (round >= 0) times.push({ ours: whole - empty, theirs });
     }

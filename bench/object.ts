@@ -1,7 +1,6 @@
 /** Compiled objects: loading against libbpf in C, and what types cost over bytes. */
 import { BpfObject } from "../lib/object/mod.ts";
 import { objectPath, programPath, whyNoObjects } from "../tests/object/build.ts";
-import { compare as compareStart } from "./start.ts";
 import { median, type Row, type Rows } from "./table.ts";
 import { Twin } from "./twin.ts";
 
@@ -24,7 +23,6 @@ const OBJECTS = {
 
 /** Rows of `./object`. */
 export const object: Record<string, Rows> = {
-  object_start: (surroundings) => isReady() ? compareStart("./object", "object", 12, surroundings.scratch, "mod") : [],
   ...Object.fromEntries(
     Object.entries(OBJECTS).map(([name, what]) => [
       `object_load_${name}`,

@@ -33,12 +33,15 @@ const EMPTY = "empty";
 /** Nanoseconds of each round by name; whoever does not have the operation is missing. */
 type Times = ReadonlyMap<string, readonly number[]>;
 
-/** A table of its own, and a line with what it says about us and cilium/ebpf. */
+/** A line for each operation, and one with what they say about us and cilium/ebpf. */
 export const peers: Record<string, Rows> = {
   async *peers({ cgroup, twin, scratch }): AsyncGenerator<Row> {
     Deno.env.set("DENO_DIR", `${scratch}/deno`); // a cache that no other Deno writes to
-    const commands = available(twin, scratch);
-    const table = new Table([...commands.keys(), ...hasBpftool() ? ["bpftool"] : []]);
+    const commands = available(twin, scratch), rows: Row[] = [];
+    const row = (what: string, times: Times): Row => {
+      rows.push(compare(what, times));
+      return rows.at(-1)!;
+    };
     using pins = new PinDirectory();
     using program = cgroupEgress();
     using held = Link.attach(program, { type: "cgroup", cgroup }); // as in calls.ts
@@ -50,18 +53,18 @@ export const peers: Record<string, Rows> = {
     for (const [what, operation] of Object.entries(CALLS)) {
       const opened = operation === "open_pinned" ? Array.from(twins.keys(), (name) => pins.pin(name)) : [];
       for (const pin of opened) objPin(held.fd, pin);
-      table.row(what, await measure(twins, operation, CALL_ROUNDS));
+      yield row(what, await measure(twins, operation, CALL_ROUNDS));
       for (const pin of opened) Deno.removeSync(pin);
     }
     const first = await measureProcesses(commands, scratch, "first", FIRST_ROUNDS);
     using _links = manyLinks(cgroup);
-    table.row(`${LINKS} links with info`, await measure(twins, "walk", WALK_ROUNDS));
+    yield row(`${LINKS} links with info`, await measure(twins, "walk", WALK_ROUNDS));
     const walk = await measureProcesses(commands, scratch, "walk", WALK_ROUNDS);
     for (const [what, times] of [["  as a process", walk], ["process to one link", first]] as const) {
-      table.row(what, times);
-      table.row("    without Deno's own start", withoutDeno(times));
+      yield row(what, times);
+      yield row("    without Deno's own start", withoutDeno(times));
     }
-    if (commands.has("cilium")) yield table.verdict("Link", "cilium");
+    if (commands.has("cilium")) yield verdict(rows, "Link", "cilium");
   },
 };
 
@@ -146,51 +149,27 @@ function manyLinks(parent: string): Disposable {
   return stack;
 }
 
-/** Prints C's time, and of the others the ratio to it: of the least times, and the median of the rounds' ratios. */
-class Table {
-  readonly #columns: readonly string[];
-  readonly #ratios = new Map<string, ReadonlyMap<string, number>>();
-
-  constructor(names: readonly string[]) {
-    this.#columns = names;
-    console.log("\nTime of C, and ratios to it: least, median");
-    print("", names);
+/** C's time, and the medians of the rounds' ratios to it. */
+function compare(what: string, times: Times): Row {
+  const inC = times.get(C)!, ratios: Record<string, number> = {};
+  for (const [name, ns] of times) {
+    if (name !== C && name !== EMPTY) ratios[name] = median(ns.map((ns, i) => ns / inC[i]!));
   }
-
-  row(what: string, times: Times): void {
-    const inC = times.get(C)!, ratios = new Map<string, number>();
-    print(
-      what,
-      this.#columns.map((name) => {
-        const ns = times.get(name);
-        if (name === C) return `${microseconds(Math.min(...inC))} ${microseconds(median(inC))} us`;
-        if (ns === undefined) return "-";
-        const ratio = median(ns.map((ns, i) => ns / inC[i]!));
-        ratios.set(name, ratio);
-        return `${(Math.min(...ns) / Math.min(...inC)).toFixed(2)} ${ratio.toFixed(2)}`;
-      }),
-    );
-    this.#ratios.set(what.trim(), ratios);
-  }
-
-  /** In which of the rows that both have one is not ahead of another. */
-  verdict(one: string, other: string): Row {
-    const isBehind = (ratios: ReadonlyMap<string, number>) => ratios.get(one)! >= ratios.get(other)!;
-    const behind = [...this.#ratios].filter(([, ratios]) => isBehind(ratios)).map(([what]) => what);
-    return {
-      what: `rows in which ${other} is ahead of ${one}`,
-      figure: behind.length,
-      unit: "",
-      bound: 0,
-      note: behind.join(", "),
-    };
-  }
+  return { what, against: `C ${time(median(inC))}`, figure: ratios["Link"] ?? ratios["sys"]!, unit: "x", ratios };
 }
 
-function print(what: string, cells: readonly string[]): void {
-  console.log(what.padEnd(28) + cells.map((cell, i) => cell.padStart(i === 0 ? 16 : 13)).join(""));
+/** In which of the rows that both have one is not ahead of another. */
+function verdict(rows: readonly Row[], one: string, other: string): Row {
+  const behind = rows.filter(({ ratios }) => ratios![one]! >= ratios![other]!).map(({ what }) => what.trim());
+  return {
+    what: `rows in which ${other} is ahead of ${one}`,
+    figure: behind.length,
+    unit: "",
+    bound: 0,
+    note: behind.join(", "),
+  };
 }
 
-function microseconds(ns: number): string {
-  return (ns / 1000).toFixed(ns < 1e5 ? 2 : 0);
+function time(ns: number): string {
+  return ns < 1e6 ? `${(ns / 1e3).toPrecision(2)} us` : `${(ns / 1e6).toPrecision(2)} ms`;
 }

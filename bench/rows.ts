@@ -8,6 +8,7 @@ import { object, objectTurns } from "./object.ts";
 import { peers } from "./peers.ts";
 import { size } from "./size.ts";
 import { start } from "./start.ts";
+import type { NamedRow } from "./report.ts";
 import { printRow, type Rows } from "./table.ts";
 
 /** The lines of the table that each name stands for. */
@@ -35,6 +36,10 @@ export const urgent: ReadonlySet<string> = new Set(Object.keys({ ...loop, ...rin
 if (import.meta.main) {
   const [cgroup, twin, scratch, ...names] = Deno.args as [string, string, string, ...string[]];
   for (const name of names) {
-    for await (const row of ROWS[name]!({ cgroup, twin, scratch })) printRow(row);
+    for await (const row of ROWS[name]!({ cgroup, twin, scratch })) {
+      printRow(row);
+      const kept: NamedRow = { name, ...row };
+      Deno.writeTextFileSync(`${scratch}/rows`, JSON.stringify(kept) + "\n", { append: true });
+    }
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Measures what the design promises: `deno task bench [NAME]…`, as root. A NAME picks the rows whose names begin with it;
- * without one it is all but the comparison with other libraries, whose programs must be built.
+ * without one it is all, and what was found is kept in `bench/results.json`, from which README has its table and picture.
  *
  * The rows run in a network namespace, a bpf file system and a cgroup made here, which are gone with the run, however it
  * ends. What is out of bounds is said and is no failure, for a busy machine does that too.
@@ -10,8 +10,10 @@ import { missingCapabilities } from "../tests/fixture/process/privileges.ts";
 import { inNamespaces, netns, OWN } from "../tests/fixture/run/own.ts";
 import { compileObjects } from "../tests/object/build.ts";
 import { buildPeers } from "./peers/build.ts";
+import { keep } from "./report.ts";
 import { compared, pinned, ROWS, urgent } from "./rows.ts";
 import { printHeading } from "./table.ts";
+import { stage } from "../tests/package/stage.ts";
 import { compileTwin } from "./twin.ts";
 
 const PATIENCE_MS = 20 * 60_000; // many times what a run takes
@@ -22,7 +24,7 @@ if (unknown !== undefined) {
   Deno.exit(2);
 }
 const names = Object.keys(ROWS).filter((name) =>
-  Deno.args.length === 0 ? !compared.has(name) : Deno.args.some((arg) => name.startsWith(arg))
+  Deno.args.length === 0 || Deno.args.some((arg) => name.startsWith(arg))
 );
 
 const missing = missingCapabilities();
@@ -43,6 +45,7 @@ try {
   const twin = compileTwin(`${scratch}/twin`);
   const others = names.filter((name) => compared.has(name) && twin !== undefined);
   if (others.length > 0) buildPeers(`${scratch}/peers`);
+  if (names.includes("start")) await stage(`${scratch}/staged`);
   printHeading();
   const first = ["chrt", "-r", "1"], alone = ["taskset", "-c", lastProcessor(), ...first];
   const ways: [rows: string[], prefix: string[]][] = [
@@ -53,6 +56,9 @@ try {
   ];
   for (const [rows, prefix] of ways) {
     if (rows.length > 0) await measure(rows, cgroup.path, twin ?? "", works(prefix) ? prefix : []);
+  }
+  if (Deno.args.length === 0) {
+    keep(Deno.readTextFileSync(`${scratch}/rows`).trim().split("\n").map((row) => JSON.parse(row)));
   }
 } finally {
   Deno.removeSync(scratch, { recursive: true });

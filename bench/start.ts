@@ -1,53 +1,98 @@
-/** What a script pays for import and first operation, beyond a bare Deno. */
+/** What scripts and the command pay to start, beside an empty script: as users get the package, from a registry here. */
+import { Registry } from "../tests/package/registry.ts";
+import { objectPath, whyNoObjects } from "../tests/object/build.ts";
 import { median, type Row, type Rows } from "./table.ts";
 
 const RUNS = 31;
 
-/** A row for each entry point. */
+interface Start {
+  readonly what: string;
+  /** The script, or the arguments of `deno run` for it. */
+  readonly script: string | readonly string[];
+  /** How many times as long as the empty script it may take. */
+  readonly bound?: number;
+  /** How many milliseconds longer than the first of all it may take. */
+  readonly more?: number;
+}
+
+const STARTS: readonly Start[] = [
+  {
+    what: "start and first call, `.`",
+    script: `import { Link } from "jsr:@bpf/link"; await Link.infos({ source: "syscall" }).next();`,
+    bound: 1.65,
+  },
+  {
+    what: "start and first call, `./sys`",
+    script: `import { linkGetNextId } from "jsr:@bpf/link/sys"; linkGetNextId(0);`,
+    bound: 1.4,
+  },
+  { what: "bpflink list", script: ["jsr:@bpf/link/bpflink", "list"], bound: 2.5 },
+  ...whyNoObjects() !== undefined ? [] : [{
+    what: "first object, beyond the start of `.`",
+    script: `import { BpfObject } from "jsr:@bpf/link/object"; BpfObject.open("${objectPath("syscalls")}").close();`,
+    more: 12,
+  }],
+  {
+    what: "the first, from a checkout",
+    script: `import { Link } from "${new URL(
+      "../mod.ts",
+      import.meta.url,
+    )}"; await Link.infos({ source: "syscall" }).next();`,
+  },
+];
+
+/** Rows for warm starts, and one for what a cold one asks the registry for. */
 export const start: Record<string, Rows> = {
-  start_sys: ({ scratch }) => compare("./sys", "sys", 2.5, scratch),
-  start_mod: ({ scratch }) => compare(".", "mod", 5, scratch),
+  async *start({ scratch }): AsyncGenerator<Row> {
+    await using registry = await Registry.serve(`${scratch}/staged`);
+    const file = (name: string, text: string) => {
+      Deno.writeTextFileSync(`${scratch}/${name}`, text);
+      return [`${scratch}/${name}`];
+    };
+    const run = (args: readonly string[]) => time(args, { DENO_DIR: `${scratch}/cold`, JSR_URL: registry.url });
+    const empty = file("empty.ts", ""), bare: number[] = [];
+    const starts = STARTS.map((start, i) => ({
+      ...start,
+      args: typeof start.script === "string" ? file(`start${i}.ts`, start.script) : start.script,
+      times: [] as number[],
+    }));
+    await run(starts[0]!.args);
+    yield { what: "requests of a cold start, `.`", figure: registry.takeRequests().length, unit: "", bound: 8 };
+    for (let round = -2; round < RUNS; round++) {
+      const ms = await run(empty);
+      if (round >= 0) bare.push(ms); // those before filled the caches
+      for (const { args, times } of starts) {
+        const ms = await run(args);
+        if (round >= 0) times.push(ms);
+      }
+    }
+    for (const { what, bound, more, times } of starts) {
+      const ours = `${median(times).toFixed(1)} ms`;
+      if (more !== undefined) {
+        const beyond = median(times.map((ms, i) => ms - starts[0]!.times[i]!));
+        yield { what, ours, figure: beyond, unit: "ms", bound: more };
+        continue;
+      }
+      yield {
+        what,
+        against: `Deno ${median(bare).toFixed(1)} ms`,
+        ours,
+        figure: median(times.map((ms, i) => ms / bare[i]!)),
+        unit: "x",
+        ...bound !== undefined && { bound },
+      };
+    }
+  },
 };
 
-/** What a script of `start/` takes, beyond another one. */
-export async function* compare(
-  entryPoint: string,
-  script: string,
-  bound: number,
-  scratch: string,
-  base = "empty",
-): AsyncGenerator<Row> {
-  const bare: number[] = [], more: number[] = [], inside: number[] = [];
-  for (let run = -2; run < RUNS; run++) {
-    const empty = await time(base, scratch), whole = await time(script, scratch);
-    const { output } = await time("inside", scratch, address(script));
-    if (run < 0) continue; // those filled the caches
-    bare.push(empty.ms);
-    more.push(whole.ms - empty.ms);
-    inside.push(Number(output));
-  }
-  const against = `${base === "empty" ? "Deno" : "core"} ${median(bare).toFixed(1)} ms`;
-  yield { what: `import + first operation, ${entryPoint}`, against, figure: median(more), unit: "ms", bound };
-  if (base === "empty") yield { what: "  as the process itself sees it", figure: median(inside), unit: "ms" };
-}
-
-function address(script: string): string {
-  return new URL(`start/${script}.ts`, import.meta.url).href;
-}
-
-/** Runs a script in a process of its own, with a cache that no other Deno writes to. */
-export async function time(
-  script: string,
-  scratch: string,
-  ...args: string[]
-): Promise<{ ms: number; output: string }> {
-  const permissions = ["--allow-ffi", ...args.length > 0 ? ["--allow-read"] : []];
+/** Milliseconds of a process that runs this script. */
+export async function time(args: readonly string[], env: Record<string, string>): Promise<number> {
   const before = performance.now();
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", ...permissions, address(script), ...args],
-    env: { NO_COLOR: "1", DENO_DIR: `${scratch}/deno` },
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", "--no-lock", "--allow-ffi", ...args],
+    env: { NO_COLOR: "1", ...env },
   }).output();
   const ms = performance.now() - before;
   if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return { ms, output: new TextDecoder().decode(stdout) };
+  return ms;
 }

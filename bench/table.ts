@@ -16,6 +16,8 @@ export interface Row {
   readonly bound?: number;
   /** A remark. */
   readonly note?: string;
+  /** The same by name for others, and for our other ways. */
+  readonly ratios?: Readonly<Record<string, number>>;
 }
 
 /** What rows find when they are run. */
@@ -39,9 +41,14 @@ export function printHeading(): void {
 }
 
 /** A line of the table. */
-export function printRow({ what, against = "", ours = "", figure, unit, bound, note = "" }: Row): void {
+export function printRow({ what, against = "", ours = "", figure, unit, bound, note = "", ratios = {} }: Row): void {
   const cells = [what, against, ours, withUnit(figure, unit), bound === undefined ? "" : withUnit(bound, unit)];
-  print(cells, bound === undefined ? "" : figure <= bound ? "ok" : "over", note);
+  const others = Object.entries(ratios).map(([name, ratio]) => `${name} ${ratio.toFixed(2)}`);
+  print(
+    cells,
+    bound === undefined ? "" : figure <= bound ? "ok" : "over",
+    [note, ...others].filter(Boolean).join(", "),
+  );
 }
 
 function print(cells: string[], verdict: string, note: string): void {
@@ -49,7 +56,8 @@ function print(cells: string[], verdict: string, note: string): void {
   console.log(`${padded.join("")}  ${verdict.padEnd(6)}${note}`.trimEnd());
 }
 
-function withUnit(value: number, unit: string): string {
+/** A number and its unit. */
+export function withUnit(value: number, unit: string): string {
   return unit === "x" ? `${value.toFixed(2)}x` : `${value.toFixed(Number.isInteger(value) ? 0 : 1)} ${unit}`;
 }
 

@@ -1,3 +1,0 @@
-import { Link } from "../../mod.ts";
-
-await Link.infos().next();

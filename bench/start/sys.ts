@@ -1,3 +1,0 @@
-import { linkGetNextId } from "../../lib/sys/mod.ts";
-
-linkGetNextId(0);
