@@ -53,10 +53,11 @@ export interface MadeCgroup extends Disposable {
  * no cgroup2 file system, `policy` if it may not be written.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { Link, makeCgroup, Program } from "@bpf/link";
  *
- * using program = Program.openPinned("/sys/fs/bpf/quota");
+ * const instructions = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 1: pass
+ * using program = Program.load({ type: "cgroup_skb", instructions });
  * using cgroup = makeCgroup("/sys/fs/cgroup/web");
  * using _link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" });
  * cgroup.add(Deno.pid);

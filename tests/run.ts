@@ -41,8 +41,9 @@
  * Fixtures are in drawers: place (what links are attached to), program (what is attached), process (other processes and
  * what they may do), run (what runs a test and looks after it). They import nothing from the tests.
  */
+import { Cgroup } from "./fixture/place/cgroup.ts";
 import { missingCapabilities } from "./fixture/process/privileges.ts";
-import { inNamespaces, inOwnVm, netns, OWN } from "./fixture/run/own.ts";
+import { inNamespaces, inOwnVm, mountPoints, netns, OWN } from "./fixture/run/own.ts";
 import { isOlder } from "./fixture/run/release.ts";
 import { compileObjects, whyNoObjects } from "./object/build.ts";
 
@@ -79,7 +80,7 @@ try {
   // examples with objects attach to tcx
   const lacksObjects = whyNoObjects() !== undefined || isOlder(Deno.osRelease(), "6.6");
   const examples = documents.filter(isPicked).filter((file) => !lacksObjects || !file.startsWith("lib/object/"));
-  if (enter.length > 0) await run(enter, examples, "--doc", "--preload=tests/doc/examples.ts");
+  if (enter.length > 0 && mountPoints("cgroup2").length > 0) await runExamples(enter, examples);
   else await check(examples);
 } finally {
   Deno.removeSync(temporary, { recursive: true });
@@ -154,6 +155,14 @@ async function run(enter: string[], files: string[], ...options: string[]): Prom
   total.passed += cases.length - skipped - failed;
   // A module that does not compile or throws fails the run without failing a test.
   total.failed += ran ? failed : Math.max(failed, 1);
+}
+
+/** Runs the examples of `files`. They name the paths that users have, where a bpffs and a cgroup of the run are here. */
+async function runExamples(enter: string[], files: string[]): Promise<void> {
+  using cgroup = new Cgroup();
+  const mounts = "umount -lR /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; mount -t bpf bpf /sys/fs/bpf";
+  const script = `echo 0 >"$0/cgroup.procs"; exec unshare --cgroup sh -ec '${mounts}; exec "$@"' sh "$@"`;
+  await run([...enter, "sh", "-ec", script, cgroup.path], files, "--doc", "--preload=tests/doc/examples.ts");
 }
 
 /** Examples attach to what they find: where that is not ours, they are only compiled. */
