@@ -46,6 +46,7 @@ import { missingCapabilities } from "./fixture/process/privileges.ts";
 import { inNamespaces, inOwnVm, mountPoints, netns, OWN } from "./fixture/run/own.ts";
 import { isOlder } from "./fixture/run/release.ts";
 import { compileObjects, whyNoObjects } from "./object/build.ts";
+import { buildStaged } from "./package/staged.ts";
 
 Deno.chdir(new URL("..", import.meta.url));
 
@@ -71,7 +72,7 @@ const temporary = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 try {
-  if (!inOwnVm()) compileObjects(); // a machine of tests/vm has what was compiled outside
+  if (!inOwnVm()) build(); // a machine of tests/vm has what was built outside
   // The namespace has no way out to fetch anything.
   await succeeds(Deno.execPath(), "cache", `--config=${config}`, ...tests.filter(isPicked));
   const enter = await ownNamespaces();
@@ -97,6 +98,12 @@ async function chooseConfig(): Promise<string> {
     signal: AbortSignal.timeout(10_000),
   }).output();
   return success ? "deno.json" : ".deno.offline.json";
+}
+
+/** Makes what the tests that were picked take. */
+function build(): void {
+  compileObjects();
+  if (tests.filter(isPicked).some((file) => file.startsWith("tests/package/"))) buildStaged();
 }
 
 function filesIn(directory: string, ending: string): string[] {

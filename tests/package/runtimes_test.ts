@@ -6,15 +6,14 @@ import "npm:@deno/linux-x64-glibc@2.2.0/package.json" with { type: "json" };
 import "npm:@oven/bun-linux-x64@1.3.0/package.json" with { type: "json" };
 import { fileURLToPath } from "node:url";
 import { kernelTest } from "../fixture/run/kernel.ts";
-import { stage } from "./stage.ts";
+import { STAGED, whyNotStaged } from "./staged.ts";
 
 const folder = Deno.makeTempDirSync({ prefix: "bpf-link-runtimes-" });
 globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
-await stage(`${folder}/staged`);
 // without syntax that old runtimes do not know
 Deno.writeTextFileSync(
   `${folder}/main.mjs`,
-  `import { Link, Program } from "./staged/mod.js";
+  `import { Link, Program } from "${STAGED}/mod.js";
   const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
   try {
     const program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
@@ -26,7 +25,8 @@ Deno.writeTextFileSync(
   }`,
 );
 
-const foreign = Deno.build.arch === "x86_64" ? undefined : "needs x86_64";
+const missing = whyNotStaged();
+const foreign = Deno.build.arch === "x86_64" ? missing : "needs x86_64";
 const deno = ["run", "--no-lock", "--no-prompt", "--allow-ffi", "--allow-read"];
 
 kernelTest("the oldest Deno that works attaches a link", { needs: ["netns"], missing: foreign }, async () => {
@@ -45,7 +45,7 @@ kernelTest("Bun is told that it takes Deno", { missing: foreign }, async () => {
 
 const node = new Deno.Command("sh", { args: ["-c", "command -v node"] }).outputSync();
 
-kernelTest("Node is told that it takes Deno", { missing: node.success ? undefined : "needs node" }, async () => {
+kernelTest("Node is told that it takes Deno", { missing: node.success ? missing : "needs node" }, async () => {
   const output = await run(new TextDecoder().decode(node.stdout).trim(), []);
   assertStringIncludes(output, "@bpf/link works under Deno only");
 });

@@ -1,5 +1,6 @@
 /** Virtual machines that run one command on another kernel. */
 import { builtFiles, compileObjects } from "../object/build.ts";
+import { STAGED, stagedFiles } from "../package/staged.ts";
 import { AMD64, ARM64 } from "./architecture.ts";
 import { Archive } from "./archive.ts";
 import { capture, install } from "./command.ts";
@@ -35,7 +36,8 @@ let installing: Promise<void> = Promise.resolve();
 /**
  * Runs a command as root on a machine, in the folder of this repository.
  *
- * The machine has a copy of what git does not ignore, compiled objects, deno, busybox and no network. Nothing written in it is kept.
+ * The machine has a copy of what git does not ignore, compiled objects, the staged package, deno, busybox and no
+ * network. Nothing written in it is kept.
  * The command's output goes to `show` as it comes.
  *
  * @param machine Its kernel, such as `6.12`, on x86_64; or `arm64`.
@@ -57,7 +59,9 @@ export async function runOn(
   try {
     const initramfs = `${work}/initramfs`, log = `${work}/console`;
     compileObjects();
-    await pack(initramfs, modules, new Map([...programs, ...builtFiles(architecture.processor)]), command);
+    const staged = stagedFiles().map((name) => `${STAGED}/${name}`);
+    const built = [...builtFiles(architecture.processor), ...staged.map((path) => [path, path] as const)];
+    await pack(initramfs, modules, new Map([...programs, ...built]), command);
     interrupted.signal.throwIfAborted();
     const late = AbortSignal.timeout(timeoutSeconds * 1000);
     // whatever ends this process ends the machine

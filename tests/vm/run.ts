@@ -4,7 +4,9 @@
  * Whatever is not the number of a kernel picks tests, as for `deno task test`. A machine that hangs, panics or loses
  * its console is a failure, with what its kernel said. Ends with a line for each kernel, and one for all.
  */
+import { buildStaged } from "../package/staged.ts";
 import { keepClaims, MACHINES } from "./claims.ts";
+import { filesIn } from "./debian.ts";
 import { runOn } from "./machine.ts";
 
 Deno.chdir(new URL("../..", import.meta.url));
@@ -25,6 +27,8 @@ if (FAULTS !== undefined) SETTINGS.push(`BPF_LINK_TEST_FAULTS=${FAULTS}`);
 const SUITES = ["tests/unit/library_test.ts", "tests/kernel/", "tests/object/", "tests/examples/", "tests/doc/claims/"];
 /** Files of tests/kernel in which Deno or the package alone decides: they run on the host and on the other processor. */
 const SAME_ON_ALL = ["endings", "handle", "hostile_names", "json", "names", "open_handles", "sanitizers", "uncaught"];
+/** The published package in use: it runs on the host and on the other processor. */
+const PACKAGE = "tests/package/consumer_test.ts";
 
 interface Result {
   readonly series: string;
@@ -39,11 +43,13 @@ const kernels = Deno.args.filter(isKernel);
 const picks = Deno.args.filter((arg) => !isKernel(arg));
 // the types were checked outside, where that is faster
 const command = ["env", ...SETTINGS, "deno", "run", "-A", "--no-check", "tests/run.ts", "--no-check", ...picks];
-const isWhole = !picks.some((pick) => /_test|^tests\//.test(pick));
+const files = filesIn("tests").filter((file) => file.endsWith("_test.ts"));
+const isWhole = !picks.some((pick) => files.some((file) => file.includes(pick)));
 
 console.log("QEMU emulates the machines; KVM is not used");
 const waiting = kernels.length > 0 ? kernels : [...MACHINES].reverse();
 const results: Result[] = [];
+if (waiting.includes("arm64") && (isWhole || picks.some((pick) => PACKAGE.includes(pick)))) buildStaged();
 await Promise.all(Array.from({ length: LANES }, async () => {
   for (let series; (series = waiting.shift()) !== undefined;) results.push(await testOn(series));
 }));
@@ -76,7 +82,7 @@ async function testOn(series: string): Promise<Result> {
 }
 
 function suitesFor(series: string): string[] {
-  if (series === "arm64") return SUITES;
+  if (series === "arm64") return [...SUITES, PACKAGE];
   const left = SAME_ON_ALL.map((name) => `${name}_test.ts`);
   const kernel = [...Deno.readDirSync("tests/kernel")]
     .filter(({ name, isDirectory }) => isDirectory || name.endsWith("_test.ts") && !left.includes(name))
