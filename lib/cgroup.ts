@@ -17,7 +17,19 @@ import type { Refusals } from "./refusal.ts";
 import { EINVAL } from "./uapi/errno.ts";
 import { CGROUP2_SUPER_MAGIC, O_WRONLY } from "./uapi/linux.ts";
 
-/** A cgroup that {@linkcode makeCgroup} made. */
+/**
+ * A cgroup that {@linkcode makeCgroup} made.
+ *
+ * @example
+ * ```ts
+ * import { makeCgroup } from "@bpf/link";
+ *
+ * using cgroup = makeCgroup("/sys/fs/cgroup/web");
+ * cgroup.add(Deno.pid);
+ * console.log(cgroup.path); // /sys/fs/cgroup/web
+ * cgroup.remove(); // this process goes back to where it was
+ * ```
+ */
 export interface MadeCgroup extends Disposable {
   /** Its directory, as a target's `cgroup`. */
   readonly path: string;

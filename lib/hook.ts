@@ -112,6 +112,18 @@ export class Hook {
    * @throws {RangeError} If a number is out of range.
    * @throws {BpfError} `gone` if there is no such place, `capability` without CAP_NET_ADMIN, `unsupported` or `invalid`
    * if this kernel has no such places, `unsettled` if others change it again and again for half a second.
+   *
+   * @example
+   * ```ts
+   * import { Hook, Link, Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * using link = Link.attach(program, { type: "xdp", device: "lo", mode: "generic" });
+   * for (const { programId, linkId } of Hook.query({ type: "xdp", device: "lo" }).entries) {
+   *   console.log(programId === program.id, linkId === link.id); // true true
+   * }
+   * ```
    */
   static query(target: HookTarget): Hook {
     kindFor(target); // throws if it is no target at all
@@ -137,6 +149,17 @@ export class Hook {
    *
    * @returns What is there now; this object stays as it is.
    * @throws {BpfError} As {@linkcode Hook.query}.
+   *
+   * @example
+   * ```ts
+   * import { Hook, Link, Program } from "@bpf/link";
+   *
+   * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
+   * using program = Program.load({ type: "sched_cls", instructions: next });
+   * const before = Hook.query({ type: "tcx", device: "lo", direction: "egress" });
+   * using _link = Link.attach(program, { type: "tcx", device: "lo", direction: "egress" });
+   * console.log(before.entries.length, before.refresh().entries.length); // 0 1
+   * ```
    */
   refresh(): Hook {
     return new Hook(this.#target);

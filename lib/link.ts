@@ -163,6 +163,16 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {Deno.errors.BadResource} If the program's handle is closed.
    * @throws {BpfError} If the kernel refuses; `reason`, `code` and `hint` say why.
    * @throws The reason of `options.signal` if it is aborted already; nothing is attached then.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * using link = Link.attach(program, { type: "xdp", device: "lo", mode: "generic" });
+   * console.log(link.type, link.onClose, link.attached()); // xdp detach true
+   * ```
    */
   static attach<K extends TargetType>(
     source: SourceOf<K>,
@@ -184,6 +194,16 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @param options As {@linkcode attach}. If the signal is aborted meanwhile, the promise rejects with its reason and
    * nothing is left.
    * @returns The link, to be held with `await using`.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * await using link = await Link.attachAsync(program, { type: "xdp", device: "lo", mode: "generic" });
+   * console.log(link.attached()); // true
+   * ```
    */
   static async attachAsync<K extends TargetType>(
     source: SourceOf<K>,
@@ -240,6 +260,19 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @param options As {@linkcode attachAll}. If the signal is aborted meanwhile, the promise rejects with its reason and
    * nothing is left.
    * @returns The group, to be held with `await using`.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
+   * using program = Program.load({ type: "sched_cls", instructions: next });
+   * await using group = await Link.attachAllAsync([
+   *   [program, { type: "tcx", device: "lo", direction: "ingress" }],
+   *   [program, { type: "tcx", device: "lo", direction: "egress" }],
+   * ]);
+   * console.log(group.links.length); // 2
+   * ```
    */
   static async attachAllAsync(entries: readonly AttachEntry[], options?: AttachOptions): Promise<LinkGroup> {
     checkEntries(entries);
@@ -294,7 +327,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * {@linkcode update} and {@linkcode pin}. A link that was there stays, unless it had to be detached first.
    *
    * @example Deploying a new version
-   * ```ts ignore
+   * ```ts
    * import { Link, Program } from "@bpf/link";
    *
    * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
@@ -328,15 +361,18 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws The reason of `options.signal` if it is aborted before the lock is taken.
    *
    * @example
-   * ```ts ignore
-   * import { Link, Program } from "@bpf/link";
+   * ```ts
+   * import { Link, makeCgroup, Program } from "@bpf/link";
    *
-   * using program = Program.openPinned("/sys/fs/bpf/my_program");
-   * const target = { type: "cgroup", cgroup: "/sys/fs/cgroup/web", attachType: "cgroup_inet_egress" } as const;
+   * const allow = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 1
+   * using program = Program.load({ type: "cgroup_skb", instructions: allow });
+   * using cgroup = makeCgroup("/sys/fs/cgroup/web");
+   * const target = { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" } as const;
    * using ensured = await Link.ensurePinnedAsync("/sys/fs/bpf/web", program, target, {
    *   signal: AbortSignal.timeout(500),
    * });
-   * console.log(ensured.outcome);
+   * console.log(ensured.outcome); // created
+   * ensured.link.unpin();
    * ```
    */
   static async ensurePinnedAsync<K extends TargetType>(
@@ -357,6 +393,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {RangeError} If `id` is no unsigned 32-bit number.
    * @throws {BpfError} `gone` if there is no such link, `unsettled` if it is just being made, `capability` without
    * CAP_SYS_ADMIN.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using made = Link.attach(program, { type: "netns" });
+   * using link = Link.open(made.id); // as another process would
+   * console.log(link.type, link.onClose); // netns keep
+   * ```
    */
   static open(id: number): AnyLink {
     return Link.#opened(linkGetFdById(checkU32(id, "id")));
@@ -372,6 +419,19 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @returns A handle of it, which {@linkcode unpin} can take away.
    * @throws {TypeError} If `path` is no path.
    * @throws {BpfError} `gone` if nothing is there, `mismatch` if something else than a link is pinned there.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * link.pin("/sys/fs/bpf/lookup");
+   * using again = Link.openPinned("/sys/fs/bpf/lookup");
+   * console.log(again.id === link.id, again.pinnedPath); // true /sys/fs/bpf/lookup
+   * again.unpin();
+   * ```
    */
   static openPinned(path: string | URL): AnyLink {
     const file = checkPath(path, "path");
@@ -385,6 +445,20 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @returns A handle of it.
    * @throws {RangeError} If `fd` is no fd.
    * @throws {BpfError} `invalid` if `fd` is not open, `mismatch` if it is no link.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   * import { close } from "@bpf/link/sys";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * const fd = Link.attach(program, { type: "netns" }).release(); // or one that was inherited
+   * using link = Link.fromFd(fd);
+   * console.log(link.type, link.fd === fd); // netns false
+   * link.detach();
+   * close(fd);
+   * ```
    */
   static fromFd(fd: number): AnyLink {
     return Link.#adopted(duplicateFd(checkFd(fd, "fd")), `Cannot take fd ${fd} for a link`);
@@ -399,6 +473,18 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @param options Which types, and a signal that ends the walk; `source` does not matter here.
    * @returns The links in the order of their ids.
    * @throws {BpfError} `capability` without CAP_SYS_ADMIN, `limit` if the process has too many open files.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using made = Link.attach(program, { type: "netns" });
+   * for await (using link of Link.all({ types: ["netns"] })) {
+   *   if (link.id === made.id) console.log(link.attached()); // true
+   * }
+   * ```
    */
   static async *all(options: ListOptions = {}): AsyncGenerator<AnyLink, void, void> {
     checkListOptions(options);
@@ -558,6 +644,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {TypeError} If `ids` is no array of numbers, or an option is unknown or of the wrong type.
    * @throws {RangeError} If a number is no unsigned 32-bit number.
    * @throws The reason of `options.signal` if it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * const holders = await Link.holdersOfAsync([link.id], { signal: AbortSignal.timeout(10_000) });
+   * console.log(holders.get(link.id)); // this process, with link.fd
+   * ```
    */
   static async holdersOfAsync(ids: readonly number[], options?: HoldersOptions): Promise<Map<number, LinkHolders>> {
     return await findHoldersAsync(checkIds(ids), undefined, options);
@@ -653,6 +750,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @typeParam S The type of this handle, which says what the info has.
    * @returns Its info; that of a detached link says so where the kernel can tell.
    * @throws {Deno.errors.BadResource} If the handle is closed.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * const { attachType, programId, attached } = link.info();
+   * console.log(attachType, programId === program.id, attached); // sk_lookup true true
+   * ```
    */
   info<S extends Link>(this: S): LinkInfo<S["type"]> {
     return readInfo(linkGetInfoByFd(this.fd)) as LinkInfo<S["type"]>;
@@ -664,6 +772,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @typeParam U The type to ask for.
    * @param type The type to ask for.
    * @returns Whether the link is of this type.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using made = Link.attach(program, { type: "netns" });
+   * using link = Link.open(made.id); // of whatever type
+   * if (link.is("netns")) console.log(link.info().netnsIno);
+   * ```
    */
   is<U extends LinkType>(type: U): this is Link<U> {
     return (this.type as LinkType) === type;
@@ -685,6 +804,18 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {BpfError} `mismatch` if the link holds another program than expected, or the new one does not fit; `gone` if
    * the link is detached; `unsupported` if links of this type have no update; `exists` if a tcx hook has the program
    * already.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * using another = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * link.update(another, { expected: program });
+   * console.log(link.info().programId === another.id); // true
+   * ```
    */
   update(source: Program | BpfMap, options?: { expected?: Program | BpfMap | undefined }): void {
     if (options !== undefined) checkKeys(options, "options", ["expected"]);
@@ -701,6 +832,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    *
    * @returns `undefined` where the kernel cannot tell: netfilter, and every type that cannot be detached by force.
    * @throws {Deno.errors.BadResource} If the handle is closed.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * link.detach();
+   * console.log(link.attached(), link.closed); // false false
+   * ```
    */
   attached(): boolean | undefined {
     return this.info().attached;
@@ -719,6 +861,18 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {BpfError} `unsupported`, at once, where the kernel cannot tell; see {@linkcode attached}. Or why an earlier
    * detachment by `AttachOptions.signal` failed, once.
    * @throws The reason of `options.signal` if it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * setTimeout(() => link.detach(), 10); // or somebody else, by `bpftool link detach`
+   * await link.untilDetached({ intervalMs: 10 });
+   * console.log(link.attached()); // false
+   * ```
    */
   async untilDetached(options?: WaitOptions): Promise<void> {
     this.#throwFailure();
@@ -749,6 +903,18 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `unsupported` if links of this type cannot be detached by force; close every fd and remove every
    * pin of them instead.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * link.pin("/sys/fs/bpf/lookup");
+   * link.detach(); // and the pin is removed
+   * console.log(link.attached(), link.pinnedPath); // false undefined
+   * ```
    */
   detach(): void {
     this.#checkDetached(tryDetach(this.fd));
@@ -759,6 +925,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * {@linkcode detach} without blocking the event loop. The handle may be closed before the promise is settled.
    *
    * @returns A promise that is settled when the link is detached.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * await using link = await Link.attachAsync(program, { type: "xdp", device: "lo", mode: "generic" });
+   * await link.detachAsync();
+   * console.log(link.info().ifindex); // 0
+   * ```
    */
   async detachAsync(): Promise<void> {
     this.#checkDetached(await tryDetachAndCloseAsync(duplicateFd(this.fd)));
@@ -782,6 +959,21 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `exists` if the path exists, `invalid` if it lies on no bpf file system or has a dot, `gone` if the
    * directory does not exist.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * {
+   *   using link = Link.attach(program, { type: "netns" });
+   *   link.pin("/sys/fs/bpf/agent/lookup", { makeDirectories: true });
+   * } // closed, not detached
+   * using link = Link.openPinned("/sys/fs/bpf/agent/lookup");
+   * console.log(link.attached()); // true
+   * link.unpin();
+   * ```
    */
   pin(path: string | URL, options?: PinOptions): void {
     void this.id; // the pin is removed only while it holds the link of this id, also after close()
@@ -798,6 +990,19 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is, `busy` if the lock is held for
    * too long.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * using link = Link.attach(program, { type: "netns" });
+   * link.pin("/sys/fs/bpf/lookup");
+   * console.log(link.onClose); // keep
+   * link.unpin();
+   * console.log(link.onClose); // detach
+   * ```
    */
   unpin(): void {
     this.#owned.unpin(this.id);
@@ -864,6 +1069,23 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `invalid` if the link is no iter link; `unsettled` if its program returns 1 without end, which asks
    * to be run again for the same object; `limit` if it writes more than 32 KiB for one object.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * // if (ctx->task) bpf_seq_write(ctx->meta->seq, "one\n", 4)
+   * const hex = "79120800000000001502070000000000791100000000000079110000000000007a0af8ff6f6e650a" +
+   *   "bfa200000000000007020000f8ffffffb703000004000000850000007f000000b7000000000000009500000000000000";
+   * using program = Program.load({
+   *   type: "tracing",
+   *   instructions: Uint8Array.fromHex(hex),
+   *   expectedAttachType: "trace_iter",
+   *   attachTo: "task",
+   * });
+   * using link = Link.attach(program, { type: "iter", task: { tid: Deno.pid } });
+   * console.log(new TextDecoder().decode(link.read()).trimEnd()); // one
+   * ```
    */
   read(this: Link<"iter">): Uint8Array {
     return iterRead(this.fd);
@@ -879,6 +1101,23 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * @throws {TypeError} If an option is unknown or of the wrong type, when the first line is asked for.
    * @throws {BpfError} As {@linkcode read}.
    * @throws The signal's reason, once it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * // if (ctx->task) bpf_seq_write(ctx->meta->seq, "one\n", 4)
+   * const hex = "79120800000000001502070000000000791100000000000079110000000000007a0af8ff6f6e650a" +
+   *   "bfa200000000000007020000f8ffffffb703000004000000850000007f000000b7000000000000009500000000000000";
+   * using program = Program.load({
+   *   type: "tracing",
+   *   instructions: Uint8Array.fromHex(hex),
+   *   expectedAttachType: "trace_iter",
+   *   attachTo: "task",
+   * });
+   * using link = Link.attach(program, { type: "iter", task: { tid: Deno.pid } });
+   * for await (const line of link.lines()) console.log(line); // one
+   * ```
    */
   async *lines(
     this: Link<"iter">,
@@ -904,6 +1143,18 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    *
    * @returns The fd.
    * @throws {Deno.errors.BadResource} If the handle is closed.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   * import { close, linkGetInfoByFd } from "@bpf/link/sys";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * const fd = Link.attach(program, { type: "netns" }).release();
+   * console.log(linkGetInfoByFd(fd).type); // netns
+   * close(fd); // the only fd of it: it is detached
+   * ```
    */
   release(): number {
     return this.#leave();
@@ -914,6 +1165,21 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    *
    * @throws {BpfError} If detaching fails; the fd is closed all the same. So does a failure of an earlier detachment by
    * `AttachOptions.signal`, once.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+   * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+   * const link = Link.attach(program, { type: "netns" });
+   * try {
+   *   console.log(link.closed); // false
+   * } finally {
+   *   link.close(); // what `using` does
+   * }
+   * console.log(link.closed); // true
+   * ```
    */
   close(): void {
     if (this.closed) return this.#throwFailure();
@@ -932,6 +1198,17 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * {@linkcode close} without blocking the event loop. The handle counts as closed at once.
    *
    * @returns A promise that is settled when the link is detached and the fd closed.
+   *
+   * @example
+   * ```ts
+   * import { Link, Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * const link = await Link.attachAsync(program, { type: "xdp", device: "lo", mode: "generic" });
+   * await link.closeAsync();
+   * console.log(link.closed); // true
+   * ```
    */
   async closeAsync(): Promise<void> {
     if (this.closed) return this.#throwFailure();

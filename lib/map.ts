@@ -202,6 +202,14 @@ export class BpfMap implements Disposable {
    * @throws {Deno.errors.BadResource} If the handle `inner` is closed.
    * @throws {BpfError} `invalid` if the type does not have these sizes or flags, `capability` if the process lacks one,
    * `limit` if it is too large, `unsupported` if the kernel has no such type or struct.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "array", valueSize: 8, maxEntries: 4, name: "counters" });
+   * console.log(map.name, map.type, map.closed, map.fd > 2); // counters array false true
+   * ```
    */
   static create(options: MapCreateOptions): BpfMap {
     return BpfMap.#create(toPlan(options));
@@ -237,12 +245,14 @@ export class BpfMap implements Disposable {
    * lock is held for too long; otherwise as {@linkcode create} and {@linkcode pin}.
    *
    * @example
-   * ```ts ignore
+   * ```ts
    * import { BpfMap } from "@bpf/link";
    *
    * const options = { type: "hash", keySize: 4, valueSize: 8, maxEntries: 1024 } as const;
    * using counters = BpfMap.ensurePinned("/sys/fs/bpf/agent/counters", options, { makeDirectories: true });
-   * console.log(counters.id);
+   * using again = BpfMap.ensurePinned("/sys/fs/bpf/agent/counters", options);
+   * console.log(again.id === counters.id); // true
+   * again.unpin();
    * ```
    */
   static ensurePinned(path: string | URL, options: MapCreateOptions, pinning: EnsureMapOptions = {}): BpfMap {
@@ -272,6 +282,15 @@ export class BpfMap implements Disposable {
    * @returns A handle of it.
    * @throws {RangeError} If `id` is no unsigned 32-bit number.
    * @throws {BpfError} `gone` if there is no such map, `capability` without CAP_SYS_ADMIN.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * using again = BpfMap.open(map.id); // as another process would
+   * console.log(again.type); // hash
+   * ```
    */
   static open(id: number): BpfMap {
     return new BpfMap(mapGetFdById(checkU32(id, "id")));
@@ -287,6 +306,17 @@ export class BpfMap implements Disposable {
    * @returns A handle of it.
    * @throws {TypeError} If `path` is no path.
    * @throws {BpfError} `gone` if nothing is there, `mismatch` if something else than a map is pinned there.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * map.pin("/sys/fs/bpf/counters");
+   * using again = BpfMap.openPinned("/sys/fs/bpf/counters");
+   * console.log(again.id === map.id); // true
+   * again.unpin();
+   * ```
    */
   static openPinned(path: string | URL): BpfMap {
     const file = checkPath(path, "path");
@@ -302,6 +332,15 @@ export class BpfMap implements Disposable {
    * @returns A handle of it.
    * @throws {RangeError} If `fd` is no fd.
    * @throws {BpfError} `invalid` if `fd` is not open, `mismatch` if it is no map.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * using again = BpfMap.fromFd(map.fd); // or one that was inherited
+   * console.log(again.id === map.id, again.fd === map.fd); // true false
+   * ```
    */
   static fromFd(fd: number): BpfMap {
     return BpfMap.#adopt(duplicateFd(checkFd(fd, "fd")), `Cannot take fd ${fd} for a map`);
@@ -370,6 +409,16 @@ export class BpfMap implements Disposable {
    *
    * @returns Its info.
    * @throws {Deno.errors.BadResource} If the handle is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * const { keySize, valueSize, maxEntries, memory } = map.info();
+   * console.log(keySize, valueSize, maxEntries); // 4 8 16
+   * console.log(memory); // about how many bytes it takes
+   * ```
    */
   info(): MapInfo {
     return readInfo(this.fd);
@@ -411,6 +460,17 @@ export class BpfMap implements Disposable {
    * @throws {RangeError} If `key` has another length than the map's keys.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `unsupported` if elements of this type cannot be read.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * map.update(new Uint32Array([7]), new BigUint64Array([42n]));
+   * const value = map.lookup(new Uint32Array([7]));
+   * console.log(value && new BigUint64Array(value.buffer)[0]); // 42n
+   * console.log(map.lookup(new Uint32Array([8]))); // undefined
+   * ```
    */
   lookup(key: ArrayBufferView): Uint8Array<ArrayBuffer> | undefined {
     return this.#open.lookup(key);
@@ -428,6 +488,17 @@ export class BpfMap implements Disposable {
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `exists` or `gone` if `create` says otherwise, `limit` if the map is full or the index beyond its
    * end, `invalid` if the type does not take this value, `unsupported` if elements of this type cannot be written.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * const key = new Uint32Array([7]);
+   * map.update(key, new BigUint64Array([1n]), { create: true });
+   * map.update(key, new BigUint64Array([2n])); // whether it is there or not
+   * console.log(map.lookup(key)?.[0]); // 2
+   * ```
    */
   update(key: ArrayBufferView, value: ArrayBufferView, options?: { create?: boolean | undefined }): void {
     this.#open.update(key, value, updateFlags(options));
@@ -442,6 +513,16 @@ export class BpfMap implements Disposable {
    * @throws {RangeError} If `key` has another length than the map's keys.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `unsupported` if elements of this type cannot be removed, as those of arrays.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * map.update(new Uint32Array([7]), new BigUint64Array([1n]));
+   * console.log(map.delete(new Uint32Array([7]))); // true
+   * console.log(map.delete(new Uint32Array([7]))); // false
+   * ```
    */
   delete(key: ArrayBufferView): boolean {
     return this.#open.delete(key);
@@ -488,6 +569,15 @@ export class BpfMap implements Disposable {
    * @throws {RangeError} If a key has another length than the map's keys.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} As {@linkcode delete}; the elements before are removed.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * for (const id of [1, 2, 3]) map.update(new Uint32Array([id]), new BigUint64Array([0n]));
+   * console.log(map.deleteAll(map.keys())); // 3
+   * ```
    */
   deleteAll(keys: Iterable<ArrayBufferView>): number {
     const elements = this.#open;
@@ -515,6 +605,15 @@ export class BpfMap implements Disposable {
    * @returns An iterator of copies.
    * @throws {Deno.errors.BadResource} If the handle is closed when a key is asked for.
    * @throws {BpfError} `unsupported` if maps of this type have no keys.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * map.update(new Uint32Array([7]), new BigUint64Array([1n]));
+   * for (const key of map.keys()) console.log(new Uint32Array(key.buffer)[0]); // 7
+   * ```
    */
   keys(): Generator<Uint8Array<ArrayBuffer>, void, void> {
     return this.#each((key) => key, (key) => key);
@@ -526,6 +625,15 @@ export class BpfMap implements Disposable {
    * @returns An iterator of copies.
    * @throws {Deno.errors.BadResource} If the handle is closed when an entry is asked for.
    * @throws {BpfError} `unsupported` if maps of this type have no keys, or their elements cannot be read.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * map.update(new Uint32Array([7]), new BigUint64Array([1n]));
+   * for (const [key, value] of map.entries()) console.log(key[0], value[0]); // 7 1
+   * ```
    */
   entries(): Generator<[Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>], void, void> {
     return this.#each((key, value) => [key, value], (key) => {
@@ -646,6 +754,15 @@ export class BpfMap implements Disposable {
    * @throws {TypeError} If `path` is no path, or an option is unknown.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `exists` if the path exists, `invalid` if it lies on no bpf file system or has a dot.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
+   * map.pin("/sys/fs/bpf/agent/counters", { makeDirectories: true }); // it outlives the process
+   * map.unpin(); // until here
+   * ```
    */
   pin(path: string | URL, options?: PinOptions): void {
     this.#owned.pin(path, options);
@@ -658,6 +775,15 @@ export class BpfMap implements Disposable {
    * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is, `busy` if the lock is held
    * for more than 5 seconds.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * const counters = { type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 } as const;
+   * using map = BpfMap.ensurePinned("/sys/fs/bpf/counters", counters);
+   * map.unpin(); // it ends with this handle
+   * ```
    */
   unpin(): void {
     this.#owned.unpin();
@@ -668,6 +794,16 @@ export class BpfMap implements Disposable {
    *
    * @returns The fd.
    * @throws {Deno.errors.BadResource} If the handle is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   * import { close, mapGetInfoByFd } from "@bpf/link/sys";
+   *
+   * const fd = BpfMap.create({ type: "array", valueSize: 8, maxEntries: 4 }).release();
+   * console.log(mapGetInfoByFd(fd).maxEntries); // 4
+   * close(fd);
+   * ```
    */
   release(): number {
     const fd = this.#owned.release();
@@ -678,6 +814,15 @@ export class BpfMap implements Disposable {
   /**
    * Closes the handle, and ends {@linkcode records} of it; twice does nothing. The map lives on while a program, a link, a
    * pin or another fd refers to it.
+   *
+   * @example
+   * ```ts
+   * import { BpfMap } from "@bpf/link";
+   *
+   * const map = BpfMap.create({ type: "array", valueSize: 8, maxEntries: 4 });
+   * map.close(); // what `using` does
+   * console.log(map.closed, map.type); // true array
+   * ```
    */
   close(): void {
     try {

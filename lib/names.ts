@@ -42,6 +42,15 @@ export class Names {
    * @param id Its id; none for a struct_ops link.
    * @returns The name; empty if it has none or is gone, `undefined` if it may not be seen: that takes CAP_SYS_ADMIN, or
    * CAP_BPF and CAP_PERFMON.
+   *
+   * @example
+   * ```ts
+   * import { Names, Program } from "@bpf/link";
+   *
+   * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
+   * using program = Program.load({ type: "sched_cls", instructions: next, name: "guard" });
+   * console.log(new Names().program(program.id)); // guard
+   * ```
    */
   program(id: number | undefined): string | undefined {
     if (id === undefined) return "";
@@ -65,6 +74,16 @@ export class Names {
    *
    * @param info The link's info.
    * @returns The name, if the interface is surely in our network namespace, for every other has the same numbers.
+   *
+   * @example
+   * ```ts
+   * import { Link, Names, Program } from "@bpf/link";
+   *
+   * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
+   * using program = Program.load({ type: "sched_cls", instructions: next, name: "guard" });
+   * using link = Link.attach(program, { type: "tcx", device: "lo", direction: "ingress" });
+   * console.log(new Names().device(link.info())); // lo
+   * ```
    */
   device(info: LinkInfo): string | undefined {
     if (!("ifindex" in info) || info.ifindex === 0) return undefined;
@@ -80,6 +99,17 @@ export class Names {
    *
    * @param info The link's info.
    * @returns Its path, if it lies below a cgroup2 file system that is mounted here.
+   *
+   * @example
+   * ```ts
+   * import { Link, makeCgroup, Names, Program } from "@bpf/link";
+   *
+   * const allow = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 1
+   * using program = Program.load({ type: "cgroup_skb", instructions: allow });
+   * using web = makeCgroup("/sys/fs/cgroup/web");
+   * using link = Link.attach(program, { type: "cgroup", cgroup: web.path, attachType: "cgroup_inet_egress" });
+   * console.log(new Names().cgroup(link.info())); // /sys/fs/cgroup/web
+   * ```
    */
   cgroup(info: LinkInfo): string | undefined {
     const id = "cgroupId" in info ? info.cgroupId : undefined;
@@ -96,6 +126,16 @@ export class Names {
    * @param info The link's info.
    * @returns Such as `eth1 ingress`, or `detached`. The maker of a cgroup or an interface chooses its name, control
    * characters included.
+   *
+   * @example
+   * ```ts
+   * import { Link, Names, Program } from "@bpf/link";
+   *
+   * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
+   * using program = Program.load({ type: "sched_cls", instructions: next, name: "guard" });
+   * using link = Link.attach(program, { type: "tcx", device: "lo", direction: "ingress" });
+   * console.log(new Names().place(link.info())); // lo ingress
+   * ```
    */
   place(info: LinkInfo): string {
     return whereOf(info, { device: this.device(info), cgroup: this.cgroup(info) });

@@ -239,6 +239,15 @@ export class Program implements Disposable {
    * @throws {RangeError} If a number is out of range.
    * @throws {BpfError} `reason` is `invalid` with the verifier's words in `log`, `capability` if the process lacks one,
    * `policy` if privileges suffice but the kernel refuses this kind of program.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass, name: "pass", log: { level: 2 } });
+   * console.log(program.name, program.type, program.log?.includes("exit")); // pass xdp true
+   * ```
    */
   static load(options: ProgramLoadOptions): Program {
     checkKeys(options, "options", OPTIONS);
@@ -276,6 +285,16 @@ export class Program implements Disposable {
    * @returns A handle of it.
    * @throws {RangeError} If `id` is no unsigned 32-bit number.
    * @throws {BpfError} `gone` if there is no such program, `capability` without CAP_SYS_ADMIN.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * using again = Program.open(program.id); // as another process would
+   * console.log(again.tag === program.tag); // true
+   * ```
    */
   static open(id: number): Program {
     return new Program(progGetFdById(checkU32(id, "id")));
@@ -291,6 +310,18 @@ export class Program implements Disposable {
    * @returns A handle of it.
    * @throws {TypeError} If `path` is no path.
    * @throws {BpfError} `gone` if nothing is there, `mismatch` if something else than a program is pinned there.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * program.pin("/sys/fs/bpf/pass");
+   * using again = Program.openPinned("/sys/fs/bpf/pass");
+   * console.log(again.id === program.id); // true
+   * again.unpin();
+   * ```
    */
   static openPinned(path: string | URL): Program {
     const file = checkPath(path, "path");
@@ -306,6 +337,16 @@ export class Program implements Disposable {
    * @returns A handle of it.
    * @throws {RangeError} If `fd` is no fd.
    * @throws {BpfError} `invalid` if `fd` is not open, `mismatch` if it is no program.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * using again = Program.fromFd(program.fd); // or one that was inherited
+   * console.log(again.id === program.id, again.fd === program.fd); // true false
+   * ```
    */
   static fromFd(fd: number): Program {
     return Program.#adopt(duplicateFd(checkFd(fd, "fd")), `Cannot take fd ${fd} for a program`);
@@ -363,6 +404,16 @@ export class Program implements Disposable {
    *
    * @returns Its info.
    * @throws {Deno.errors.BadResource} If the handle is closed.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * const { type, mapIds, runCount } = program.info();
+   * console.log(type, mapIds, runCount); // xdp [] undefined
+   * ```
    */
   info(): ProgramInfo {
     return describe(progGetInfoByFd(this.fd));
@@ -415,6 +466,16 @@ export class Program implements Disposable {
    * @throws {TypeError} If `path` is no path, or an option is unknown.
    * @throws {Deno.errors.BadResource} If the handle is closed.
    * @throws {BpfError} `exists` if the path exists, `invalid` if it lies on no bpf file system or has a dot.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * program.pin("/sys/fs/bpf/agent/pass", { makeDirectories: true }); // it outlives the process
+   * program.unpin(); // until here
+   * ```
    */
   pin(path: string | URL, options?: PinOptions): void {
     this.#owned.pin(path, options);
@@ -427,6 +488,16 @@ export class Program implements Disposable {
    * @throws {Deno.errors.BadResource} If the handle is closed, or knows no pin.
    * @throws {BpfError} `gone` if nothing is there any more, `mismatch` if something else is, `busy` if the lock is held
    * for more than 5 seconds.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * using program = Program.load({ type: "xdp", instructions: pass });
+   * program.pin("/sys/fs/bpf/pass");
+   * program.unpin();
+   * ```
    */
   unpin(): void {
     this.#owned.unpin();
@@ -437,12 +508,35 @@ export class Program implements Disposable {
    *
    * @returns The fd.
    * @throws {Deno.errors.BadResource} If the handle is closed.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   * import { close, progGetInfoByFd } from "@bpf/link/sys";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * const fd = Program.load({ type: "xdp", instructions: pass }).release();
+   * console.log(progGetInfoByFd(fd).type); // xdp
+   * close(fd);
+   * ```
    */
   release(): number {
     return this.#owned.release();
   }
 
-  /** Closes the handle; twice does nothing. The program lives on while a link, a pin or another fd refers to it. */
+  /**
+   * Closes the handle; twice does nothing. The program lives on while a link, a pin or another fd refers to it.
+   *
+   * @example
+   * ```ts
+   * import { Program } from "@bpf/link";
+   *
+   * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+   * const program = Program.load({ type: "xdp", instructions: pass });
+   * program.close(); // what `using` does
+   * console.log(program.closed, program.type); // true xdp
+   * ```
+   */
   close(): void {
     this.#owned.close();
   }

@@ -34,7 +34,21 @@ export interface RecordOptions {
   bytesPerCpu?: number | undefined;
 }
 
-/** The records of a map, to be iterated once with `for await`; see `BpfMap.records`. */
+/**
+ * The records of a map, to be iterated once with `for await`; see `BpfMap.records`.
+ *
+ * @example
+ * ```ts
+ * import { BpfMap } from "@bpf/link";
+ *
+ * using map = BpfMap.create({ type: "ringbuf", maxEntries: 64 * 1024 });
+ * const records = map.records();
+ * setTimeout(() => records.close(), 10);
+ * for await (const record of records) console.log(record.length, record.cpu);
+ * await records.return(); // no thread waits any more
+ * console.log(records.lost); // 0
+ * ```
+ */
 export interface RecordStream extends AsyncIterableIterator<EventRecord, void, void>, AsyncDisposable {
   /**
    * How many records the kernel reported until now as lost, since a ring was full: it does so with the next record that it

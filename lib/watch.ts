@@ -33,7 +33,19 @@ export type LinkEvent =
     what: readonly ("program" | "attached" | "target")[];
   };
 
-/** A watch over links, to be iterated once with `for await`; see `Link.watch`. */
+/**
+ * A watch over links, to be iterated once with `for await`; see `Link.watch`.
+ *
+ * @example
+ * ```ts
+ * import { Link } from "@bpf/link";
+ *
+ * using watcher = Link.watch({ types: ["xdp", "tcx"], intervalMs: 10 });
+ * watcher.settled.then(() => watcher.close()); // once those that are there have come
+ * for await (const event of watcher) console.log(event.kind);
+ * console.log(watcher.source, watcher.partial);
+ * ```
+ */
 export interface LinkWatcher extends AsyncIterableIterator<LinkEvent, void, void>, Disposable, AsyncDisposable {
   /** Ends the watch, and at once a step that is waiting. */
   close(): void;

@@ -29,7 +29,7 @@
  * | links for a fleet (`lib/otel/`, `bpflink agent`), beside a collector of OpenTelemetry on loopback | kernel/otel_test |
  * | the files with which a fleet begins, read by the parsers of those who read them | fleet/ |
  * | programs as users write them, each with its C | examples/ |
- * | the examples in comments and the README | run here, from where they stand; doc/lint_test |
+ * | the examples in comments and the README · that nothing lacks one | run here, from where they stand; doc/lint_test · doc/coverage_test |
  * | what is shown of an error that nobody catches · handles and infos as JSON · what users write compiles | kernel/uncaught_test · kernel/json_test · unit/typing_test |
  * | all of it on other kernels | vm/ |
  *

@@ -413,7 +413,7 @@ export function native(): Native {
  * @throws {TypeError} If `path` is neither a string nor a `file:` URL.
  * @throws {Deno.errors.Busy} If the library is open already: call this before anything else of the package.
  *
- * @example A grant for one path
+ * @example A grant for one path, as `tests/unit/library_test` of the repository makes it
  * ```ts ignore
  * import { libraryBytes, setLibraryPath } from "@bpf/link";
  *
@@ -432,6 +432,14 @@ export function setLibraryPath(path: string | URL): void {
  *
  * @returns The bytes of an ELF shared object for Linux, some KiB.
  * @throws {Deno.errors.NotSupported} On another system or architecture.
+ *
+ * @example
+ * ```ts
+ * import { libraryBytes } from "@bpf/link";
+ *
+ * const digest = await crypto.subtle.digest("SHA-256", libraryBytes());
+ * console.log(new Uint8Array(digest).toHex()); // to be compared with that of a build of your own
+ * ```
  */
 export function libraryBytes(): Uint8Array<ArrayBuffer> {
   return core.bytes();

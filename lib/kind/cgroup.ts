@@ -42,6 +42,21 @@ import { attachTypeOf, CGROUPS, openTarget, whyMisfit } from "./target.ts";
  *
  * Kernels from 6.0 on without the fix of CVE-2026-23319 (of March 2026) may crash if an `lsm_cgroup` link is attached
  * within moments after the last one at its hook, in any cgroup, has ended. One that stays attached prevents it.
+ *
+ * @example
+ * ```ts
+ * import { Link, makeCgroup, Program } from "@bpf/link";
+ *
+ * const deny = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0: no new sockets
+ * using program = Program.load({
+ *   type: "cgroup_sock",
+ *   instructions: deny,
+ *   expectedAttachType: "cgroup_inet_sock_create",
+ * });
+ * using cgroup = makeCgroup("/sys/fs/cgroup/web");
+ * using link = Link.attach(program, { type: "cgroup", cgroup: cgroup.path });
+ * console.log(link.info().attachType, link.info().cgroupId === cgroup.id); // cgroup_inet_sock_create true
+ * ```
  */
 export interface CgroupTarget {
   /** The kind of target. */

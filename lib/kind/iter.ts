@@ -17,6 +17,23 @@ export type CgroupOrder = "self_only" | "descendants_pre" | "descendants_post" |
  *
  * Since Linux 5.8; cgroups 6.1, a single task 6.1. Such links can be updated, but not detached by force: they end when
  * the last fd and pin are gone.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * // if (ctx->task) bpf_seq_write(ctx->meta->seq, "one\n", 4)
+ * const hex = "79120800000000001502070000000000791100000000000079110000000000007a0af8ff6f6e650a" +
+ *   "bfa200000000000007020000f8ffffffb703000004000000850000007f000000b7000000000000009500000000000000";
+ * using program = Program.load({
+ *   type: "tracing",
+ *   instructions: Uint8Array.fromHex(hex),
+ *   expectedAttachType: "trace_iter",
+ *   attachTo: "task",
+ * });
+ * using link = Link.attach(program, { type: "iter", task: { tid: Deno.pid } }); // all tasks without `task`
+ * for await (const line of link.lines()) console.log(line); // one
+ * ```
  */
 export interface IterTarget {
   /** The kind of target. */

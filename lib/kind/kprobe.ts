@@ -17,6 +17,16 @@ import { offsetWords, severalFunctions, toEvent, whyLoadedFor } from "./target.t
  * Since Linux 5.15. Such links can neither be updated nor detached by force: they end when the last fd and pin are
  * gone. Takes CAP_PERFMON. For many functions `kprobe_multi` is faster, to attach and to run. Functions that the
  * compiler inlined cannot be probed, and the kernel refuses those that probes themselves need.
+ *
+ * @example Some kernels have no kprobes; `tests/kernel/kind/kprobe_test` of the repository does it
+ * ```ts ignore
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({ type: "kprobe", instructions: nothing });
+ * using link = Link.attach(program, { type: "kprobe", symbol: "do_unlinkat", retprobe: true });
+ * console.log(link.info().event); // kretprobe
+ * ```
  */
 export type KprobeTarget =
   & {

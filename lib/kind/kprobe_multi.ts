@@ -28,6 +28,16 @@ import {
  *
  * Since Linux 5.18, where the kernel was built with CONFIG_FPROBE. Such links can neither be updated nor detached by
  * force: they end when the last fd and pin are gone.
+ *
+ * @example Some kernels have no fprobes; `tests/kernel/kind/kprobe_multi_test` of the repository does it
+ * ```ts ignore
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({ type: "kprobe", instructions: nothing, expectedAttachType: "trace_kprobe_multi" });
+ * using link = Link.attach(program, { type: "kprobe_multi", symbols: ["do_unlinkat", "do_rmdir"] });
+ * console.log(link.info().count); // 2
+ * ```
  */
 export type KprobeMultiTarget =
   & {

@@ -14,6 +14,16 @@ import { type Netns, openNetns } from "./target.ts";
  * Since Linux 6.4; `defragment` 6.6. Such links can be detached, but not updated. A hook of a family takes one program
  * a priority. A link keeps its network namespace alive until it is detached or closed, and the kernel does not report
  * whether it still is attached.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return NF_ACCEPT
+ * using program = Program.load({ type: "netfilter", instructions: accept, expectedAttachType: "netfilter" });
+ * using link = Link.attach(program, { type: "netfilter", family: "ipv4", hook: "local_in", priority: -10 });
+ * console.log(link.info().hook, link.info().priority); // local_in -10
+ * ```
  */
 export interface NetfilterTarget {
   /** The kind of target. */

@@ -25,6 +25,16 @@ import { describeInterface, type Device, deviceFrom, interfaceTarget, type Netns
  *
  * Since Linux 6.7. Such links can be updated and detached; attaching and detaching wait milliseconds for the kernel, so
  * prefer the async forms. A hook takes 63 programs, each once. When the pair is deleted they are detached at once.
+ *
+ * @example What leaves a container; `tests/kernel/kind/netkit_test` of the repository does it where there is netkit
+ * ```ts ignore
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return NETKIT_NEXT
+ * using program = Program.load({ type: "sched_cls", instructions: next, expectedAttachType: "netkit_peer" });
+ * await using link = await Link.attachAsync(program, { type: "netkit", device: "nk0", peer: true });
+ * console.log(link.info().attachType); // netkit_peer
+ * ```
  */
 export interface NetkitTarget {
   /** The kind of target. */

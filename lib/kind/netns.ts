@@ -26,6 +26,16 @@ import { attachTypeOf, type Netns, openNetns, whyMisfit } from "./target.ts";
  *
  * Since Linux 5.8; `sk_lookup` 5.9. Such links can be updated and detached. A namespace has one flow dissector and up to
  * 64 sk_lookup programs. When its last process and fd are gone they are detached some milliseconds later.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+ * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
+ * using link = Link.attach(program, { type: "netns", netns: "/proc/self/ns/net" }); // or /run/netns/NAME
+ * console.log(link.info().attachType); // sk_lookup
+ * ```
  */
 export interface NetnsTarget {
   /** The kind of target. */

@@ -71,6 +71,19 @@ export interface PerfEvent {
  * Since Linux 5.15. Such links can neither be updated nor detached by force: they end when the last fd and pin are
  * gone. An event that is opened here lives as long as the link and takes CAP_PERFMON; one that is given by its fd is
  * enabled, takes one program only, and its fd may be closed afterwards.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({ type: "perf_event", instructions: nothing });
+ * using link = Link.attach(program, {
+ *   type: "perf_event",
+ *   event: { type: "software", config: "cpu_clock", pid: 0, samplePeriod: 1_000_000n }, // each ms of this thread
+ * });
+ * console.log(link.type, link.attached()); // perf_event undefined
+ * ```
  */
 export interface PerfEventTarget {
   /** The kind of target. */

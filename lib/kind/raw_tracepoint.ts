@@ -12,6 +12,16 @@ import { NO_NAME } from "./probe.ts";
  *
  * Since Linux 5.7 as a link; `cookie` 6.10. Such links can neither be updated nor detached by force: they end when the
  * last fd and pin are gone.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({ type: "raw_tracepoint", instructions: nothing });
+ * using link = Link.attach(program, { type: "raw_tracepoint", name: "sched_process_exec" });
+ * console.log(link.info().name); // sched_process_exec
+ * ```
  */
 export interface RawTracepointTarget {
   /** The kind of target. */

@@ -28,6 +28,17 @@ import { attachTypeOf, mapFd, whyMisfit } from "./target.ts";
  * Since Linux 6.10. Such links can be updated and detached. A map has one link for each attach type, and either
  * `sk_skb_stream_verdict` or `sk_skb_verdict`. A link takes the place of a program that was attached without one, and
  * keeps the map alive.
+ *
+ * @example
+ * ```ts
+ * import { BpfMap, Link, Program } from "@bpf/link";
+ *
+ * const pass = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+ * using program = Program.load({ type: "sk_msg", instructions: pass, expectedAttachType: "sk_msg_verdict" });
+ * using sockets = BpfMap.create({ type: "sockmap", maxEntries: 16 });
+ * using link = Link.attach(program, { type: "sockmap", map: sockets });
+ * console.log(link.info().mapId === sockets.id); // true
+ * ```
  */
 export interface SockmapTarget {
   /** The kind of target. */

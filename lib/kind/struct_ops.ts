@@ -17,6 +17,16 @@ import { mapFd } from "./target.ts";
  *
  * Since Linux 6.4; detaching by force 6.11. Such links can be updated with another map if the struct allows it, never
  * with the one that they hold: kernels crash on that.
+ *
+ * @example A congestion control, as `tests/object/attach_test` of the repository attaches one in a virtual machine
+ * ```ts ignore
+ * import { Link } from "@bpf/link";
+ * import { BpfObject } from "@bpf/link/object";
+ *
+ * using object = BpfObject.load("congestion.bpf.o"); // has a struct tcp_congestion_ops in SEC(".struct_ops.link")
+ * using link = Link.attach(object.map("congestion").map, { type: "struct_ops" });
+ * console.log(link.info().mapId === object.map("congestion").map.id); // true
+ * ```
  */
 export interface StructOpsTarget {
   /** The kind of target; what is implemented, the map says. */

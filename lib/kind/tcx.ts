@@ -14,6 +14,21 @@ import { describeInterface, type Device, deviceFrom, interfaceTarget, type Netns
  *
  * Since Linux 6.6. Such links can be updated and detached; attaching and detaching wait milliseconds for the kernel, so
  * prefer the async forms. A hook takes 63 programs, each once. When the interface is deleted they are detached at once.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const next = new Uint8Array([0xb7, 0, 0, 0, 255, 255, 255, 255, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return TCX_NEXT
+ * using program = Program.load({ type: "sched_cls", instructions: next });
+ * await using link = await Link.attachAsync(program, {
+ *   type: "tcx",
+ *   device: "lo",
+ *   direction: "ingress",
+ *   position: "first",
+ * });
+ * console.log(link.info().attachType); // tcx_ingress
+ * ```
  */
 export interface TcxTarget {
   /** The kind of target. */

@@ -16,6 +16,21 @@ import type { Attachment, Kind } from "./kind.ts";
  *
  * Since Linux 5.7. The kernel makes a link of type raw_tracepoint of it, which can neither be updated nor detached by
  * force: it ends when the last fd and pin are gone.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({
+ *   type: "tracing",
+ *   instructions: nothing,
+ *   expectedAttachType: "trace_raw_tp",
+ *   attachTo: "sched_process_exec",
+ * });
+ * using link = Link.attach(program, { type: "tp_btf" });
+ * console.log(link.type, link.info().name); // raw_tracepoint sched_process_exec
+ * ```
  */
 export interface TpBtfTarget {
   /** The kind of target. */

@@ -22,6 +22,16 @@ import { toEvent } from "./target.ts";
  * Takes CAP_PERFMON, and what lets it read tracefs, where the tracepoint's number is: as most systems mount it that is
  * for root alone, so CAP_DAC_READ_SEARCH; where it is not mounted, CAP_SYS_ADMIN, for it is mounted for the moment, for
  * nobody to see. `raw_tracepoint` and `tp_btf` targets are the same tracepoints and need no tracefs.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({ type: "tracepoint", instructions: nothing });
+ * using link = Link.attach(program, { type: "tracepoint", category: "sched", name: "sched_process_exec" });
+ * console.log(link.info().event); // tracepoint
+ * ```
  */
 export interface TracepointTarget {
   /** The kind of target. */

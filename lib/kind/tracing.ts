@@ -19,6 +19,21 @@ import type { Ability, Attachment, Kind, LinkInfoBase, LinkKind } from "./kind.t
  * Since Linux 5.7; `ext` 5.10, `cookie` 5.19, `trace_fsession` 7.0. Such links can neither be updated nor detached by
  * force: they end when the last fd and pin are gone. A function takes 38 programs, 40 before Linux 5.12; a program can
  * be attached to its function once.
+ *
+ * @example Some hosts refuse it by policy; `tests/kernel/kind/tracing_test` of the repository does it
+ * ```ts ignore
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({
+ *   type: "tracing",
+ *   instructions: nothing,
+ *   expectedAttachType: "trace_fentry",
+ *   attachTo: "do_unlinkat",
+ * });
+ * using link = Link.attach(program, { type: "tracing", cookie: 7n });
+ * console.log(link.info().attachType); // trace_fentry
+ * ```
  */
 export interface TracingTarget {
   /** The kind of target. */

@@ -19,6 +19,16 @@ import { fileOf, functionOffsets, offsetWords, toEvent, whyLoadedFor, whyNoPlace
  *
  * An offset must be that of an instruction. The kernel cannot tell: in the middle of one, processes that come there
  * crash or go astray.
+ *
+ * @example Calls of a library by one process
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({ type: "kprobe", instructions: nothing });
+ * using link = Link.attach(program, { type: "uprobe", path: "libc.so.6", symbol: "getpid", pid: Deno.pid });
+ * console.log(link.info().event); // uprobe
+ * ```
  */
 export type UprobeTarget =
   & {

@@ -31,6 +31,21 @@ import {
  *
  * An offset must be that of an instruction. The kernel cannot tell: in the middle of one, processes that come there
  * crash or go astray.
+ *
+ * @example Calls of a library by one process
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const nothing = new Uint8Array([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 0
+ * using program = Program.load({ type: "kprobe", instructions: nothing, expectedAttachType: "trace_uprobe_multi" });
+ * using link = Link.attach(program, {
+ *   type: "uprobe_multi",
+ *   path: "libc.so.6",
+ *   symbols: ["getpid", "getppid"],
+ *   pid: Deno.pid,
+ * });
+ * console.log(link.info().count); // 2
+ * ```
  */
 export type UprobeMultiTarget =
   & {

@@ -28,6 +28,16 @@ import { describeInterface, type Device, deviceFrom, interfaceTarget, type Netns
  * prefer the async forms. There is one program for each interface and mode. When the interface is deleted they are
  * detached at once; when it moves to another network namespace they stay attached, and the number in their info is the
  * one it has there.
+ *
+ * @example
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ *
+ * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
+ * using program = Program.load({ type: "xdp", instructions: pass });
+ * using link = Link.attach(program, { type: "xdp", device: "lo", mode: "generic" });
+ * console.log(link.info().ifindex); // 1
+ * ```
  */
 export interface XdpTarget {
   /** The kind of target. */

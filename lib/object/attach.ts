@@ -40,6 +40,15 @@ export type Attached = AnyLink | UsdtProbe;
  * {@linkcode Link} of type uprobe_multi.
  *
  * It ends when it is closed, with its scope, and with its object.
+ *
+ * @example
+ * ```ts
+ * import { BpfObject, UsdtProbe } from "@bpf/link/object";
+ *
+ * using object = BpfObject.load("usdt_probe.bpf.o");
+ * using probe = object.attach("on_probe", { path: "./probed", provider: "demo", name: "step" });
+ * console.log(probe instanceof UsdtProbe ? probe.target : probe.type); // since Linux 6.6 uprobe_multi
+ * ```
  */
 export class UsdtProbe implements Disposable, AsyncDisposable {
   /** What tells it from links. */
@@ -70,7 +79,19 @@ export class UsdtProbe implements Disposable, AsyncDisposable {
     return this.#closed;
   }
 
-  /** Ends it; twice does nothing. */
+  /**
+   * Ends it; twice does nothing.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("usdt_probe.bpf.o");
+   * const probe = object.attach("on_probe", { path: "./probed", provider: "demo", name: "step" });
+   * probe.close(); // what `using` does
+   * console.log(probe.closed); // true
+   * ```
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -82,6 +103,16 @@ export class UsdtProbe implements Disposable, AsyncDisposable {
    * {@linkcode close}, which takes some milliseconds for each of its places: the kernel has no other way.
    *
    * @returns A promise that is settled when it is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("usdt_probe.bpf.o");
+   * const probe = object.attach("on_probe", { path: "./probed", provider: "demo", name: "step" });
+   * await probe.closeAsync(); // what `await using` does
+   * console.log(probe.closed); // true
+   * ```
    */
   // deno-lint-ignore require-await
   async closeAsync(): Promise<void> {

@@ -170,6 +170,15 @@ export class Btf {
    * @param id The id; 0 is `void`.
    * @returns The type.
    * @throws {Deno.errors.InvalidData} if there is none.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * const btf = object.btf!;
+   * console.log(btf.get(0).kind, btf.get(btf.find("event")!.id).name); // void event
+   * ```
    */
   get(id: number): BtfType {
     return this.#types[id] ??= this.#read(id);
@@ -182,6 +191,15 @@ export class Btf {
    * @param name The name as in C.
    * @param kinds Other kinds to look for, as `["datasec"]`; in the order in which they are preferred.
    * @returns The type; undefined if there is none. Forward declarations are not found.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * const btf = object.btf!;
+   * console.log(btf.find("struct event")?.kind, btf.find("evnt")); // struct undefined
+   * ```
    */
   find(name: string, kinds?: readonly BtfKind[]): BtfType | undefined {
     if (typeof name !== "string") throw new TypeError(`name must be a string, not ${kindOf(name)}`);
@@ -207,6 +225,16 @@ export class Btf {
    * @param id The id of a type.
    * @returns The type.
    * @throws {Deno.errors.InvalidData} if they end nowhere.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * const btf = object.btf!;
+   * const [, length] = btf.members(btf.find("event")!.id);
+   * console.log(btf.describe(length!.type), "is", btf.resolve(length!.type).name); // __u32 is unsigned int
+   * ```
    */
   resolve(id: number): BtfType {
     let type = this.get(id);
@@ -223,6 +251,16 @@ export class Btf {
    * @param id Its id.
    * @returns Its members in their order.
    * @throws {TypeError} if it is neither.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * const btf = object.btf!;
+   * const members = btf.members(btf.find("event")!.id);
+   * console.log(members.map(({ name }) => name)); // [ "kind", "length", "at", "text" ]
+   * ```
    */
   members(id: number): BtfMember[] {
     const type = this.#expect(id, ["struct", "union"]);
@@ -243,6 +281,15 @@ export class Btf {
    * @param id The id of the section, as `btf.find(".data", ["datasec"])` gives it, or as the value type of a map of globals.
    * @returns Its variables in their order; functions, which `.ksyms` has too, are left out.
    * @throws {TypeError} if it is no section.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("globals.bpf.o");
+   * const btf = object.btf!, section = btf.find(".bss", ["datasec"])!;
+   * console.log(btf.variables(section.id).some(({ name }) => name === "packets")); // true
+   * ```
    */
   variables(id: number): BtfVariable[] {
     const section = this.#expect(id, ["datasec"]);
@@ -271,6 +318,16 @@ export class Btf {
    * @returns Its shape.
    * @throws {TypeError} if it has no values: `void`, a function, a struct that is only declared.
    * @throws {Deno.errors.InvalidData} if BTF may not have such a type.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * const btf = object.btf!;
+   * const shape = btf.shape(btf.find("event")!.id);
+   * if (shape.kind === "struct") console.log(shape.size, shape.members.length); // 24 4
+   * ```
    */
   shape(id: number): Shape {
     const type = this.resolve(id), { kind, name, sizeOrType: size } = type, data = this.#data(type.id);
@@ -311,12 +368,33 @@ export class Btf {
    * @returns Its codec, made once.
    * @throws {TypeError} if it has no values: `void`, a function, a struct that is only declared.
    * @throws {Deno.errors.InvalidData} if BTF may not have such a type.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * const btf = object.btf!;
+   * const codec = btf.codec(btf.find("message")!.id);
+   * console.log(codec.decode(new Uint8Array([2, 0, 0, 0, 7, 0, 8, 0]))); // { length: 2, words: [ 7, 8 ] }
+   * ```
    */
   codec(id: number): Codec {
     return this.#compiler.codec(id);
   }
 
-  /** A type as C calls it, for messages. */
+  /**
+   * A type as C calls it, for messages.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * const btf = object.btf!;
+   * console.log(btf.describe(btf.find("event")!.id)); // struct event
+   * ```
+   */
   describe(id: number): string {
     return this.#told(this.get(id));
   }

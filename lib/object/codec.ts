@@ -33,6 +33,20 @@ import type { Btf, BtfMember, Shape } from "./btf.ts";
  * a union one member, or several that say the same. An enum takes a name, or a number also if that has a name.
  * Everything else is a TypeError or a RangeError that names the place, as `value.limits.port`: a fraction, NaN or -0 for an
  * integer, a number for a bigint, a finite number that a float cannot hold. Bytes between members become zero, as keys of a hash need.
+ *
+ * @example
+ * ```ts
+ * import { BpfObject } from "@bpf/link/object";
+ *
+ * using object = BpfObject.open("records.bpf.o");
+ * const btf = object.btf!;
+ * const codec = btf.codec(btf.find("event")!.id);
+ * const bytes = codec.encode({ kind: "FIRST", length: 64, at: 0n, text: "hi" });
+ * console.log(codec.decode(bytes)); // { kind: "FIRST", length: 64, at: 0n, text: "hi" }
+ * const two = new DataView(new ArrayBuffer(2 * codec.size));
+ * codec.write(two, codec.size, { kind: "SECOND", length: 1, at: 2n, text: "" });
+ * console.log(codec.read(two, codec.size)); // { kind: "SECOND", length: 1, at: 2n, text: "" }
+ * ```
  */
 export interface Codec<T = unknown> {
   /** Bytes of a value, without a flexible array at its end. */

@@ -20,7 +20,23 @@ export const EVENT_OPTIONS: readonly string[] = keysOf<EventOptions>({
   partial: true,
 });
 
-/** Records of a map, to be iterated once with `for await`; see {@linkcode TypedMap.events}. */
+/**
+ * Records of a map, to be iterated once with `for await`; see {@linkcode TypedMap.events}.
+ *
+ * @example
+ * ```ts
+ * import { BpfObject } from "@bpf/link/object";
+ *
+ * using object = BpfObject.load("records.bpf.o");
+ * const events = object.map("events").events("event");
+ * object.program("write_event").run({ data: new Uint8Array(64) });
+ * for await (const { text } of events) {
+ *   console.log(text, events.lost); // hi 0
+ *   events.close();
+ * }
+ * await events.return(); // no thread waits any more
+ * ```
+ */
 export interface EventStream<T> extends AsyncIterableIterator<T, void, void>, AsyncDisposable {
   /**
    * How many records the kernel reported until now as lost, since a perf buffer was full. Of a ring buffer 0: it tells

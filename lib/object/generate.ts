@@ -66,7 +66,7 @@ const RESERVED = ["ArrayBuffer", "BpfMap", "OneOf", "Program", "Record", "TypedM
  * @throws {Deno.errors.NotFound} If there is no such file.
  * @throws {BpfError} `invalid` if the file is no object of BPF programs, or is broken.
  *
- * @example Whether the types that a project keeps are those of its object
+ * @example Whether the types that a project keeps are those of its object, as `tests/object/types_test` asks
  * ```ts ignore
  * import { generateTypes } from "@bpf/link/object";
  *

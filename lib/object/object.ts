@@ -215,6 +215,17 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @throws {RangeError} If a number is out of range.
    * @throws {Deno.errors.NotFound} If there is no such file.
    * @throws {BpfError} `invalid` if the file is no object of BPF programs, or is broken.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("globals.bpf.o");
+   * console.log(object.name, object.loaded, object.closed); // globals false false
+   * object.globals.limits = { packets: 5, port: 9, enabled: true }; // constants, until it is loaded
+   * object.load();
+   * console.log(object.loaded, object.globals.limits.packets); // true 5
+   * ```
    */
   static open<T extends ObjectTypes = UnknownTypes>(
     source: string | URL | ArrayBufferView,
@@ -239,6 +250,14 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @param options As for {@linkcode open}.
    * @returns The object.
    * @throws As {@linkcode open} and {@linkcode BpfObject.prototype.load}; nothing is left behind then.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o", { maps: { hash: { maxEntries: 1000 } } });
+   * console.log(object.map("hash").map.info().maxEntries); // 1000
+   * ```
    */
   static load<T extends ObjectTypes = UnknownTypes>(
     source: string | URL | ArrayBufferView,
@@ -260,6 +279,14 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @param source The path of the file, or its bytes.
    * @param options As for {@linkcode open}.
    * @returns A promise of the object.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * await using object = await BpfObject.loadAsync("maps.bpf.o");
+   * console.log(object.loaded); // true
+   * ```
    */
   static async loadAsync<T extends ObjectTypes = UnknownTypes>(
     source: string | URL | ArrayBufferView,
@@ -285,6 +312,16 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * (the message has the line of C, since Linux 6.9 with its number), `unsupported` if this kernel has not what it needs,
    * `mismatch` if a pinned map is another, `capability` if the process lacks one, `policy` if privileges suffice but the
    * kernel refuses this kind of program. Nothing is left in the kernel.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * console.log(object.programs.map(({ name }) => name).includes("write_event")); // true
+   * object.load();
+   * console.log(object.program("write_event").type); // socket_filter
+   * ```
    */
   load(): void {
     this.#forget();
@@ -296,6 +333,15 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    *
    * @returns A promise that is settled when it is loaded.
    * @throws As {@linkcode load}; `Deno.errors.BadResource` if it was closed meanwhile.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * await using object = BpfObject.open("records.bpf.o");
+   * await object.loadAsync();
+   * console.log(object.loaded, object.log); // true, and what libbpf warned of
+   * ```
    */
   async loadAsync(): Promise<void> {
     this.#forget();
@@ -331,6 +377,14 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * The programs that the object has, in the order of the file.
    *
    * @throws {Deno.errors.BadResource} If the object is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("upgrade.bpf.o");
+   * for (const { name, section } of object.programs) console.log(name, section); // count cgroup_skb/egress
+   * ```
    */
   get programs(): readonly ObjectProgram[] {
     return this.#allPrograms().map(({ name, section, type, attachType, isWanted, instructions }) => ({
@@ -347,6 +401,14 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * The maps that the object has, those of global variables among them.
    *
    * @throws {Deno.errors.BadResource} If the object is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("upgrade.bpf.o");
+   * for (const { name, type, valueSize } of object.maps) console.log(name, type, valueSize); // sent array 16
+   * ```
    */
   get maps(): readonly ObjectMap[] {
     return this.#allMaps().map((map) => {
@@ -369,6 +431,14 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * The object's own BTF: its types by name; `undefined` if it was compiled without.
    *
    * @throws {Deno.errors.BadResource} If the object is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.open("records.bpf.o");
+   * console.log(object.btf?.find("event")?.kind); // struct
+   * ```
    */
   get btf(): Btf | undefined {
     this.#handle.check(() => `Cannot read the BTF of object "${this.name}"`);
@@ -387,6 +457,15 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * be told.
    * @throws {TypeError} If the object has no such program, is not loaded yet, or was told not to load it.
    * @throws {Deno.errors.BadResource} If the object is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("records.bpf.o");
+   * const program = object.program("write_event");
+   * console.log(program.run({ data: new Uint8Array(64) }).returnValue); // 0
+   * ```
    */
   program(name: ProgramName<T>): Program {
     const action = () => `Cannot use program "${name}"`;
@@ -411,6 +490,16 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @throws {TypeError} If the object has no such map, is not loaded yet, or was told not to make it.
    * @throws {RangeError} If the map has other sizes than the object's BTF says.
    * @throws {Deno.errors.BadResource} If the object is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * const counters = object.map("array");
+   * counters.set(0, { packets: 1n, bytes: 64n });
+   * console.log(counters.get(0)); // { packets: 1n, bytes: 64n }
+   * ```
    */
   map<N extends MapName<T>>(name: N): MapOf<T, N> {
     const action = () => `Cannot use map "${name}"`;
@@ -445,6 +534,16 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * Reading or writing a name that is none is a TypeError that lists those that are.
    *
    * @throws {Deno.errors.BadResource} If the object is closed, also when a variable is read or written.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("globals.bpf.o");
+   * object.globals.packets = 41n;
+   * object.program("use_globals").run({ data: new Uint8Array(64) });
+   * console.log(object.globals.packets); // 42n
+   * ```
    */
   get globals(): Globals<T> {
     return (this.#globals ??= globalsOf(this.#handle, this.btf, this.#allMaps())) as Globals<T>;
@@ -564,6 +663,15 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @param options As {@linkcode attachAll}. If the signal is aborted meanwhile, the promise rejects with its reason and
    * nothing is left.
    * @returns A promise of the links, to be held with `await using`.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * await using object = await BpfObject.loadAsync("attach.bpf.o", { programs: ["sk_lookup", "xdp"] });
+   * await using links = await object.attachAllAsync({ xdp: { device: "lo", mode: "generic" } });
+   * console.log(Array.from(links, ({ type }) => type).sort()); // [ "netns", "xdp" ]
+   * ```
    */
   async attachAllAsync(
     overrides: { readonly [N in ProgramName<T> | MapName<T>]?: AttachOverrides | false | undefined } = {},
@@ -592,12 +700,17 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @throws {BpfError} As `Link.ensurePinned`.
    *
    * @example
-   * ```ts ignore
+   * ```ts
+   * import { makeCgroup } from "@bpf/link";
    * import { BpfObject } from "@bpf/link/object";
    *
-   * using object = BpfObject.load("upgrade.bpf.o", { maps: { sent: { pin: "/sys/fs/bpf/web/sent" } } });
-   * using ensured = object.ensurePinned("/sys/fs/bpf/web/count", "count", { cgroup: "/sys/fs/cgroup/web" });
-   * console.log(ensured.outcome, object.map("sent").get(0)); // updated { packets: 5n, bytes: 420n }
+   * using cgroup = makeCgroup("/sys/fs/cgroup/web");
+   * for (const wanted of ["created", "updated"]) { // as by two runs
+   *   using object = BpfObject.load("upgrade.bpf.o", { maps: { sent: { pin: "/sys/fs/bpf/quota/sent" } } });
+   *   using ensured = object.ensurePinned("/sys/fs/bpf/quota/count", "count", { cgroup: cgroup.path });
+   *   console.log(ensured.outcome === wanted, object.map("sent").get(0)); // true { packets: 0n, bytes: 0n }
+   *   if (ensured.outcome === "updated") ensured.link.unpin();
+   * }
    * ```
    */
   ensurePinned(
@@ -619,6 +732,19 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * @returns A promise of the link and what was done. It rejects with what {@linkcode ensurePinned} throws, with the
    * signal's reason, and with `Deno.errors.BadResource` if the object is closed before it has the lock: nothing is changed
    * then.
+   *
+   * @example
+   * ```ts
+   * import { makeCgroup } from "@bpf/link";
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("upgrade.bpf.o");
+   * using cgroup = makeCgroup("/sys/fs/cgroup/web");
+   * const place = { cgroup: cgroup.path }, signal = AbortSignal.timeout(10_000);
+   * const { outcome, link } = await object.ensurePinnedAsync("/sys/fs/bpf/count", "count", place, { signal });
+   * console.log(outcome, link.onClose); // created keep
+   * link.unpin();
+   * ```
    */
   async ensurePinnedAsync(
     path: string | URL,
@@ -633,6 +759,16 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * Ends all that came of the object: what was attached, the last first, then its maps and programs. Twice does nothing.
    *
    * @throws What the end of a link throws; everything else is ended all the same.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * const object = BpfObject.load("maps.bpf.o");
+   * const map = object.map("array");
+   * object.close(); // what `using` does
+   * console.log(object.closed, map.map.closed); // true true
+   * ```
    */
   close(): void {
     this.#handle.close(); // nothing can be made any more
@@ -648,6 +784,16 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    * {@linkcode close} that does not block: links of some types take milliseconds to end.
    *
    * @returns A promise that is settled when all is ended, also a load that was under way.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * const object = await BpfObject.loadAsync("attach.bpf.o", { programs: ["xdp"] });
+   * const link = await object.attachAsync("xdp", { device: "lo", mode: "generic" });
+   * await object.closeAsync(); // what `await using` does
+   * console.log(object.closed, link.closed); // true true
+   * ```
    */
   async closeAsync(): Promise<void> {
     this.#handle.close();

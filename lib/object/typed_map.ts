@@ -140,7 +140,17 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
     }
   }
 
-  /** Its type, as libbpf names it. */
+  /**
+   * Its type, as libbpf names it.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * console.log(object.map("queue").type); // queue
+   * ```
+   */
   get type(): MapType {
     return this.map.type;
   }
@@ -154,6 +164,16 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @throws {RangeError} If a number in it is out of range.
    * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
    * @throws {BpfError} `unsupported` if elements of this type cannot be read.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * const flows = object.map("hash"), dns = { address: 0x0a000001, port: 53, protocol: 17, unused: 0 };
+   * flows.set(dns, { packets: 1n, bytes: 64n });
+   * console.log(flows.get(dns), flows.get({ ...dns, port: 54 })); // { packets: 1n, bytes: 64n } undefined
+   * ```
    */
   get(key: Writable<K>): V | undefined {
     const bytes = this.#open.lookup(this.#keyOf(key));
@@ -166,6 +186,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @param key Its key.
    * @returns Whether it is there.
    * @throws As {@linkcode get}.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("lru").set(7, 1n);
+   * console.log(object.map("lru").has(7), object.map("lru").has(8)); // true false
+   * ```
    */
   has(key: Writable<K>): boolean {
     return this.#open.lookup(this.#keyOf(key)) !== undefined;
@@ -182,6 +211,17 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @throws {RangeError} If a number in them is out of range.
    * @throws {Deno.errors.BadResource} If the map, its object, or the map or program that is written is closed.
    * @throws {BpfError} As {@linkcode BpfMap.update}.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * const flows = object.map("hash"), dns = { address: 0x0a000001, port: 53, protocol: 17, unused: 0 };
+   * flows.set(dns, { packets: 1n, bytes: 64n }, { create: true });
+   * flows.set(dns, { packets: 2n, bytes: 128n });
+   * console.log(flows.get(dns)?.packets); // 2n
+   * ```
    */
   set(key: Writable<K>, value: Writable<V>, options?: SetOptions): void {
     this.#open.update(this.#keyOf(key), this.#value.write(value, "value"), options);
@@ -193,6 +233,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @param key Its key.
    * @returns Whether it was there.
    * @throws As {@linkcode get}; {@linkcode BpfError} `unsupported` if elements of this type cannot be removed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("lru").set(7, 1n);
+   * console.log(object.map("lru").delete(7), object.map("lru").delete(7)); // true false
+   * ```
    */
   delete(key: Writable<K>): boolean {
     return this.#open.delete(this.#keyOf(key));
@@ -204,6 +253,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @param entries Keys with their values.
    * @param options As {@linkcode set}, for each of them.
    * @throws As {@linkcode set}; the elements before may be written.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("lru").setAll([[1, 10n], [2, 20n]]);
+   * console.log(object.map("lru").get(2)); // 20n
+   * ```
    */
   setAll(entries: Iterable<readonly [Writable<K>, Writable<V>]>, options?: SetOptions): void {
     const write = (key: Writable<K>, value: Writable<V>) =>
@@ -217,6 +275,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @param keys Their keys; those that are not there are left out.
    * @returns How many were there.
    * @throws As {@linkcode delete}; the elements before may be removed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("lru").setAll([[1, 10n], [2, 20n]]);
+   * console.log(object.map("lru").deleteAll([1, 2, 3])); // 2
+   * ```
    */
   deleteAll(keys: Iterable<Writable<K>>): number {
     return this.#open.deleteAll(each(keys, (key) => this.#keyOf(key)));
@@ -229,6 +296,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @throws {TypeError} If the map has no keys, when an entry is asked for.
    * @throws {Deno.errors.BadResource} If the map is closed then.
    * @throws {BpfError} `unsupported` if elements of this type cannot be read.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("lru").set(7, 42n);
+   * for (const [key, value] of object.map("lru").entries()) console.log(key, value); // 7 42n
+   * ```
    */
   *entries(): Generator<[K, V], void, void> {
     for (const [key, value] of this.#keyed.entries()) yield [this.#readKey(key), this.#value.read(value) as V];
@@ -238,6 +314,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * The keys, as {@linkcode entries}.
    *
    * @returns An iterator, to be used once.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("lru").set(7, 42n);
+   * console.log([...object.map("lru").keys()]); // [ 7 ]
+   * ```
    */
   *keys(): Generator<K, void, void> {
     for (const key of this.#keyed.keys()) yield this.#readKey(key);
@@ -247,6 +332,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * The values, as {@linkcode entries}.
    *
    * @returns An iterator, to be used once.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("lru").set(7, 42n);
+   * console.log([...object.map("lru").values()]); // [ 42n ]
+   * ```
    */
   *values(): Generator<V, void, void> {
     for (const [, value] of this.#keyed.entries()) yield this.#value.read(value) as V;
@@ -265,6 +359,16 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @throws {RangeError} If a number in it is out of range.
    * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
    * @throws {BpfError} `limit` if it is full.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("queue").push(1n);
+   * object.map("queue").push(2n);
+   * console.log(object.map("queue").pop()); // 1n
+   * ```
    */
   push(value: Writable<V>): void {
     this.#open.update(this.#noKey("push"), this.#value.write(value, "value"));
@@ -276,6 +380,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    * @returns The value; `undefined` if it is empty.
    * @throws {TypeError} If the map has keys.
    * @throws {Deno.errors.BadResource} If the map, or its object, is closed.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("stack").push(1n);
+   * console.log(object.map("stack").peek(), object.map("stack").peek()); // 1n 1n
+   * ```
    */
   peek(): V | undefined {
     const bytes = this.#open.lookup(this.#noKey("peek"));
@@ -288,6 +401,15 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
    *
    * @returns The value; `undefined` if it is empty.
    * @throws As {@linkcode peek}.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * object.map("stack").push(1n);
+   * console.log(object.map("stack").pop(), object.map("stack").pop()); // 1n undefined
+   * ```
    */
   pop(): V | undefined {
     const value = this.peek();
@@ -400,7 +522,19 @@ export class TypedMap<K = any, V = any, Types = any> implements Iterable<[K, V]>
     throw new TypeError(`${method}() is for queues, stacks and bloom filters; ${this.#told} is a ${this.type}`);
   }
 
-  /** Closes the map, if not its object: {@linkcode BpfObject.map} opens it again. Twice does nothing. */
+  /**
+   * Closes the map, if not its object: {@linkcode BpfObject.map} opens it again. Twice does nothing.
+   *
+   * @example
+   * ```ts
+   * import { BpfObject } from "@bpf/link/object";
+   *
+   * using object = BpfObject.load("maps.bpf.o");
+   * const flows = object.map("hash");
+   * flows.close(); // one fd less, while the object goes on
+   * console.log(flows.map.closed, object.map("hash").map.closed); // true false
+   * ```
+   */
   close(): void {
     this.map.close();
   }

@@ -91,7 +91,20 @@ export interface PublishedEvent {
   what?: readonly ("program" | "attached" | "target")[];
 }
 
-/** A publication, which goes on until it is closed. */
+/**
+ * A publication, which goes on until it is closed.
+ *
+ * @example
+ * ```ts
+ * import { publishLinks } from "@bpf/link/otel";
+ *
+ * const publisher = publishLinks({ attributes: { team: "network" } });
+ * await publisher.settled;
+ * console.log(publisher.source, publisher.partial, publisher.count);
+ * await publisher.close(); // what `await using` does
+ * await publisher.finished;
+ * ```
+ */
 export interface LinkPublisher extends AsyncDisposable {
   /** Where links are looked for. */
   readonly source: Source;

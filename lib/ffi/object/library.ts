@@ -63,7 +63,7 @@ export function objectOnAnotherThread<S extends ThreadSymbol>(
  * @throws {TypeError} If `path` is neither a string nor a `file:` URL.
  * @throws {Deno.errors.Busy} If the library is open already: call this before anything else of the package.
  *
- * @example A grant for two paths
+ * @example A grant for two paths, as `tests/unit/library_test` of the repository makes it
  * ```ts ignore
  * import { libraryBytes, setLibraryPath } from "@bpf/link";
  * import { objectLibraryBytes, setObjectLibraryPath } from "@bpf/link/object";
@@ -85,6 +85,14 @@ export function setObjectLibraryPath(path: string | URL): void {
  *
  * @returns The bytes of an ELF shared object for Linux, some hundred KiB: libbpf and what it needs.
  * @throws {Deno.errors.NotSupported} On another system or architecture.
+ *
+ * @example
+ * ```ts
+ * import { objectLibraryBytes } from "@bpf/link/object";
+ *
+ * const digest = await crypto.subtle.digest("SHA-256", objectLibraryBytes());
+ * console.log(new Uint8Array(digest).toHex()); // to be compared with that of a build of your own
+ * ```
  */
 export function objectLibraryBytes(): Uint8Array<ArrayBuffer> {
   return object.bytes();
