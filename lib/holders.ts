@@ -13,7 +13,7 @@ import { INITIAL_PID_NAMESPACE } from "./uapi/linux.ts";
 import { runInTurns, runToEnd } from "./wait.ts";
 
 /** How a process was started, for those who name it. */
-export { processWords } from "./os/proc.ts";
+export { processWords, startVariable } from "./os/proc.ts";
 
 /**
  * One thing that keeps a link attached; see {@linkcode Link.holders}. `holderName` of `@bpf/link/cli` names it as people

@@ -5,7 +5,7 @@ import { checkHandle } from "./handle/brand.ts";
 import { toJson } from "./json.ts";
 import type { AttachOptions } from "./kind/attach.ts";
 import type { CgroupTarget } from "./kind/cgroup.ts";
-import type { Look } from "./kind/kind.ts";
+import type { HookKind, Look } from "./kind/kind.ts";
 import { type AttachTarget, HOOK_KINDS, kindFor, KINDS } from "./kind/mod.ts";
 import type { NetkitTarget } from "./kind/netkit.ts";
 import type { NetnsTarget } from "./kind/netns.ts";
@@ -254,13 +254,14 @@ function unsettled(action: string): BpfError {
 /** Looks at a place until its programs and their links belong together. */
 function view(target: HookTarget): View {
   const kind = HOOK_KINDS.get(target.type)!, since = performance.now();
-  let found: Look = kind.look(target as never), before: View | undefined;
+  const look = () => lookAt(kind, target);
+  let found = look(), before: View | undefined;
   for (let round = 1;; round++) {
     const { isLink } = found, isThere = found.entries.length + found.effective.length > 0;
     const now = isLink === undefined || !isThere ? found : withLinks(found, linksOf(KINDS[target.type].linkType));
     const isLinked = [...now.entries, ...now.effective].every(({ linkId }) => linkId !== undefined);
     if (!isThere || isLink === undefined && isLinked) return named(now); // by the kernel, in one answer
-    const after = kind.look(target as never), isSame = print(found) === print(after);
+    const after = look(), isSame = print(found) === print(after);
     if (isSame && (isLinked || before !== undefined && print(before) === print(now))) return named(now);
     if (isEnough(round, since)) {
       if (isSame) return named(now);
@@ -269,6 +270,18 @@ function view(target: HookTarget): View {
     // a program is there a moment before its link has the id
     before = isSame && !isAnyUnsettled() ? now : undefined;
     found = after;
+  }
+}
+
+/** Looks at a place; a refusal names it in the words of the target. */
+function lookAt(kind: HookKind<never>, target: HookTarget): Look {
+  try {
+    return kind.look(target as never);
+  } catch (error) {
+    if (!(error instanceof BpfError && error.command === "PROG_QUERY")) throw error;
+    const { errno, command, reason, meaning, hint } = error;
+    const action = `Cannot query the programs of ${KINDS[target.type].describe(target as never)}`;
+    throw new BpfError(errno, { action, command, reason, meaning, hint });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Names for the numbers in infos: programs, interfaces, cgroups. */
 import type { PlaceNames } from "./kind/kind.ts";
 import { HOOK_KINDS, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
+import { cgroupDirectory } from "./kind/target.ts";
 import { programNames } from "./listing/program_names.ts";
 import { allLinks } from "./listing/walk.ts";
 import { closeIfOpen, statPath } from "./os/files.ts";
@@ -158,9 +159,12 @@ export function placeOf(fd: number, madeHere: boolean): string {
   return name === undefined ? ` on interface ${info.ifindex}` : ` on "${name}"`;
 }
 
-/** The id of the cgroup of a directory; `undefined` if it is none: a directory elsewhere may have the same number. */
+/**
+ * The id of the cgroup of a directory, also as `/proc` names it; `undefined` if it is none: a directory elsewhere may have
+ * the same number.
+ */
 export function cgroupNumber(path: string): bigint | undefined {
-  const { device, inode } = statPath(path);
+  const { device, inode } = statPath(cgroupDirectory(path));
   return mounts("self", "cgroup2").some((mount) => mount.device === device) ? inode : undefined;
 }
 

@@ -71,6 +71,12 @@ function splitOnce(text: string, at: string): [string, string | undefined] {
   return index < 0 ? [text, undefined] : [text.slice(0, index), text.slice(index + at.length)];
 }
 
+/** A word of which only some are known. `name` is what the usage calls it. */
+export function oneOf<T extends string>(word: string, name: string, known: readonly T[]): T {
+  if (known.includes(word as T)) return word as T;
+  throw new UsageError(`${name} must be one of ${known.join(", ")}, not "${word}"${didYouMean(word, known)}`);
+}
+
 /** "; did you mean X?" if one of the words is close to what was given, else nothing. */
 export function didYouMean(given: string, words: readonly string[]): string {
   const near = words.map((word) => ({ word, distance: editDistance(given, word) }))

@@ -26,17 +26,18 @@ export const detach: Command = {
     const item = look(link);
     if (!values.yes && !confirm(`Detach ${inWords(item)}, held by ${holdersText(item.held)}?`)) return Status.failed;
     link.detach();
-    return done(link, output, (item) => `detached ${inWords(item)}; still held by ${holdersText(item.held)}`);
+    // in the words of before: now it is nowhere
+    return done(link, output, ({ held }) => `detached ${inWords(item)}; still held by ${holdersText(held)}`);
   },
 };
 
 export const pin: Command = {
-  usage: "ID PATH",
+  usage: "ID|PIN PATH",
   summary: "give a link a path, so that it outlives its processes",
   options: {},
   takes: [2, 2],
-  run({ positionals: [id, path] }, output): number {
-    using link = Link.open(numberFrom(id!, "ID"));
+  run({ positionals: [which, path] }, output): number {
+    using link = openLink(which!);
     link.pin(path!);
     return done(link, output, (item) => `pinned ${inWords(item)} at ${printable(path!)}`);
   },

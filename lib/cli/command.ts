@@ -1,10 +1,11 @@
 /** What all commands share: their arguments, their output, their exit status. */
 import { printable } from "../check.ts";
 import { BpfError } from "../error.ts";
+import { startVariable } from "../holders.ts";
 import { type AnyLink, Link } from "../link.ts";
 import { type ListOptions, SOURCES } from "../links.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
-import { type Arguments, type Options, UsageError } from "./arguments.ts";
+import { type Arguments, oneOf, type Options, UsageError } from "./arguments.ts";
 import type { Answer } from "./schema.ts";
 import { jsonLine, shorten } from "./table.ts";
 
@@ -46,9 +47,16 @@ export class Output {
   readonly json: boolean;
   /** Whether somebody is looking. */
   readonly isTerminal: boolean = Deno.stdout.isTerminal();
+  /** As TERM=dumb says, of an editor's shell. */
+  readonly #isDumb: boolean = this.isTerminal && startVariable("TERM") === "dumb";
 
   constructor(json: boolean) {
     this.json = json;
+  }
+
+  /** Whether it is a terminal that does more than show text, and people are to look at it. */
+  get isScreen(): boolean {
+    return this.isTerminal && !this.json && !this.#isDumb;
   }
 
   /** The size of the terminal; without bounds in a pipe or a file. */
@@ -65,7 +73,9 @@ export class Output {
 
   /** A line that stands out on a terminal, if colours are wanted. */
   highlight(line: string): string {
-    return this.isTerminal && !Deno.noColor ? `\x1b[1m${shorten(line, this.size.columns)}\x1b[0m` : line;
+    return this.isTerminal && !Deno.noColor && !this.#isDumb
+      ? `\x1b[1m${shorten(line, this.size.columns)}\x1b[0m`
+      : line;
   }
 }
 
@@ -80,12 +90,6 @@ export function numberFrom(text: string, name: string): number {
   throw new UsageError(`${name} must be a number, not "${text}"`);
 }
 
-/** An option of which only some values are known; undefined if it was not given. */
-function oneOf<T extends string>(value: unknown, option: string, known: readonly T[]): T | undefined {
-  if (value === undefined || known.includes(value as T)) return value as T | undefined;
-  throw new UsageError(`${option} must be one of ${known.join(", ")}, not "${value}"`);
-}
-
 export const TYPE_HELP = "--type TYPE          links of this type; may be repeated";
 export const SOURCE_HELP = "--source SOURCE      links from iterator, syscall or proc; chosen if absent";
 
@@ -93,10 +97,26 @@ export const SOURCE_HELP = "--source SOURCE      links from iterator, syscall or
 export const TYPE_OPTION: Options[string] = { type: "string", multiple: true, values: LINK_TYPES };
 export const SOURCE_OPTION: Options[string] = { type: "string", values: SOURCES };
 
+/** What commands that look again and again have in common, and its help; `absent` is their usual interval. */
+export const FOLLOW_OPTIONS: Options = { type: TYPE_OPTION, source: SOURCE_OPTION, interval: { type: "string" } };
+
+/** The help of those. */
+export function followHelp(absent: number): string[] {
+  return [TYPE_HELP, SOURCE_HELP, `--interval MS        milliseconds between two looks; ${absent} if absent`];
+}
+
+/** Their interval, in milliseconds; undefined if it was not given. */
+export function intervalOf({ interval }: Arguments["values"]): number | undefined {
+  if (interval === undefined) return undefined;
+  const ms = numberFrom(interval as string, "--interval");
+  if (ms === 0) throw new UsageError("--interval must be at least 1");
+  return ms;
+}
+
 /** The links that the options --type and --source choose. */
 export function listOptions({ type, source }: Arguments["values"]): ListOptions {
-  const types = (type as string[] | undefined)?.map((it) => oneOf(it, "--type", LINK_TYPES)!);
-  return { types, source: oneOf(source, "--source", SOURCES) };
+  const types = (type as string[] | undefined)?.map((it) => oneOf(it, "--type", LINK_TYPES));
+  return { types, source: source === undefined ? undefined : oneOf(source as string, "--source", SOURCES) };
 }
 
 /** Whether an argument is a number, and so no path and no name. */
@@ -109,12 +129,13 @@ export function openLink(idOrPin: string): AnyLink {
   return isNumber(idOrPin) ? Link.open(numberFrom(idOrPin, "ID")) : Link.openPinned(idOrPin);
 }
 
-/** Reports a failure to stderr and returns the exit status. */
-export function report(error: unknown, json: boolean): number {
+/** Reports a failure to stderr and returns the exit status; `help` is the command that says what would be right. */
+export function report(error: unknown, json: boolean, help: string): number {
   const why = error instanceof AggregateError ? error.errors[0] : error; // of a group: what the others were undone for
   const status = statusOf(why), known = why instanceof BpfError ? why : undefined;
-  const message = error instanceof Error ? error.message : String(error);
-  const hint = known?.hint ?? (status === Status.usage ? "bpflink --help lists the arguments" : undefined);
+  // a command line has no target, only its fields
+  const message = (error instanceof Error ? error.message : String(error)).replace(/\btarget\.(?=[a-z])/g, "");
+  const hint = known?.hint ?? (status === Status.usage ? help : undefined);
   const { reason, code, log } = known ?? {};
   const text = json ? `${jsonLine({ error: { message, hint, reason, code, log, status } })}\n` : [
     `bpflink: ${printable(message)}`,

@@ -1,5 +1,5 @@
 /** `completions`: what a shell needs to complete the words of a command line, from the table of commands. */
-import { UsageError } from "./arguments.ts";
+import { oneOf } from "./arguments.ts";
 import { type Command, type Commands, COMMON, Status } from "./command.ts";
 
 const SHELLS = ["bash", "zsh", "fish"] as const;
@@ -18,8 +18,7 @@ export function completionsOf(commands: () => Commands): Command {
     takes: [1, 1],
     words: SHELLS,
     run({ positionals: [shell] }, output): number {
-      const write = { bash, zsh, fish }[shell!];
-      if (write === undefined) throw new UsageError(`SHELL must be one of ${SHELLS.join(", ")}, not "${shell}"`);
+      const write = { bash, zsh, fish }[oneOf(shell!, "SHELL", SHELLS)];
       const script = write(Object.entries({ ...commands(), help: help(commands()) }).map(([name, it]) => of(name, it)));
       output.print({ script: `${script.join("\n")}\n` }, () => script);
       return Status.done;

@@ -6,7 +6,7 @@ import { HOOK_KINDS } from "../kind/mod.ts";
 import { Link } from "../link.ts";
 import { BpfMap } from "../map.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
-import { UsageError } from "./arguments.ts";
+import { oneOf, UsageError } from "./arguments.ts";
 import { type Command, isNumber, numberFrom, Status } from "./command.ts";
 import { programText, titleOf } from "./item.ts";
 import type { HookRecord } from "./schema.ts";
@@ -26,7 +26,8 @@ export const hook: Command = {
   details: [
     "TYPE and PLACE are one of:",
     ...Array.from(PLACES, ([type, { words }]) => `  ${type.padEnd(8)} ${words}`),
-    "DEVICE is a name or a number, ATTACH_TYPE such as cgroup_inet_egress.",
+    "DEVICE is a name or a number, PATH of a cgroup as `tree` shows it or whole,",
+    "ATTACH_TYPE such as inet_egress or cgroup_inet_egress.",
     "",
     "--netns PATH         the network namespace of DEVICE; the own one if absent",
   ],
@@ -51,12 +52,17 @@ export const hook: Command = {
     output.print({ hooks: [record], partial }, () => [
       output.highlight(titleOf(record)),
       ...entries.length === 0 ? ["nothing is attached here"] : table(entries),
-      ...effective !== entries && effective.length > 0 ? ["", "what runs, in order:", ...table(effective)] : [],
+      ...isSame(entries, effective) ? [] : ["", "what runs, in order:", ...table(effective)],
       ...partial ? ["?: which link it is, if any, cannot be told."] : [],
     ]);
     return partial ? Status.partial : Status.done;
   },
 };
+
+function isSame(some: readonly HookEntry[], others: readonly HookEntry[]): boolean {
+  return some.length === others.length &&
+    some.every(({ programId, linkId }, i) => others[i]!.programId === programId && others[i]!.linkId === linkId);
+}
 
 type Test = (entry: HookEntry) => boolean;
 
@@ -90,9 +96,19 @@ function targetFrom(
   netns: string | undefined,
   openMap: (where: string) => BpfMap,
 ): HookTarget {
-  const kind = PLACES.get(type!);
-  if (kind === undefined) throw new UsageError(`TYPE may be ${[...PLACES.keys()].join(", ")}, not "${type}"`);
-  if ((which !== undefined) !== kind.words.includes(" ")) throw new UsageError(`hook ${type} takes ${kind.words}`);
+  const kind = PLACES.get(oneOf(type!, "TYPE", [...PLACES.keys()]))!, [, choices] = kind.words.split(" ");
+  if ((which !== undefined) !== (choices !== undefined)) throw new UsageError(`hook ${type} takes ${kind.words}`);
   if (netns !== undefined && kind.at !== "interface") throw new UsageError("--netns belongs to a DEVICE");
-  return kind.fromWords(where!, which, { netns, openMap }) as HookTarget;
+  if (which === undefined) return kind.fromWords(where!, which, { netns, openMap }) as HookTarget;
+  // with or without the type in front, as tables leave it out
+  const isWhole = choices === "ATTACH_TYPE", short = (name: string) => withoutType(name, type!);
+  const name = oneOf(short(which), choices === "ATTACH_TYPE" ? choices : "PLACE", kind.attachTypes.map(short));
+  return kind.fromWords(where!, isWhole ? kind.attachTypes.find((it) => short(it) === name) : name, {
+    netns,
+    openMap,
+  }) as HookTarget;
+}
+
+function withoutType(attachType: string, type: string): string {
+  return attachType.startsWith(`${type}_`) ? attachType.slice(type.length + 1) : attachType;
 }

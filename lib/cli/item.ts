@@ -3,7 +3,7 @@ import { printable } from "../check.ts";
 import { type FullNames, kernelBtf } from "../full_names.ts";
 import type { LinkHolders } from "../holders.ts";
 import { toJson } from "../json.ts";
-import type { LinkInfo } from "../kind/mod.ts";
+import { type LinkInfo, linkKindOf } from "../kind/mod.ts";
 import { Link } from "../link.ts";
 import type { LinkListing, ListOptions } from "../links.ts";
 import { unlessRefused } from "../refusal.ts";
@@ -93,6 +93,16 @@ export function titleOf({ type, place, revision, ordered, entries }: HookRecord)
 /** A program or map, by number and name. */
 export function programText(id: number | undefined, name: string | undefined): string {
   return printable([id ?? "-", ...name ? [name] : []].join(" "));
+}
+
+/** A program for a narrow column: by its name, if it has one. */
+export function programWord(id: number | undefined, name: string | undefined): string {
+  return name ? printable(name) : programText(id, name);
+}
+
+/** What a link is and where, in one column. */
+export function hookText(type: LinkInfo["type"], place: string): string {
+  return linkKindOf(type).whereSaysWhat ? place : `${type} ${place}`;
 }
 
 /** Holders on one line; "?" stands for those that could not be seen. */

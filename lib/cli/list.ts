@@ -3,6 +3,8 @@ import { printable } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { FullNames } from "../full_names.ts";
 import type { LinkInfo } from "../kind/mod.ts";
+import { Link } from "../link.ts";
+import { unlessRefused } from "../refusal.ts";
 import {
   type Command,
   isNumber,
@@ -15,26 +17,44 @@ import {
 } from "./command.ts";
 import { chooser, FILTER_HELP, FILTER_OPTIONS } from "./filter.ts";
 import { holderText } from "./holder.ts";
-import { holdersText, type Item, items, learn, named, programText, runsTexts, toRecord } from "./item.ts";
+import {
+  holdersText,
+  hookText,
+  type Item,
+  items,
+  learn,
+  named,
+  programText,
+  programWord,
+  runsTexts,
+  toRecord,
+} from "./item.ts";
 import { type Gaps, whatIsMissing } from "./missing.ts";
-import { columns } from "./table.ts";
-
-const TITLES = ["ID", "TYPE", "WHERE", "PROGRAM"], WHERE = 2;
+import { columns, fits, WIDE } from "./table.ts";
 
 /** Links as a table; with runs if some were counted. */
 function linkTable(links: readonly Item[], output: Output): string[] {
+  if (links.length === 0) return ["no links"];
+  const { columns: width } = output.size, whole = rowsOf(links, false);
+  const isNarrow = width < WIDE && !fits(whole, width);
+  const [first, ...lines] = columns(isNarrow ? rowsOf(links, true) : whole, width, {
+    main: isNarrow ? "HOOK" : "WHERE",
+    optional: ["EACH", "RUNS", "HELD BY"],
+  });
+  return [output.highlight(first!), ...lines];
+}
+
+function rowsOf(links: readonly Item[], isNarrow: boolean): string[][] {
   const counted = links.some(({ runs }) => runs !== undefined);
-  const rows = links.map(({ info, where, programName, runs, held }) => [
-    String(info.id),
-    info.type,
-    where,
-    programText(info.programId, programName),
+  const titles = ["ID", ...isNarrow ? ["HOOK"] : ["TYPE", "WHERE"], "PROGRAM", ...counted ? ["RUNS", "EACH"] : []];
+  const rows = links.map(({ info: { id, type, programId }, where, programName, runs, held }) => [
+    String(id),
+    ...isNarrow ? [hookText(type, where)] : [type, where],
+    isNarrow ? programWord(programId, programName) : programText(programId, programName),
     ...counted ? runsTexts(runs) : [],
     holdersText(held),
   ]);
-  const titles = [...TITLES, ...counted ? ["RUNS", "EACH"] : [], "HELD BY"];
-  const [first, ...lines] = columns([titles, ...rows], output.size.columns, WHERE);
-  return [output.highlight(first!), ...lines];
+  return [[...titles, "HELD BY"], ...rows];
 }
 
 /** What a table does not show. */
@@ -88,16 +108,31 @@ async function find(which: string): Promise<Item> {
   const names = new FullNames();
   try {
     using link = openLink(which);
-    const info = link.info() as LinkInfo;
+    const own = link.info() as LinkInfo;
+    const info = isUnknownDevice(own, names) ? await byIterator(own) : own;
     await learn(names, [info]);
     return named(info, names, link.holders());
   } catch (error) {
     if (!(error instanceof BpfError && error.reason === "capability" && isNumber(which))) throw error;
   }
-  const { links, partial } = await items({}, names);
+  const { links, source, partial } = await items({}, names);
   const item = links.find(({ info }) => info.id === Number(which));
   if (item !== undefined) return item;
-  throw new NothingThere(`there is no link ${which}${partial ? " among those that can be seen" : ""}`);
+  if (!partial) throw new NothingThere(`there is no link ${which}`);
+  const [why] = whatIsMissing({ source, isWanted: false });
+  throw new NothingThere(`there is no link ${which} among those that can be seen. ${why!.replace(/\.$/, "")}`);
+}
+
+/** Whether an interface is in another network namespace, and nothing says in which. */
+function isUnknownDevice(info: LinkInfo, names: FullNames): boolean {
+  return "ifindex" in info && info.attached !== false && info.netnsIno === undefined &&
+    names.device(info) === undefined;
+}
+
+/** The info of a link as the iterator reports it, which knows in which network namespace an interface is. */
+async function byIterator(info: LinkInfo): Promise<LinkInfo> {
+  const listing = unlessRefused(() => Link.infos({ types: [info.type as never], source: "iterator" }));
+  return (await Array.fromAsync(listing ?? [])).find(({ id }) => id === info.id) ?? info;
 }
 
 /** A link with every field, a line each. */

@@ -1,15 +1,15 @@
 /** The links of the machine on a screen that follows them: `top`, and `watch` on a terminal. */
-import { printable } from "../check.ts";
 import { FullNames } from "../full_names.ts";
 import { places } from "../hooks.ts";
 import { Link } from "../link.ts";
 import { countRuns, countsRuns } from "../runs.ts";
 import type { LinkEvent, LinkWatcher } from "../watch.ts";
 import type { Output } from "./command.ts";
-import { countText, holdersText, type Item, learn, named, programText } from "./item.ts";
+import { countText, holdersText, hookText, type Item, learn, named, programText, programWord } from "./item.ts";
 import { holderOf } from "./holder.ts";
 import { type Rate, Rates } from "./rates.ts";
-import { columns } from "./table.ts";
+import { whatIsMissing } from "./missing.ts";
+import { columns, WIDE } from "./table.ts";
 import { Terminal } from "./terminal.ts";
 import { hooksOf } from "./tree.ts";
 
@@ -38,6 +38,10 @@ export const SORT_NAMES: readonly string[] = ["id", "type", "where", "program", 
 /** The key for a name of those. */
 export function sortKey(name: string): string {
   return name[0]!;
+}
+
+function sortName(key: string): string {
+  return SORT_NAMES.find((name) => sortKey(name) === key)!;
 }
 
 /** What the keys of somebody who looks on choose. */
@@ -89,7 +93,7 @@ export class Choice {
   choose(rows: readonly Row[]): Row[] {
     const wanted = this.filter.toLowerCase(), { value } = SORTS[this.sort]!;
     const keys = new Map(rows.map((row) => [row, value(row)]));
-    return rows.filter((row) => wanted === "" || cells(row, true).join(" ").toLowerCase().includes(wanted))
+    return rows.filter((row) => wanted === "" || words(row).toLowerCase().includes(wanted))
       .sort((a, b) => {
         const [x, y] = [keys.get(a)!, keys.get(b)!];
         return x < y ? -1 : x > y ? 1 : a.item.info.id - b.item.info.id;
@@ -97,21 +101,10 @@ export class Choice {
   }
 }
 
-function cells({ item, order, rate }: Row, isCounting: boolean): string[] {
-  const { info, programName, where, held } = item;
-  return [
-    String(info.id),
-    info.type,
-    where,
-    order,
-    programText(info.programId, programName),
-    ...isCounting ? rateTexts(rate) : [],
-    holdersText(held),
-  ];
+/** What a filter looks at. */
+function words({ item: { info, programName, where, held }, order }: Row): string {
+  return [info.id, info.type, where, order, programText(info.programId, programName), holdersText(held)].join(" ");
 }
-
-/** Which of the cells has the program. */
-const PROGRAM = 4;
 
 function rateTexts(rate: Rate | undefined): [string, string] {
   return rate === undefined
@@ -119,24 +112,29 @@ function rateTexts(rate: Rate | undefined): [string, string] {
     : [countText(rate.perSecond), rate.load === 0 ? "0%" : `${(100 * rate.load).toFixed(rate.load < 0.1 ? 2 : 1)}%`];
 }
 
-/** Below so many columns there is no room for types and ids of programs beside what they do. */
-const WIDE = 100;
-
 /** The rows as a table; `width` is that of a terminal. */
 export function rowsTable(rows: readonly Row[], isCounting: boolean, width: number = Infinity): string[] {
-  const titles = ["ID", "TYPE", "WHERE", "ORDER", "PROGRAM", ...isCounting ? ["RUNS/S", "LOAD"] : [], "HELD BY"];
-  const left = new Set([
-    ...width < WIDE ? ["TYPE"] : [],
-    ...rows.some(({ order }) => order !== "") ? [] : ["ORDER"],
+  const isNarrow = width < WIDE, hasOrder = rows.some(({ order }) => order !== "");
+  const titles = [
+    "ID",
+    ...isNarrow ? ["HOOK"] : ["TYPE", "WHERE"],
+    ...hasOrder ? ["ORDER"] : [],
+    "PROGRAM",
+    ...isCounting ? ["RUNS/S", "LOAD"] : [],
+    "HELD BY",
+  ];
+  const texts = rows.map(({ item: { info: { id, type, programId }, where, programName, held }, order, rate }) => [
+    String(id),
+    ...isNarrow ? [hookText(type, where)] : [type, where],
+    ...hasOrder ? [order] : [],
+    isNarrow ? programWord(programId, programName) : programText(programId, programName),
+    ...isCounting ? rateTexts(rate) : [],
+    held === undefined ? "" : holdersText(held), // nobody has looked yet
   ]);
-  const texts = rows.map((row) => {
-    const { info, programName } = row.item, all = cells(row, isCounting);
-    return width < WIDE
-      ? all.with(PROGRAM, programName ? printable(programName) : programText(info.programId, ""))
-      : all;
+  return columns([titles, ...texts], width, {
+    main: isNarrow ? "HOOK" : "WHERE",
+    optional: ["HELD BY", "ORDER", "RUNS/S"],
   });
-  const kept = [titles, ...texts].map((row) => row.filter((_, i) => !left.has(titles[i]!)));
-  return columns(kept, width, kept[0]!.indexOf("WHERE"));
 }
 
 /** The links that a watcher follows, with all that is looked up again and again. */
@@ -206,7 +204,11 @@ export class Followed {
 }
 
 const REDRAW_MS = 50, MOST_CHANGES = 5;
-const KEYS = "q quit  / filter  s count runs  sort by: id type where program runs load held";
+const KEYS = [
+  "q quit  / filter  s count runs  sort by: id type where program runs load held",
+  "q quit  / filter  s count  sort: itwprlh",
+  "q quit / filter",
+];
 
 /** How a screen is shown. */
 export interface LiveOptions {
@@ -214,6 +216,8 @@ export interface LiveOptions {
   readonly sort: string;
   /** Milliseconds between two looks at what the watcher does not report. */
   readonly refreshMs: number;
+  /** Whether the command line asks for the source of the links. */
+  readonly isSourceWanted: boolean;
   /** Let the kernel count from the beginning. */
   readonly stats: boolean;
   /** Words for an event, which are shown at the bottom. */
@@ -243,10 +247,15 @@ export async function showLive(watcher: LinkWatcher, output: Output, options: Li
     const filter = choice.isTyping || choice.filter !== ""
       ? `, filter: ${choice.filter}${choice.isTyping ? "_" : ""}`
       : "";
-    const some = watcher.partial ? ", some may be missing" : "";
-    const state = `${options.title}: ${all.length} of ${links.size} links (${watcher.source}${some})${filter}`;
+    const count = all.length === links.size
+      ? `${links.size} link${links.size === 1 ? "" : "s"}`
+      : `${all.length} of ${links.size} links`;
+    const { source, partial } = watcher, { isSourceWanted: isWanted } = options;
+    const some = partial ? `. ${whatIsMissing({ source, isWanted })[0]}` : "";
+    const state = `${options.title}: ${count} by ${sortName(choice.sort)}${filter}${some}`;
+    const keys = KEYS.find((keys) => keys.length <= width) ?? "q";
     const gap = Array.from({ length: Math.max(0, room - shown.length) }, () => "");
-    terminal.show([state, titles!, ...shown, ...gap, ...changes, problem || KEYS], width, 1);
+    terminal.show([state, titles!, ...shown, ...gap, ...changes, problem || keys], width, 1);
   };
   const drawSoon = () => {
     if (!isOver) timer ??= setTimeout(draw, REDRAW_MS);

@@ -24,7 +24,7 @@ export function whatIsMissing({ source, isWanted, hooks = false, choice = false 
     lines.push(`Some links may be missing: ${why} (source: proc).`);
   }
   if (hooks) lines.push(`Some hooks may be missing: ${reason(["CAP_NET_ADMIN"], "asking what they have")}.`);
-  if (choice) lines.push(`Some links may be missing: ${reason(["CAP_SYS_ADMIN"], "seeing names or holders")}.`);
+  if (choice) lines.push(`Some links may be missing: ${reason(["CAP_SYS_ADMIN"], "seeing some names or holders")}.`);
   return lines.length > 0 ? lines : ["Something may be missing: some files could not be looked at."];
 }
 

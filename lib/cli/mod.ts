@@ -78,7 +78,9 @@ export async function main(args: readonly string[]): Promise<number> {
     return await run(args);
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) return Status.done;
-    return report(error, args.includes("--json"));
+    const isCommand = Object.hasOwn(COMMANDS, args[0] ?? "");
+    const help = isCommand ? `bpflink help ${args[0]} lists its arguments` : "bpflink --help lists the commands";
+    return report(error, args.includes("--json"), help);
   }
 }
 
@@ -93,7 +95,9 @@ async function run([name, ...rest]: readonly string[]): Promise<number> {
   const [least, most] = command.takes;
   if (positionals.length < least || positionals.length > most) {
     throw new UsageError(
-      command.usage === "" ? `${name} takes no arguments` : `the arguments of ${name} are ${command.usage}`,
+      most === 0
+        ? `${name} takes ${command.usage === "" ? "no arguments" : "options only"}, not "${positionals[0]}"`
+        : `the arguments of ${name} are ${command.usage}`,
     );
   }
   return await command.run({ values, positionals }, new Output(values.json === true));
@@ -101,7 +105,7 @@ async function run([name, ...rest]: readonly string[]): Promise<number> {
 
 function commandOf(name: string): Command {
   if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
-  throw new UsageError(`there is no command "${name}"${didYouMean(name, Object.keys(COMMANDS))}`);
+  throw new UsageError(`there is no command "${name}"${didYouMean(name, [...Object.keys(COMMANDS), "--version"])}`);
 }
 
 function say(...lines: readonly string[]): number {

@@ -2,7 +2,7 @@
 import { printable } from "../check.ts";
 import type { TargetType } from "../kind/mod.ts";
 import { probe as probeAll, type TargetProbe } from "../probe.ts";
-import { UsageError } from "./arguments.ts";
+import { oneOf } from "./arguments.ts";
 import { type Command, Status } from "./command.ts";
 import { columns } from "./table.ts";
 
@@ -19,9 +19,9 @@ export const probe: Command = {
   takes: [0, Infinity],
   run({ positionals }, output): number {
     const all = probeAll();
-    const unknown = positionals.find((type) => !Object.hasOwn(all, type));
-    if (unknown !== undefined) throw new UsageError(`TYPE may be ${Object.keys(all).join(", ")}, not "${unknown}"`);
-    const targets: [TargetType, TargetProbe][] = (Object.keys(all) as TargetType[])
+    const types = Object.keys(all) as TargetType[];
+    for (const type of positionals) oneOf(type, "TYPE", types);
+    const targets: [TargetType, TargetProbe][] = types
       .filter((type) => positionals.length === 0 || positionals.includes(type)).map((type) => [type, all[type]]);
     output.print({ targets: Object.fromEntries(targets) }, () => {
       const rows = targets.map(([type, answers]) => [type, ...QUESTIONS.map((question) => answers[question].answer)]);

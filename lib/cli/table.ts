@@ -20,14 +20,28 @@ function cutOff(text: string, width: number): string {
   return characters.length <= width ? text : `${characters.slice(0, width - 1).join("")}…`;
 }
 
+/** At most `width` characters: the beginning is left out, up to a slash or a space if there is one nearby. */
+function lastOf(text: string, width: number): string {
+  const rest = [...text].slice(1 - width).join(""), at = rest.search(/[/ ]/);
+  return `…${at > NEARBY || at < 0 ? rest : rest.slice(at).trimStart()}`;
+}
+
+const NEARBY = 6;
+
 /**
- * The same for texts that stand below each other: different ones stay different, for what they have in common is left out
- * if the middle would take what tells them apart.
+ * The same for texts that stand below each other: different ones stay different. If the middle would take what tells them
+ * apart, their beginning is left out, or else what they have in common.
  */
 export function shortenAll(texts: Iterable<string>, width: number): Map<string, string> {
   const short = new Map(Array.from(texts, (text) => [text, shorten(text, width)]));
-  for (const [, alike] of Map.groupBy(short.keys(), (text) => short.get(text)!)) {
-    if (alike.length < 2 || width < 4) continue;
+  const groups = [...Map.groupBy(short.keys(), (text) => short.get(text)!).values()].filter(({ length }) => length > 1);
+  if (width < 4 || groups.length === 0) return short;
+  const ends = Map.groupBy(groups.flat(), (text) => lastOf(text, width));
+  for (const alike of groups) {
+    if (alike.every((text) => ends.get(lastOf(text, width))!.length === 1)) {
+      for (const text of alike) short.set(text, lastOf(text, width));
+      continue;
+    }
     const rests = shortenAll(alike.map((text) => text.slice(commonLength(alike))), width - 1);
     for (const text of alike) {
       const rest = rests.get(text.slice(commonLength(alike)))!;
@@ -46,18 +60,62 @@ function commonLength([first = "", ...others]: readonly string[]): number {
 
 const GAP = 2, LEAST = 8;
 
+/** How columns give way where there is no room for all of them; they are named by the cells of the first row. */
+export interface Layout {
+  /** The column that has what matters: those before it keep their width while others can give some, the last gives first. */
+  readonly main?: string;
+  /** Columns that are left out, in this order, before the others get less than they need least. */
+  readonly optional?: readonly string[];
+}
+
+/** On a terminal of less than so many columns, names and places matter more than types and ids of programs. */
+export const WIDE = 100;
+
+/** The width of the main column below which optional ones are left out. */
+const MAIN_LEAST = 16;
+
+/** How wide each column is, of rows that have more than one cell. */
+function widthsOf(rows: readonly (readonly string[])[]): number[] {
+  return rows[0]!.map((_, i) => Math.max(...rows.map((row) => row.length === 1 ? 0 : [...row[i] ?? ""].length)));
+}
+
+function sumOf(widths: readonly number[]): number {
+  return widths.reduce((sum, each) => sum + each + GAP, -GAP);
+}
+
+/** Whether rows have room without being shortened. */
+export function fits(rows: readonly (readonly string[])[], width: number): boolean {
+  return width === Infinity || sumOf(widthsOf(rows)) <= width;
+}
+
+/** Which columns there is room for. */
+function keptColumns(titles: readonly string[], all: readonly number[], width: number, layout: Layout): number[] {
+  const { main, optional = [] } = layout, left = new Set<string>();
+  const leasts = titles.map((title, i) => Math.min(all[i]!, title === main ? MAIN_LEAST : i === 0 ? Infinity : LEAST));
+  for (const title of optional) {
+    if (sumOf(leasts.filter((_, i) => !left.has(titles[i]!))) <= width) break;
+    left.add(title);
+  }
+  return [...titles.keys()].filter((i) => !left.has(titles[i]!));
+}
+
 /**
- * Lines with the columns of `rows` below each other; if they are wider than `width`, the widest are shortened. The column
- * `main` counts as half as wide as it is, and those before it keep their width while others can give some. A row of one
- * cell has the whole line; where there is a main one, the last column loses its end.
+ * Lines with the columns of `rows` below each other; if they are wider than `width`, the widest are shortened. A row of one
+ * cell has the whole line; where there is a main column, the last one loses its end.
  */
-export function columns(rows: readonly (readonly string[])[], width: number = Infinity, main?: number): string[] {
-  const cells = rows[0]!.map((_, i) => rows.flatMap((row) => row.length === 1 ? [] : [row[i] ?? ""]));
-  const widths = cells.map((column) => Math.max(...column.map((cell) => [...cell].length)));
-  let excess = widths.reduce((sum, each) => sum + each + GAP, -GAP) - width;
+export function columns(
+  rows: readonly (readonly string[])[],
+  width: number = Infinity,
+  layout: Layout = {},
+): string[] {
+  const titles = rows[0]!, all = widthsOf(rows), kept = keptColumns(titles, all, width, layout);
+  const main = layout.main === undefined ? undefined : kept.indexOf(titles.indexOf(layout.main));
+  const widths = kept.map((i) => all[i]!);
+  const isLast = (i: number) => main === undefined || kept[i] === titles.length - 1;
+  let excess = sumOf(widths) - width;
   for (const first of [main ?? 0, 0]) {
     for (; excess > 0; excess--) {
-      const shares = widths.map((each, i) => i < first || each <= LEAST ? 0 : i === main ? each / 2 : each);
+      const shares = widths.map((each, i) => i < first || each <= LEAST ? 0 : isLast(i) ? each : each / 2);
       const widest = Math.max(...shares);
       if (widest === 0) break;
       widths[shares.indexOf(widest)]!--;
@@ -66,12 +124,13 @@ export function columns(rows: readonly (readonly string[])[], width: number = In
   // of who holds a link, the first words tell most
   const cut = (texts: Iterable<string>, width: number) =>
     new Map(Array.from(texts, (text) => [text, cutOff(text, width)]));
-  const short = cells.map((column, i) =>
-    (i > (main ?? i) && i === cells.length - 1 ? cut : shortenAll)(new Set(column), widths[i]!)
-  );
+  const short = kept.map((column, i) => {
+    const texts = new Set(rows.flatMap((row) => row.length === 1 ? [] : [row[column] ?? ""]));
+    return (main !== undefined && isLast(i) ? cut : shortenAll)(texts, widths[i]!);
+  });
   return rows.map((row) =>
-    row.length === 1 ? shorten(row[0]!, width) : row.map((cell, i) => {
-      const text = short[i]!.get(cell)!;
+    row.length === 1 ? shorten(row[0]!, width) : kept.map((column, i) => {
+      const text = short[i]!.get(row[column] ?? "")!;
       return text + " ".repeat(widths[i]! - [...text].length + GAP);
     }).join("").trimEnd()
   );

@@ -1,19 +1,11 @@
 /** `top`: which links there are and how much their programs run, on a screen or once. */
 import { Link } from "../link.ts";
 import { pause } from "../wait.ts";
-import { UsageError } from "./arguments.ts";
-import {
-  type Command,
-  listOptions,
-  numberFrom,
-  SOURCE_HELP,
-  SOURCE_OPTION,
-  Status,
-  TYPE_HELP,
-  TYPE_OPTION,
-} from "./command.ts";
+import { oneOf } from "./arguments.ts";
+import { type Command, FOLLOW_OPTIONS, followHelp, intervalOf, listOptions, Status } from "./command.ts";
 import { toRecord } from "./item.ts";
 import { Choice, Followed, rowsTable, showLive, SORT_NAMES, sortKey } from "./live.ts";
+import { whatIsMissing } from "./missing.ts";
 import { until } from "./until.ts";
 
 const REFRESH_MS = 1000;
@@ -35,28 +27,18 @@ export const top: Command = {
     "",
     "--stats              let the kernel count meanwhile; needs CAP_SYS_ADMIN",
     `--sort BY            ${SORT_NAMES.join(", ")}`,
-    TYPE_HELP,
-    SOURCE_HELP,
-    "--interval MS        milliseconds between two looks; 1000 if absent",
+    ...followHelp(REFRESH_MS),
   ],
-  options: {
-    stats: { type: "boolean" },
-    sort: { type: "string", values: SORT_NAMES },
-    type: TYPE_OPTION,
-    source: SOURCE_OPTION,
-    interval: { type: "string" },
-  },
+  options: { stats: { type: "boolean" }, sort: { type: "string", values: SORT_NAMES }, ...FOLLOW_OPTIONS },
   takes: [0, 0],
   async run({ values }, output): Promise<number> {
-    const by = values.sort as string | undefined ?? "load";
-    if (!SORT_NAMES.includes(by)) throw new UsageError(`--sort must be one of ${SORT_NAMES.join(", ")}, not "${by}"`);
-    const refreshMs = typeof values.interval === "string" ? numberFrom(values.interval, "--interval") : REFRESH_MS;
-    if (refreshMs === 0) throw new UsageError("--interval must be at least 1");
-    const stats = values.stats === true, sort = sortKey(by);
+    const sort = sortKey(oneOf(values.sort as string | undefined ?? "load", "--sort", SORT_NAMES));
+    const refreshMs = intervalOf(values) ?? REFRESH_MS, stats = values.stats === true;
+    const isSourceWanted = values.source !== undefined;
     using watcher = Link.watch(listOptions(values));
     return await until(watcher, async () => {
-      if (output.isTerminal && !output.json) {
-        await showLive(watcher, output, { title: "bpflink top", sort, refreshMs, stats });
+      if (output.isScreen) {
+        await showLive(watcher, output, { title: "bpflink top", sort, refreshMs, stats, isSourceWanted });
         return watcher.partial ? Status.partial : Status.done;
       }
       const links = new Followed();
@@ -72,7 +54,10 @@ export const top: Command = {
           ...order === "" ? {} : { order: parseInt(order) },
           ...rate === undefined ? {} : { runsPerSecond: rate.perSecond, load: rate.load },
         }));
-        output.print({ links: records, source, partial }, () => rowsTable(rows, links.isCounting));
+        output.print({ links: records, source, partial }, () => [
+          ...rows.length === 0 ? ["no links"] : rowsTable(rows, links.isCounting, output.size.columns),
+          ...partial ? whatIsMissing({ source, isWanted: isSourceWanted }) : [],
+        ]);
         return partial ? Status.partial : Status.done;
       } finally {
         links.close();

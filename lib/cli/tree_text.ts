@@ -1,10 +1,11 @@
 /** The text of `tree`: a line for each link. */
 import { printable } from "../check.ts";
 import type { FullNames } from "../full_names.ts";
+import type { LinkInfo } from "../kind/mod.ts";
 import type { Output } from "./command.ts";
-import { holdersText, type Item, programText, runsTexts } from "./item.ts";
+import { holdersText, hookText, type Item, programText, programWord, runsTexts } from "./item.ts";
 import type { EntryRecord, HookRecord, PinRecord } from "./schema.ts";
-import { columns, treeLines } from "./table.ts";
+import { columns, fits, treeLines, WIDE } from "./table.ts";
 
 /** A line and what hangs below it. */
 interface Row {
@@ -20,15 +21,20 @@ export function hooksText(
   partial: boolean,
   output: Output,
 ): string[] {
-  if (hooks.length === 0) return [];
-  const counted = [...items.values()].some(({ runs }) => runs !== undefined);
-  const cellsOf = (entry: EntryRecord): string[] => cells(entry, items, partial, counted);
-  const rows = [
-    ...hooks.filter(({ cgroupPath }) => cgroupPath === undefined).map((hook) => plainRow(hook, items, cellsOf)),
-    ...cgroupRows(hooks, names, cellsOf),
-  ];
-  const titles = ["HOOK", "LINK", "PROGRAM", ...counted ? ["RUNS", "EACH"] : [], "HELD BY"];
-  const [first, ...lines] = columns([titles, ...rows.flatMap((row) => flat(row))], output.size.columns, 0);
+  if (hooks.length === 0) return ["no links"];
+  const { columns: width } = output.size;
+  const counted = hooks.some(({ entries }) => entries.some(({ linkId }) => items.get(linkId ?? 0)?.runs !== undefined));
+  const tableOf = (isNarrow: boolean): string[][] => {
+    const cellsOf = (entry: EntryRecord): string[] => cells(entry, items, partial, counted, isNarrow);
+    const rows = [
+      ...hooks.filter(({ cgroupPath }) => cgroupPath === undefined).map((hook) => plainRow(hook, items, cellsOf)),
+      ...cgroupRows(hooks, names, cellsOf),
+    ];
+    const titles = ["HOOK", "LINK", "PROGRAM", ...counted ? ["RUNS", "EACH"] : [], "HELD BY"];
+    return [titles, ...rows.flatMap((row) => flat(row))];
+  };
+  const whole = tableOf(false), rows = width < WIDE && !fits(whole, width) ? tableOf(true) : whole;
+  const [first, ...lines] = columns(rows, width, { main: "HOOK", optional: ["EACH", "RUNS", "HELD BY"] });
   return [output.highlight(first!), ...lines];
 }
 
@@ -37,11 +43,12 @@ function cells(
   items: ReadonlyMap<number, Item>,
   partial: boolean,
   counted: boolean,
+  isNarrow: boolean,
 ): string[] {
   const held = link?.holders && { holders: link.holders, partial: link.holdersPartial ?? false };
   return [
     linkId === undefined ? partial ? "?" : "-" : String(linkId),
-    programText(programId, programName),
+    isNarrow ? programWord(programId, programName) : programText(programId, programName),
     ...counted ? runsTexts(items.get(linkId ?? 0)?.runs) : [],
     holdersText(held),
   ];
@@ -57,7 +64,9 @@ function plainRow(
   const [where, ...more] = new Set(hook.entries.map(({ linkId }) => items.get(linkId ?? 0)?.where));
   // places that links share in different orders have words of their own
   const place = where !== undefined && more.length === 0 ? where : hook.place;
-  const title = printable(`${hook.type} ${place}${hook.ordered || alone ? "" : " (order unknown)"}`);
+  const title = printable(
+    `${hookText(hook.type as LinkInfo["type"], place)}${hook.ordered || alone ? "" : " (order unknown)"}`,
+  );
   if (alone) return { cells: [title, ...cellsOf(first)], below: [] };
   return {
     cells: [title],

@@ -2,17 +2,7 @@
 import { FullNames } from "../full_names.ts";
 import { Link } from "../link.ts";
 import type { LinkEvent, LinkWatcher } from "../watch.ts";
-import {
-  type Command,
-  listOptions,
-  numberFrom,
-  type Output,
-  SOURCE_HELP,
-  SOURCE_OPTION,
-  Status,
-  TYPE_HELP,
-  TYPE_OPTION,
-} from "./command.ts";
+import { type Command, FOLLOW_OPTIONS, followHelp, intervalOf, listOptions, type Output, Status } from "./command.ts";
 import { type Item, learn, named, programText, toRecord } from "./item.ts";
 import { showLive, sortKey } from "./live.ts";
 import { until } from "./until.ts";
@@ -26,23 +16,21 @@ export const watch: Command = {
     "On a terminal it is a screen with the last changes; keys sort and filter, q",
     "quits. Else a line for each event, with its time.",
     "",
-    TYPE_HELP,
-    SOURCE_HELP,
-    "--interval MS        milliseconds between two looks; 100 if absent",
+    ...followHelp(100),
   ],
-  options: { type: TYPE_OPTION, source: SOURCE_OPTION, interval: { type: "string" } },
+  options: FOLLOW_OPTIONS,
   takes: [0, 0],
   async run({ values }, output): Promise<number> {
-    const intervalMs = typeof values.interval === "string" ? numberFrom(values.interval, "--interval") : undefined;
-    using watcher = Link.watch({ ...listOptions(values), intervalMs });
+    using watcher = Link.watch({ ...listOptions(values), intervalMs: intervalOf(values) });
     const changeText = (event: LinkEvent, item: Item) => `${now().slice(11, 19)} ${inWords(event, item)}`;
     await until(watcher, () =>
-      output.isTerminal && !output.json
+      output.isScreen
         ? showLive(watcher, output, {
           title: "bpflink watch",
           sort: sortKey("id"),
           refreshMs: REFRESH_MS,
           stats: false,
+          isSourceWanted: values.source !== undefined,
           changeText,
         })
         : showLines(watcher, output));

@@ -32,7 +32,7 @@ import {
 } from "./kind.ts";
 import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
 import { create, NO_TARGET } from "./probe.ts";
-import { attachTypeOf, CGROUPS, openTarget, whyMisfit } from "./target.ts";
+import { attachTypeOf, cgroupDirectory, CGROUPS, openTarget, whyMisfit } from "./target.ts";
 
 /**
  * The programs of a cgroup run for its processes and sockets, and those of its descendants.
@@ -227,7 +227,7 @@ export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", 
     ask,
     look,
     words: "PATH ATTACH_TYPE",
-    fromWords: (cgroup, attachType) => ({ type: "cgroup", cgroup, attachType }),
+    fromWords: (path, attachType) => ({ type: "cgroup", cgroup: cgroupDirectory(path), attachType }),
   },
 };
 

@@ -67,6 +67,8 @@ export interface LinkKind<L extends LinkType, I> {
    * compiler makes one object of two. Absent where info reports more than records.
    */
   readonly readRecord?: RecordReader<I>;
+  /** Whether those words begin with what people call such a link, rather than by its type. */
+  readonly whereSaysWhat?: true;
   /** What a link is attached to, in a few words. */
   where(info: I, names: PlaceNames): string;
   /** What links hold, if no program. */

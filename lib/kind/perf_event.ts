@@ -298,6 +298,7 @@ export const perf_event: Kind<PerfEventTarget, "perf_event", Program> & LinkKind
   whyRefused,
   read,
   where,
+  whereSaysWhat: true,
   probe: eventProbe(
     "perf_event",
     "CONFIG_BPF_EVENTS",

@@ -4,7 +4,7 @@ import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle } from "../handle/brand.ts";
 import type { BpfMap } from "../map.ts";
 import { elfFunctionOffsets, type WantedFunctions } from "../os/elf_functions.ts";
-import { closeIfOpen, open, readAt } from "../os/files.ts";
+import { closeIfOpen, open, readAt, statPath } from "../os/files.ts";
 import { checkDevice, checkNetns, deviceIndex } from "../os/interfaces.ts";
 import type { KernelFunction } from "../os/kallsyms.ts";
 import { exists, findLibrary, isLibraryName, placesOf } from "../os/libraries.ts";
@@ -46,6 +46,13 @@ export const CGROUPS: Usually = {
     mounts("self", "cgroup2").map((mount) => `${mount.path}/${path.replace(/^\/+/, "")}`).filter(exists),
   example: 'a cgroup is a directory of a cgroup2 file system, such as "/sys/fs/cgroup/NAME"',
 };
+/** The directory of a cgroup whose path is whole, or as `/proc` and tools name it: from where cgroup2 is mounted. */
+export function cgroupDirectory(path: string): string {
+  const own = mounts("self", "cgroup2"), device = unlessRefused(() => statPath(path).device);
+  if (own.some((mount) => mount.device === device)) return path;
+  return CGROUPS.places(path)[0] ?? path;
+}
+
 const NETWORK_NAMESPACES: Usually = {
   places: (path) => path.includes("/") ? [] : [`/run/netns/${path}`, `/proc/${path}/ns/net`].filter(exists),
   example: 'a network namespace is a file, such as "/run/netns/NAME" or "/proc/PID/ns/net"',

@@ -67,6 +67,12 @@ export function processWords(pid: number): ProcessWords {
   };
 }
 
+/** A variable of the environment that this process was started with; to read it takes no permission of Deno's. */
+export function startVariable(name: string): string | undefined {
+  const all = visibly(() => readTextFile("/proc/self/environ"))?.split("\0") ?? [];
+  return all.find((text) => text.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
 /** A network namespace in words, and a file that it can be entered by. */
 export interface NamedNetns {
   readonly words: string;

@@ -122,11 +122,13 @@ hostTest("list and tree at 80 columns: no two cgroups look alike, a line a link,
   const list = lines(await onTerminal("stty cols 80; $0", ["list", "--pid", `${Deno.pid}`]));
   const tree = lines(await onTerminal("stty cols 80; $0", ["tree", "--pid", `${Deno.pid}`]));
   for (const text of [list, tree]) assertEquals(text.filter((line) => [...line].length > 80), []);
-  const shown = links.map((link) => /cgroup\s+(.*?) {2}/.exec(lineOf(list.join("\n"), link))![1]!);
+  const shown = links.map((link) => /^\d+ +(.*?) {2}/.exec(lineOf(list.join("\n"), link))![1]!);
   assertEquals(new Set(shown).size, links.length, shown.join("\n"));
   for (const link of [...links, there, here]) {
     assertEquals(tree.filter((line) => line.includes(` ${id(link)} `)).length, 1, tree.join("\n"));
   }
+  // names of programs are whole, and stand for their ids
+  for (const text of [list, tree]) assertEquals(text.filter((line) => / quota( |$)/.test(line)).length, links.length);
   const directories = tree.filter((line) => line.includes("pod-"));
   assertEquals(directories.map((line) => /pod-(\w+)/.exec(line)![1]), ["backend", "database", "frontend"]);
 });
@@ -169,6 +171,12 @@ hostTest("names of interfaces are those of the own network namespace only", { ne
   const { hooks } = await answerOf(["tree"]);
   const hooksOf = (id: number) => hooks!.filter(({ entries }) => entries.some(({ linkId }) => linkId === id));
   assertEquals(hooksOf(there.id).map(({ type, deviceName }) => [type, deviceName]), [["xdp", undefined]]);
+  const [shown] = (await answerOf(["show", `${there.id}`])).links!;
+  assertEquals([shown!.netnsIno, shown!.deviceName], [theirs!.netnsIno, undefined]);
+  if (shown!.netnsIno !== undefined) {
+    const { output } = await bpflink(["show", `${there.id}`]);
+    assert(output.includes(`lo in netns of ${other.pid}`), output);
+  }
 });
 
 hostTest("what is not there has status 3, what the kernel refuses 1", { needs: ["bpffs", "netns"] }, async () => {
@@ -212,6 +220,9 @@ hostTest("pin, update, unpin, detach", { needs: ["bpffs", "netns"] }, async () =
   const pinned = await answerOf(["pin", `${link.id}`, path]);
   assertEquals(pinned.links![0]!.holders!.at(-1), { kind: "pin", path });
   assertEquals(pins.pins, ["link", "second"]);
+  await answerOf(["pin", path, pins.pin("again")]);
+  await answerOf(["unpin", pins.pin("again")]);
+  assertEquals(pins.pins, ["link", "second"]);
 
   await answerOf(["update", path, pins.pin("second"), "--expected", `${first.id}`]);
   assertEquals(link.info().programId, second.id);
@@ -224,9 +235,11 @@ hostTest("pin, update, unpin, detach", { needs: ["bpffs", "netns"] }, async () =
 
   await answerOf(["unpin", path]);
   assertEquals(pins.pins, ["second"]);
+  const { where } = /^where +(?<where>.*)$/m.exec((await bpflink(["show", `${link.id}`])).output)!.groups!;
   const detached = await bpflink(["detach", `${link.id}`, "--yes"]);
   assertEquals([detached.code, detached.errors, link.attached()], [0, "", false]);
   assert(detached.output.includes(`still held by ${OURSELVES}`), detached.output);
+  assert(detached.output.startsWith(`detached link ${link.id} (netns ${where}, `), detached.output);
   second.unpin();
 });
 
@@ -250,6 +263,7 @@ kernelTest("hook: as Hook.query has it", CHAIN, async () => {
   assertEquals(entries.map(({ linkId }) => linkId), [first.id, last.id]);
   const { output } = await bpflink(["hook", "tcx", "1", "ingress"]);
   assert(output.indexOf(`${first.id}`) < output.indexOf(`${last.id}`), output);
+  assertEquals(output.split(`${first.id}`).length, 2, output); // what runs is what is attached
   const elsewhere = await answerOf(["hook", "tcx", "lo", "egress", "--netns", "/proc/self/ns/net"]);
   assertEquals(elsewhere.hooks![0]!.entries, []);
 });
@@ -272,6 +286,11 @@ hostTest("hook: what a cgroup inherits", { needs: ["cgroup2"] }, async () => {
   const { entries, effective } = hooks![0]!;
   assertEquals(entries.map(({ linkId }) => linkId), [here.id]);
   assertEquals(effective!.map(({ linkId }) => linkId).sort(), [above.id, here.id].sort());
+  // as tree and list show it
+  const path = belowMount(inner.path);
+  assertEquals((await answerOf(["hook", "cgroup", path, "inet_egress"])).hooks![0]!.entries, entries);
+  assertEquals(idsOf((await answerOf(["list", "--cgroup", path])).links), [here.id]);
+  assert((await bpflink(["hook", "cgroup", path, "inet_egress"])).output.includes("what runs, in order"));
 });
 
 hostTest("probe: as probe() has it", {}, async () => {
@@ -279,7 +298,7 @@ hostTest("probe: as probe() has it", {}, async () => {
   assertEquals(targets, { ...probe() });
   const { cgroup, iter } = probe();
   assertEquals([cgroup.attach.answer, iter.cookie.answer], ["yes", "no"]);
-  assert((await answerOf(["probe", "tcp"], 2)).error!.message.includes("TYPE may be"));
+  assert((await answerOf(["probe", "tcp"], 2)).error!.message.includes("TYPE must be one of"));
   const { code, output } = await bpflink(["probe", "cgroup", "iter"]);
   assertEquals(code, 0);
   assert(output.includes(`iter cookie: ${iter.cookie.reason}`), output);
@@ -360,6 +379,14 @@ hostTest("top and watch on a terminal: keys are not shown and q ends them, and t
     assert(/[^-]echo /.test(after) && /[^-]icanon/.test(after), after);
     const drawn = lines(screen.replace("\x1b[?25h", "").replaceAll("\x1b[H", "\n"));
     assertEquals(drawn.filter((line) => [...line].length > 80), []);
+  }
+  const screen = ["top", "--type", "netns", "--stats"];
+  const narrow = lines(await onTerminal("stty cols 40 rows 8; $0", screen, { "LOAD": "q" }));
+  assertEquals(narrow.filter((line) => [...line.replace("the end", "")].length > 40), []);
+  assert(narrow.some((line) => / links? by load/.test(line)), narrow.join("\n"));
+  for (const args of [["top", "--interval", "10"], ["list"]]) {
+    const dumb = await onTerminal("unset NO_COLOR; TERM=dumb $0", [...args, "--type", "netns"]);
+    assert(dumb.includes(`${link.id} `) && !dumb.includes("\x1b"), dumb);
   }
   const ended = await onTerminal("$0 & sleep 2; kill -TERM $!; wait $!; echo status $?", ["top"]);
   assert(ended.includes("status 0"), ended);
@@ -472,7 +499,15 @@ hostTest("without capabilities: what pins show, and that it is partial", SETPRIV
   const { output } = await bpflink(["list"], WITHOUT_CAPABILITIES);
   assert(output.includes(`${pins.pin("link")}, ?`), output);
   assert(output.includes("Some links may be missing: the process lacks CAP_BPF and CAP_PERFMON"), output);
-  assertEquals((await answerOf(["show", `${unseen.id}`], 3, WITHOUT_CAPABILITIES)).error!.status, 3);
+  const { error } = await answerOf(["show", `${unseen.id}`], 3, WITHOUT_CAPABILITIES);
+  assert(error!.message.includes("the process lacks CAP_BPF and CAP_PERFMON"), error!.message);
+  const top = await bpflink(["top", "--interval", "10"], WITHOUT_CAPABILITIES);
+  assert(top.code === 4 && top.output.includes("the process lacks CAP_BPF and CAP_PERFMON"), top.output);
+  const [mount] = mountPoints("cgroup2");
+  if (mount !== undefined) {
+    const refused = await answerOf(["hook", "cgroup", mount, EGRESS], 1, WITHOUT_CAPABILITIES);
+    assert(refused.error!.message.includes(`of cgroup "${mount}"`), refused.error!.message);
+  }
   assertEquals((await answerOf(["hook", "tcx", "lo", "ingress"], 1, WITHOUT_CAPABILITIES)).error!.reason, "capability");
   assertEquals(
     (await answerOf(["detach", pins.pin("link"), "--yes"], 0, WITHOUT_CAPABILITIES)).links![0]!.attached,
@@ -503,7 +538,7 @@ hostTest("on a terminal: within its width, bold headings, a question", {
 
 /** What a terminal shows, without commands to it. */
 function lines(text: string): string[] {
-  return text.split("\n").map((line) => line.replace(/\p{Cc}\[\d*\w/gu, "").trimEnd());
+  return text.split("\n").map((line) => line.replace(/\p{Cc}\[\??\d*\w/gu, "").trimEnd());
 }
 
 /**

@@ -5,7 +5,7 @@ import { Choice, type Row, rowsTable } from "../../lib/cli/live.ts";
 import { main } from "../../lib/cli/mod.ts";
 import { printable } from "../../lib/check.ts";
 import { holderText, placeOf, scriptOf } from "../../lib/cli/holder.ts";
-import { countText, timeText } from "../../lib/cli/item.ts";
+import { countText, hookText, programWord, timeText } from "../../lib/cli/item.ts";
 import { Rates } from "../../lib/cli/rates.ts";
 import { columns, jsonLine, shorten, shortenAll, treeLines } from "../../lib/cli/table.ts";
 import { keysIn } from "../../lib/cli/terminal.ts";
@@ -60,11 +60,53 @@ Deno.test("texts that differ stay different however narrow the column is", () =>
 
 Deno.test("the columns before the main one keep their width while the others can give some", () => {
   const rows = [["ID", "TYPE", "WHERE", "HELD BY"], ["12", "raw_tracepoint", "w".repeat(60), "h".repeat(60)]];
-  const [, line] = columns(rows, 80, 2);
+  const [, line] = columns(rows, 80, { main: "WHERE" });
   const [id, type, where, held] = line!.split("  ");
   assertEquals([id, type, line!.length], ["12", "raw_tracepoint", 80]);
   assert(where!.length > 1.9 * held!.length);
-  assert(columns(rows, 40, 2).every((line) => [...line].length <= 40));
+  assert(columns(rows, 40, { main: "WHERE" }).every((line) => [...line].length <= 40));
+});
+
+Deno.test("columns: names are whole while holders can give some, and optional ones go before all is too narrow", () => {
+  const rows = [
+    ["ID", "HOOK", "PROGRAM", "RUNS", "HELD BY"],
+    [
+      "61518083",
+      "cgroup /shop.slice/shop-frontend.service inet_egress",
+      "allow_connects_",
+      "1.2k",
+      "firewall.service(1)",
+    ],
+  ];
+  const layout = { main: "HOOK", optional: ["RUNS", "HELD BY"] };
+  const at = (width: number) => columns(rows, width, layout).map((line) => line.split(/ {2,}/));
+  assertEquals(at(80)[1]![2], "allow_connects_");
+  assert(at(80)[1]![4]!.startsWith("firewall."), at(80)[1]![4]);
+  assertEquals([at(80)[0]!.length, at(49)[0], at(40)[0]], [5, ["ID", "HOOK", "PROGRAM", "HELD BY"], [
+    "ID",
+    "HOOK",
+    "PROGRAM",
+  ]]);
+  for (const width of [80, 49, 40]) {
+    assertEquals(columns(rows, width, layout).filter((line) => [...line].length > width), []);
+    assert(at(width)[1]!.includes("61518083"));
+  }
+});
+
+Deno.test("of alike paths what stays is their end, from a slash on", () => {
+  const places = ["/shop.slice", "/shop.slice/shop-frontend.service", "/shop.slice/shop-backend.service"];
+  const short = shortenAll(places.map((path) => `cgroup ${path} inet_egress`), 27);
+  assertEquals([...short.values()], [
+    "…/shop.slice inet_egress",
+    "…ontend.service inet_egress",
+    "…ackend.service inet_egress",
+  ]);
+});
+
+Deno.test("perf events are called what they are, and other links by their type", () => {
+  assertEquals(hookText("perf_event", "uprobe libc.so.6:malloc+0x0"), "uprobe libc.so.6:malloc+0x0");
+  assertEquals(hookText("tcx", "eth0 ingress"), "tcx eth0 ingress");
+  assertEquals([programWord(7, "police"), programWord(7, undefined), programWord(undefined, "")], ["police", "7", "-"]);
 });
 
 Deno.test("a holder is named by unit or container, and by the script of its interpreter", () => {
@@ -171,7 +213,7 @@ Deno.test("top: keys sort, filter, scroll and quit", () => {
 Deno.test("top: a column for what is known, and rates within the width", () => {
   const rows = [row(1, "a".repeat(90), 0.5), { ...row(2, "b"), order: "2/3" }];
   const [narrow, line] = rowsTable(rows, true, 80);
-  assertEquals(narrow!.split(/ +/), ["ID", "WHERE", "ORDER", "PROGRAM", "RUNS/S", "LOAD", "HELD", "BY"]);
+  assertEquals(narrow!.split(/ +/), ["ID", "HOOK", "ORDER", "PROGRAM", "RUNS/S", "LOAD", "HELD", "BY"]);
   assert(line!.includes("program_1") && line!.length <= 80, line);
   const [titles, first, second] = rowsTable(rows, true, 110);
   assertEquals(titles!.split(/ +/), ["ID", "TYPE", "WHERE", "ORDER", "PROGRAM", "RUNS/S", "LOAD", "HELD", "BY"]);
@@ -312,6 +354,7 @@ Deno.test("a wrong command line: status 2, the reason on stderr, nothing on stdo
   const wrong: [args: string[], reason: string][] = [
     [[], "a command is missing"],
     [["lisst"], 'no command "lisst"; did you mean list?'],
+    [["version"], 'no command "version"; did you mean --version?'],
     [["xdp"], 'no command "xdp"'],
     [["list", "--colour"], "no option --colour"],
     [["list", "--tpye", "xdp"], "no option --tpye; did you mean --type?"],
@@ -319,22 +362,35 @@ Deno.test("a wrong command line: status 2, the reason on stderr, nothing on stdo
     [["list", "--type", "--pid"], "--type takes a value"],
     [["list", "--json=yes"], "--json takes no value"],
     [["list", "-x"], "no option -x"],
-    [["list", "7"], "the arguments of list are"],
+    [["list", "7"], 'list takes options only, not "7"'],
+    [["man", "7"], 'man takes no arguments, not "7"'],
     [["show"], "the arguments of show are ID|PIN"],
-    [["list", "--type", "tcp"], "--type must be one of"],
+    [["list", "--type", "tpc"], "--type must be one of"],
+    [["list", "--type", "xpd"], 'not "xpd"; did you mean xdp?'],
+    [["top", "--sort", "laod"], "did you mean load?"],
+    [["top", "--interval", "0"], "--interval must be at least 1"],
+    [["watch", "--interval", "0"], "--interval must be at least 1"],
+    [["probe", "uprobes"], "did you mean uprobe?"],
+    [["completions", "fihs"], 'SHELL must be one of bash, zsh, fish, not "fihs"; did you mean fish?'],
     [["tree", "--source", "netlink"], "--source must be one of iterator, syscall, proc"],
     [["list", "--pid", "one"], "--pid must be a number"],
     [["watch", "--interval", "1s"], "--interval must be a number"],
     [["hook", "tcx", "lo"], "hook tcx takes DEVICE ingress|egress"],
-    [["hook", "lirc", "lo"], "TYPE may be"],
-    [["pin", "name", "path"], "ID must be a number"],
+    [["hook", "lirc", "lo"], "TYPE must be one of"],
+    [["hook", "tcx", "lo", "ingres"], 'PLACE must be one of ingress, egress, not "ingres"; did you mean ingress?'],
+    [["hook", "cgroup", "/a", "inet_egres"], "did you mean inet_egress?"],
+    [["pin", "1".repeat(11), "path"], "ID must be a number"],
   ];
   for (const [args, reason] of wrong) {
     const { code, output, errors } = await run(args);
     assertEquals([code, output], [2, ""], errors);
     const [message, hint] = errors.split("\n");
     assert(message!.startsWith("bpflink: ") && message!.includes(reason), errors);
-    assertEquals(hint, "  hint: bpflink --help lists the arguments");
+    const isCommand = !["", "lisst", "version", "xdp"].includes(args[0] ?? "");
+    assertEquals(
+      hint,
+      `  hint: ${isCommand ? `bpflink help ${args[0]} lists its arguments` : "bpflink --help lists the commands"}`,
+    );
   }
   const { code, output, errors } = await run(["lisst", "--json"]);
   assertEquals([code, output], [2, ""]);
