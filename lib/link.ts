@@ -653,7 +653,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
    * using link = Link.attach(program, { type: "netns" });
    * const holders = await Link.holdersOfAsync([link.id], { signal: AbortSignal.timeout(10_000) });
-   * console.log(holders.get(link.id)); // this process, with link.fd
+   * console.log(holders.get(link.id)?.holders.length); // 1
    * ```
    */
   static async holdersOfAsync(ids: readonly number[], options?: HoldersOptions): Promise<Map<number, LinkHolders>> {
@@ -1029,7 +1029,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * using program = Program.load({ type: "sk_lookup", instructions: accept, expectedAttachType: "sk_lookup" });
    * using link = Link.attach(program, { type: "netns" });
    * using second = Link.open(link.id);
-   * console.log(link.holders(), second.fd); // this process, with the second fd
+   * for (const holder of link.holders().holders) {
+   *   if (holder.kind === "process") console.log(holder.pid === Deno.pid, holder.fd === second.fd); // true true
+   * }
    * ```
    */
   holders(): LinkHolders {

@@ -417,7 +417,7 @@ export class BpfMap implements Disposable {
    * using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 8, maxEntries: 16 });
    * const { keySize, valueSize, maxEntries, memory } = map.info();
    * console.log(keySize, valueSize, maxEntries); // 4 8 16
-   * console.log(memory); // about how many bytes it takes
+   * console.log(memory, "bytes");
    * ```
    */
   info(): MapInfo {

@@ -26,7 +26,8 @@ export { deviceIndex } from "./os/interfaces.ts";
  *
  * const names = new Names();
  * for await (const info of Link.infos()) {
- *   console.log(info.id, names.program(info.programId), "at", names.place(info)); // 12 count at eth1 ingress
+ *   // such as: 12 count at eth1 ingress
+ *   console.log(info.id, names.program(info.programId), "at", names.place(info));
  * }
  * ```
  */

@@ -441,7 +441,8 @@ export class Program implements Disposable {
    * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
    * using program = Program.load({ type: "xdp", instructions: pass });
    * const { returnValue, durationNs } = program.run({ data: new Uint8Array(64), repeat: 1000 });
-   * console.log(returnValue, durationNs); // 2, and nanoseconds
+   * console.log(returnValue); // 2
+   * console.log(durationNs, "ns");
    * ```
    */
   run(options: ProgramRunOptions = {}): ProgramRun {

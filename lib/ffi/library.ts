@@ -433,12 +433,12 @@ export function setLibraryPath(path: string | URL): void {
  * @returns The bytes of an ELF shared object for Linux, some KiB.
  * @throws {Deno.errors.NotSupported} On another system or architecture.
  *
- * @example
+ * @example Its digest, to be compared with that of a build of one's own
  * ```ts
  * import { libraryBytes } from "@bpf/link";
  *
  * const digest = await crypto.subtle.digest("SHA-256", libraryBytes());
- * console.log(new Uint8Array(digest).toHex()); // to be compared with that of a build of your own
+ * console.log(new Uint8Array(digest).toHex());
  * ```
  */
 export function libraryBytes(): Uint8Array<ArrayBuffer> {

@@ -20,11 +20,10 @@ import { mapFd } from "./target.ts";
  *
  * @example A congestion control, as `tests/object/attach_test` of the repository attaches one in a virtual machine
  * ```ts ignore
- * import { Link } from "@bpf/link";
  * import { BpfObject } from "@bpf/link/object";
  *
  * using object = BpfObject.load("congestion.bpf.o"); // has a struct tcp_congestion_ops in SEC(".struct_ops.link")
- * using link = Link.attach(object.map("congestion").map, { type: "struct_ops" });
+ * using link = object.attach("congestion", { type: "struct_ops" });
  * console.log(link.info().mapId === object.map("congestion").map.id); // true
  * ```
  */

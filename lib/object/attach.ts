@@ -47,7 +47,8 @@ export type Attached = AnyLink | UsdtProbe;
  *
  * using object = BpfObject.load("usdt_probe.bpf.o");
  * using probe = object.attach("on_probe", { path: "./probed", provider: "demo", name: "step" });
- * console.log(probe instanceof UsdtProbe ? probe.target : probe.type); // since Linux 6.6 uprobe_multi
+ * // before Linux 6.6 it is no link
+ * console.log(probe instanceof UsdtProbe ? probe.target : probe.type); // uprobe_multi
  * ```
  */
 export class UsdtProbe implements Disposable, AsyncDisposable {

@@ -340,7 +340,8 @@ export class BpfObject<T extends ObjectTypes = UnknownTypes> implements Disposab
    *
    * await using object = BpfObject.open("records.bpf.o");
    * await object.loadAsync();
-   * console.log(object.loaded, object.log); // true, and what libbpf warned of
+   * if (object.log !== "") console.warn(object.log);
+   * console.log(object.loaded); // true
    * ```
    */
   async loadAsync(): Promise<void> {

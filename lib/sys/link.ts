@@ -53,7 +53,8 @@ export const LINK_DETACH: Refusals = {
  * const link = linkCreate(program, netns, "sk_lookup");
  * linkDetach(link);
  * linkDetach(link);
- * console.log(linkGetInfoByFd(link)); // netnsIno is 0 now
+ * const info = linkGetInfoByFd(link);
+ * if (info.type === "netns") console.log(info.netnsIno); // 0
  * for (const fd of [link, netns, program]) close(fd);
  * ```
  */

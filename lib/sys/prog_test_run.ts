@@ -100,7 +100,8 @@ export const MOST_DATA: number = 1 << 20;
  * const pass = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return XDP_PASS
  * const program = progLoad("xdp", pass);
  * const { retval, duration } = progTestRun(program, { dataIn: new Uint8Array(64), repeat: 1000 });
- * console.log(retval, duration); // 2, and nanoseconds a run
+ * console.log(retval); // 2
+ * console.log(duration, "ns");
  * close(program);
  * ```
  */

@@ -81,7 +81,7 @@ function lacking(symbols: readonly Documented[]): { missing: string[]; count: nu
       const these = members.filter(({ name }) => name === method);
       // values are shown beside others; an interface has one example for all that its objects do
       if (these.every(({ kind }) => kind !== "method")) {
-        need(`${name}.${method}`, everywhere, new RegExp(`\\.${method}\\b`));
+        need(`${name}.${method}`, everywhere, new RegExp(`(?<!console)\\.${method}\\b`));
       } else need(`${name}.${method}`, isClass ? examplesOf(...these) : own, new RegExp(`\\.${method}\\(`));
     }
   }

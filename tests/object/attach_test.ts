@@ -641,6 +641,9 @@ objectTest("a map of struct_ops registers what it implements, until its link end
 }, () => {
   const isThere = () => Deno.readTextFileSync(CC).split(/\s+/).includes("bpf_link_cc");
   const object = BpfObject.load(objectPath("struct_ops_link"));
+  // libbpf writes the map's value when it attaches it
+  const early = assertThrows(() => Link.attach(object.map("object_link_cc").map, { type: "struct_ops" }), BpfError);
+  assertMatch(early.hint!, /object\.attach\(\)/);
   {
     using link = object.attach("object_link_cc");
     assertEquals(link.type, "struct_ops");

@@ -86,12 +86,12 @@ export function setObjectLibraryPath(path: string | URL): void {
  * @returns The bytes of an ELF shared object for Linux, some hundred KiB: libbpf and what it needs.
  * @throws {Deno.errors.NotSupported} On another system or architecture.
  *
- * @example
+ * @example Its digest, to be compared with that of a build of one's own
  * ```ts
  * import { objectLibraryBytes } from "@bpf/link/object";
  *
  * const digest = await crypto.subtle.digest("SHA-256", objectLibraryBytes());
- * console.log(new Uint8Array(digest).toHex()); // to be compared with that of a build of your own
+ * console.log(new Uint8Array(digest).toHex());
  * ```
  */
 export function objectLibraryBytes(): Uint8Array<ArrayBuffer> {

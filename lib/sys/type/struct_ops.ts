@@ -17,7 +17,7 @@ export const struct_ops: LinkTypeRow<StructOpsLinkInfo, object> = {
     EINVAL: [
       "invalid",
       "the map is no struct_ops map that is filled and made for links",
-      "create it with link: true and write its value first",
+      "create it with link: true and write its value first; object.attach() does so for maps of objects",
     ],
     EEXIST: [
       "exists",
