@@ -86,7 +86,7 @@ const undetachable = new Set<LinkType>();
  * ends: garbage collection must never detach it. {@linkcode traceLeaks} finds such places. At the end of the main
  * program, in `Deno.exit()` and before `deno run --watch` starts again, links that are still to be detached are, by
  * force. An uncaught error, a signal and `worker.terminate()` leave no time for that: the kernel closes the fds of a
- * process that is gone, so links that nobody else holds are detached then. README's table has every way to end.
+ * process that is gone, so links that nobody else holds are detached then. The guide of the module has every way to end.
  *
  * **Synchronous by default.** A link call takes microseconds, and `using` wants it so; this is the reverse of Deno's
  * `x` and `xSync`. Only xdp, tcx and netkit wait milliseconds for the kernel: for them there are {@linkcode attachAsync},

@@ -1,7 +1,7 @@
 /** The examples, run as their users do: with the permissions that their comments name, and nothing but their output. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { Hook } from "@bpf/link";
-import { BpfObject } from "@bpf/link/object";
+import { guide } from "../doc/guide.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { Loopback } from "../fixture/place/loopback.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
@@ -32,18 +32,9 @@ kernelTest(
   },
 );
 
-kernelTest("example of the README: who opens which file", { since: "5.15", missing }, async () => {
-  const read = (path: string) => Deno.readTextFileSync(new URL(path, import.meta.url));
-  assertStringIncludes(read("../../README.md"), `\`\`\`c\n${read("readme.bpf.c")}\`\`\`\n`);
-  using object = BpfObject.load(objectPath("readme"), { globals: { only_pid: Deno.pid } });
-  using _link = object.attach("on_open");
-  const events = object.map("events").events("event"), file = new URL(import.meta.url).pathname;
-  read(file);
-  for await (const { path, comm } of events) {
-    if (path !== file) continue;
-    assert(comm.length > 0);
-    events.close();
-  }
+Deno.test("the guide from C to an effect has the C of opened.bpf.c", () => {
+  const source = Deno.readTextFileSync(new URL("opened.bpf.c", import.meta.url));
+  assertStringIncludes(guide("lib/object/mod.ts"), `\`\`\`c\n${source}\`\`\`\n`);
 });
 
 kernelTest("example traffic: bytes per process and connection of a cgroup", {

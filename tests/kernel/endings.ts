@@ -1,4 +1,4 @@
-/** The ways in which a program can end, and what is left in the kernel then: for README's table and for its test. */
+/** The ways in which a program can end, and what is left in the kernel then: for the table in the guide of mod.ts and for its test. */
 
 /** What an ending does to something. */
 export type Fate =
@@ -7,7 +7,7 @@ export type Fate =
   /** Its fd is closed, so it is gone unless somebody else holds it. */
   | "closed"
   /** Open until the process ends, which closes it. */
-  | "until the process ends"
+  | "open"
   /** It lives on. */
   | "stays";
 
@@ -26,7 +26,7 @@ export interface Left {
 }
 
 export interface Ending {
-  /** As README says it. */
+  /** As the table says it. */
   readonly name: string;
   readonly left: Left;
   /** What the program does last; it has the links then. */
@@ -55,9 +55,9 @@ const left = (scoped: Fate, loose: Fate, opened: Fate, others: Fate): Left => ({
 const FORCED = left("detached", "detached", "closed", "closed");
 const SCOPES = left("detached", "closed", "closed", "closed");
 const KERNEL = left("closed", "closed", "closed", "closed");
-const UNLOADED = left("detached", "detached", "until the process ends", "until the process ends");
-const SCOPES_ONLY = left("detached", ...Array<Fate>(3).fill("until the process ends") as [Fate, Fate, Fate]);
-const NOTHING = left(...Array<Fate>(4).fill("until the process ends") as [Fate, Fate, Fate, Fate]);
+const UNLOADED = left("detached", "detached", "open", "open");
+const SCOPES_ONLY = left("detached", ...Array<Fate>(3).fill("open") as [Fate, Fate, Fate]);
+const NOTHING = left(...Array<Fate>(4).fill("open") as [Fate, Fate, Fate, Fate]);
 const ALL = left("stays", "stays", "stays", "stays");
 
 const WAIT = "await new Promise(() => setTimeout(() => {}, 2 ** 30));";

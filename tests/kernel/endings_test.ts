@@ -1,6 +1,7 @@
-/** What is left in the kernel when a program ends, however it does: each row of README's table, in a process of its own. */
+/** What is left in the kernel when a program ends, however it does: each row of the guide's table, in a process of its own. */
 import { assert, assertEquals } from "@std/assert";
 import { BpfMap, Link, Program } from "../../mod.ts";
+import { table } from "../doc/guide.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { MOD } from "../fixture/process/script.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
@@ -198,12 +199,9 @@ async function fateOf(id: number, kind: keyof typeof exists, expected: Fate): Pr
   return isGone ? "closed" : expected === "closed" ? "stays" : expected;
 }
 
-Deno.test("README's table of endings is what the tests found", async () => {
-  const text = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
-  const start = text.indexOf("| how it ends"), table = text.slice(start, text.indexOf("\n\n", start));
-  const rows = table.split("\n").slice(2).map((row) => row.split("|").slice(1, -1).map((cell) => cell.trim()));
+Deno.test("the guide's table of endings is what the tests found", () => {
   assertEquals(
-    rows,
+    table("mod.ts", "| how it ends"),
     ENDINGS.map(({ name, left }) => [name, left.scoped, left.loose, left.pinned, left.opened, left.others]),
   );
 });

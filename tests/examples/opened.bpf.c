@@ -3,17 +3,17 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-const volatile __u32 only_pid; /* 0: all */
+const volatile __u32 only_pid; // 0: all
 
 struct event { char comm[16]; char path[256]; };
-struct event *unused __attribute__((unused)); /* so that the object knows the type */
+struct event *unused __attribute__((unused)); // so that the object knows the type
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);
 } events SEC(".maps");
 
-/* /sys/kernel/tracing/events/syscalls/sys_enter_openat/format */
+// /sys/kernel/tracing/events/syscalls/sys_enter_openat/format
 struct openat { __u64 common, number, directory; const char *path; };
 
 SEC("tracepoint/syscalls/sys_enter_openat")
