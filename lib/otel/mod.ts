@@ -10,14 +10,59 @@
  * console.log(isTelemetryOn() ? "published" : "not published: start it with OTEL_DENO=true");
  * ```
  *
- * `bpflink agent` of `@bpf/link/cli` does this as a service; `tests/fleet` of the repository has a systemd unit and a
- * DaemonSet for it, a dashboard for Grafana and alerts for Prometheus.
+ * ## Guide: a fleet
+ *
+ * For the links of many machines in one place: how many there are, which are missing, which nobody expects. On each
+ * machine, as root, with `bpflink` installed by `deno install --global --name bpflink -A jsr:@bpf/link/cli`:
+ *
+ * ```sh
+ * bpflink agent --snapshot >links.json # what is attached now is what is expected from now on; read and shorten it
+ * OTEL_DENO=true OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 bpflink agent --expected links.json
+ * ```
+ *
+ * The agent prints a line for each link that comes, goes or changes, and within an export interval the collector has
+ * `bpf.links`, `bpf.links.missing` and `bpf.links.unexpected`, below. The repository's `tests/fleet` has a systemd unit
+ * and a DaemonSet with the least capabilities, a dashboard for Grafana and alerts for Prometheus. The same inside an
+ * agent of yours:
+ *
+ * ```ts
+ * import { Link, Program } from "@bpf/link";
+ * import { publishLinks } from "@bpf/link/otel";
+ *
+ * const accept = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return SK_PASS
+ * const lookup = { type: "sk_lookup", expectedAttachType: "sk_lookup", name: "steer", instructions: accept } as const;
+ * using program = Program.load(lookup);
+ * const link = Link.attach(program, { type: "netns" });
+ *
+ * const { promise: missed, resolve: miss } = Promise.withResolvers<void>();
+ * await using publisher = publishLinks({
+ *   expected: [{ type: "netns", program: "steer" }],
+ *   intervalMs: 100,
+ *   onEvent: ({ kind, type, place, program }) => {
+ *     if (type === "netns") console.log(kind, type, place ?? "anywhere", program ?? "");
+ *     if (kind === "missing" && program === "steer") miss();
+ *   },
+ * });
+ * await publisher.settled;
+ * link.close(); // what the fleet should hear of
+ * await missed;
+ * ```
+ *
+ * What can go wrong:
+ *
+ * - Nothing arrives: `isTelemetryOn()` is false without `OTEL_DENO=true` in the environment that Deno starts in. A
+ *   collector that is away is reported by `bpflink agent`, not by Deno.
+ * - `publisher.partial`: without CAP_BPF and CAP_PERFMON some links are not seen, so expected ones may seem missing.
+ * - Each cgroup and interface is a series: where they come and go, drop `bpf.link.place` in the collector.
+ * - Ids differ between machines and starts: expect types, places and names of programs.
+ *
+ * ## What is published
  *
  * **Deno exports** where it was started with `OTEL_DENO=true`, to `OTEL_EXPORTER_OTLP_ENDPOINT` every
  * `OTEL_METRIC_EXPORT_INTERVAL` milliseconds and when the process ends, also by `Deno.exit()`; a signal that is not
  * listened for leaves no time for that. For a collector that never answers it then waits `OTEL_EXPORTER_OTLP_TIMEOUT`
- * (10 s if absent) for metrics, spans and log records each. It does not report a collector that is away. Which machine it is belongs into
- * `OTEL_RESOURCE_ATTRIBUTES`, such as `host.name=web1`. Prometheus takes metrics, and no events, at
+ * (10 s if absent) for metrics, spans and log records each. It does not report a collector that is away. Which machine
+ * it is belongs into `OTEL_RESOURCE_ATTRIBUTES`, such as `host.name=web1`. Prometheus takes metrics, and no events, at
  * `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://HOST:9090/api/v1/otlp/v1/metrics`.
  *
  * | metric                 | kind            | what                                                               |
@@ -29,14 +74,14 @@
  * | `bpf.program.run.time` | counter, in `s` | the time that they ran                                             |
  * | `bpf.link.missed`      | counter         | runs that the kernel left out, by link, of kprobes where it counts |
  *
- * Their attributes are `bpf.link.type`, `bpf.link.place`, `bpf.program.name`, for runs `bpf.program.id` and the name, for
- * missed runs `bpf.link.id` too. Runs take CAP_SYS_ADMIN, and a kernel that counts them (`sysctl
- * kernel.bpf_stats_enabled=1`, or an fd of `enableStats` of `@bpf/link/sys`). A place that is gone stays as a series of 0
- * until the process ends: where cgroups come and go, drop `bpf.link.place` in the collector.
+ * Their attributes are `bpf.link.type`, `bpf.link.place`, `bpf.program.name`, for runs `bpf.program.id` and the name,
+ * for missed runs `bpf.link.id` too. Runs take CAP_SYS_ADMIN, and a kernel that counts them (`sysctl
+ * kernel.bpf_stats_enabled=1`, or an fd of `enableStats` of `@bpf/link/sys`). A place that is gone stays as a series of
+ * 0 until the process ends: where cgroups come and go, drop `bpf.link.place` in the collector.
  *
  * **Events** are `bpf.link.added`, `.removed`, `.changed`, `.unexpected`, `.missing` and `.found`. Deno exports as log
- * records only what is written on the console, and that as plain text; so an event is a span of no length, with all that
- * is known as attributes, and what `onEvent` writes on the console is exported as a log record of its trace.
+ * records only what is written on the console, and that as plain text; so an event is a span of no length, with all
+ * that is known as attributes, and what `onEvent` writes on the console is exported as a log record of its trace.
  *
  * @module
  */

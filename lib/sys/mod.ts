@@ -7,8 +7,8 @@
  * only the kernel's own terms can say.
  *
  * The doc comments say what the kernels 5.10 to 7.3 do, which differs from libbpf's documentation in places; a test
- * provokes every sentence. Lists of errnos leave out what any call may answer when the machine is out of memory (ENOMEM)
- * or of open files (ENFILE). What needs no capability needs CAP_BPF before Linux 5.19 all the same, if
+ * provokes every sentence. Lists of errnos leave out what any call may answer when the machine is out of memory
+ * (ENOMEM) or of open files (ENFILE). What needs no capability needs CAP_BPF before Linux 5.19 all the same, if
  * `kernel.unprivileged_bpf_disabled` is set.
  *
  * ```ts
@@ -19,6 +19,87 @@
  *   const fd = linkGetFdById(id);
  *   console.log(linkGetInfoByFd(fd));
  *   close(fd);
+ * }
+ * ```
+ *
+ * ## Guide: coming from libbpf, cilium/ebpf or bpftool
+ *
+ * For those who know what they look for under another name. The calls of this entry point have the names of libbpf in
+ * camel case, without `bpf_`: `linkCreate` is `bpf_link_create`, `progQuery` is `bpf_prog_query_opts`. The rest:
+ *
+ * | here | libbpf | cilium/ebpf | bpftool |
+ * | --- | --- | --- | --- |
+ * | `BpfObject.load` | `bpf_object__open_file`, `bpf_object__load` | `ebpf.LoadCollection` | `prog loadall` |
+ * | `object.program` | `bpf_object__find_program_by_name` | `Collection.Programs` | |
+ * | `object.map` | `bpf_object__find_map_by_name` | `Collection.Maps` | |
+ * | `object.globals` | the skeleton's `data`, `bss`, `rodata` | `Collection.Variables` | |
+ * | `object.attach` | `bpf_program__attach` | | | |
+ * | `object.attachAll` | `bpf_object__attach_skeleton` | | | |
+ * | `map.get`, `map.set` | `bpf_map__lookup_elem`, `bpf_map__update_elem` | `Map.Lookup`, `Map.Put` | `map lookup` |
+ * | `map.events` | `ring_buffer__new`, `perf_buffer__new` | `ringbuf.NewReader` | `map event_pipe` |
+ * | `BpfMap.create` | `bpf_map_create` | `ebpf.NewMap` | `map create` |
+ * | `Program.load` | `bpf_prog_load` | `ebpf.NewProgram` | `prog load` |
+ * | `Program.openPinned` | `bpf_obj_get` | `ebpf.LoadPinnedProgram` | `prog show pinned` |
+ * | `program.pin` | `bpf_program__pin` | `Program.Pin` | `prog pin` |
+ * | `program.run` | `bpf_prog_test_run_opts` | `Program.Run` | `prog run` |
+ * | `CgroupTarget` | `bpf_program__attach_cgroup` | `link.AttachCgroup` | |
+ * | `XdpTarget` | `bpf_program__attach_xdp` | `link.AttachXDP` | `net attach` (no link) |
+ * | `TcxTarget` | `bpf_program__attach_tcx` | `link.AttachTCX` | |
+ * | `NetkitTarget` | `bpf_program__attach_netkit` | `link.AttachNetkit` | |
+ * | `NetnsTarget` | `bpf_program__attach_netns` | `link.AttachNetNs` | |
+ * | `SockmapTarget` | `bpf_program__attach_sockmap` | `link.AttachRawLink` | |
+ * | `NetfilterTarget` | `bpf_program__attach_netfilter` | `link.AttachNetfilter` | |
+ * | `KprobeTarget` | `bpf_program__attach_kprobe_opts` | `link.Kprobe` | |
+ * | `KprobeMultiTarget` | `bpf_program__attach_kprobe_multi_opts` | `link.KprobeMulti` | |
+ * | `UprobeTarget` | `bpf_program__attach_uprobe_opts` | `Executable.Uprobe` | |
+ * | `UprobeMultiTarget` | `bpf_program__attach_uprobe_multi` | `Executable.UprobeMulti` | |
+ * | `TracepointTarget` | `bpf_program__attach_tracepoint` | `link.Tracepoint` | |
+ * | `RawTracepointTarget` | `bpf_program__attach_raw_tracepoint` | `link.AttachRawTracepoint` | |
+ * | `TracingTarget`, `TpBtfTarget` | `bpf_program__attach_trace` | `link.AttachTracing` | |
+ * | `PerfEventTarget` | `bpf_program__attach_perf_event_opts` | `link.AttachRawLink` | |
+ * | `IterTarget` | `bpf_program__attach_iter` | `link.AttachIter` | `iter pin` |
+ * | `link.lines` | `bpf_iter_create` | `Iter.Open` | `cat` of the pin |
+ * | `StructOpsTarget` | `bpf_map__attach_struct_ops` | `link.AttachRawLink` | `struct_ops register` |
+ * | `Position` | `relative_fd`, `BPF_F_BEFORE` | `link.Head`, `link.BeforeLink` | |
+ * | `link.update` | `bpf_link__update_program` | `Link.Update` | |
+ * | the option `expected` | `old_prog_fd` of `bpf_link_update` | `RawLink.UpdateArgs` | |
+ * | `link.detach` | `bpf_link__detach` | `Link.Detach` | `link detach` |
+ * | `link.close` | `bpf_link__destroy` | `Link.Close` | |
+ * | `link.onClose` set to `"keep"` | `bpf_link__disconnect` | | | |
+ * | `link.pin`, `link.unpin` | `bpf_link__pin`, `bpf_link__unpin` | `Link.Pin`, `Link.Unpin` | `link pin` |
+ * | `Link.ensurePinned` | | | | |
+ * | `Link.openPinned` | `bpf_link__open` | `link.LoadPinnedLink` | `link show pinned` |
+ * | `Link.open`, `Link.fromFd` | `bpf_link_get_fd_by_id` | `link.NewFromID`, `link.NewFromFD` | `link show id` |
+ * | `link.info` | `bpf_link_get_info_by_fd` | `Link.Info` | `link show id` |
+ * | `Link.list`, `Link.infos` | a loop over `bpf_link_get_next_id` | `link.Iterator` | `link show` |
+ * | `link.holders` | | | the pids in `link show` | |
+ * | `Hook.query` | `bpf_prog_query_opts` | `link.QueryPrograms` | `net show`, `cgroup show` |
+ * | `probe` | `libbpf_probe_bpf_prog_type` | `features.HaveProgramType` | `feature probe` |
+ * | `bpflink gen` | | `bpf2go` | `gen skeleton` | |
+ * | `bpflink tree`, `bpflink hook` | | | `cgroup tree`, `net show` | |
+ * | `tokenCreate`, the option `token` | `bpf_token_create` | | | |
+ *
+ * What is different:
+ *
+ * - The end of a scope detaches by force what this process attached. libbpf's `bpf_link__destroy` and cilium's
+ *   `Link.Close` close only. Garbage collection detaches nothing.
+ * - There is no fallback to attaching without a link. Where a kernel has no link of a type, the error says which has.
+ * - Errnos are explained where they come from: `error.reason` is the same word for one meaning, whatever its errno is.
+ * - `object.attach` goes by the names of sections, as libbpf does, and takes over what a target of yours says.
+ *
+ * ```ts
+ * import { close, linkGetFdById, linkGetInfoByFd, linkGetNextId } from "@bpf/link/sys";
+ *
+ * // what `bpftool link show` does
+ * for (let id = linkGetNextId(0); id !== undefined; id = linkGetNextId(id)) {
+ *   try {
+ *     const fd = linkGetFdById(id);
+ *     const { type, progId } = linkGetInfoByFd(fd);
+ *     console.log(id, type, progId);
+ *     close(fd);
+ *   } catch (error) {
+ *     console.log(id, error instanceof Error ? error.message : error); // it has ended meanwhile
+ *   }
  * }
  * ```
  *
