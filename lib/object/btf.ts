@@ -386,6 +386,10 @@ export class Btf {
   /**
    * A type as C calls it, for messages.
    *
+   * @param id The id of a type.
+   * @returns Such as `struct event`; of one without a name its kind and id.
+   * @throws {Deno.errors.InvalidData} if there is none.
+   *
    * @example
    * ```ts
    * import { BpfObject } from "@bpf/link/object";
