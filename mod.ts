@@ -276,16 +276,19 @@
  * and the host's network namespace for its interfaces. The repository's `tests/fleet/daemonset.yaml` has the fields for
  * Kubernetes.
  *
- * In a user namespace a token (Linux 6.9) stands in for capabilities when maps and programs are loaded: mount a bpf
- * file system there that delegates, and pass `token`. The link inherits it of its program.
+ * In a user namespace a token (Linux 6.9) stands in for capabilities when maps and programs are loaded, and the link
+ * inherits it of its program. It is made of a bpf file system of that namespace, for which root outside has said what
+ * it delegates (`delegate_cmds`, `delegate_progs`, ...), as container managers can:
  *
  * ```ts ignore
  * import { Link, Program } from "@bpf/link";
  * import { open, tokenCreate } from "@bpf/link/sys";
  *
- * const token = tokenCreate(open("/run/tokens")); // mount -t bpf -o delegate_cmds=any,delegate_progs=any,...
+ * const token = tokenCreate(open("/run/tokens")); // where it is mounted
+ * const instructions = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]); // return 1: pass
  * using program = Program.load({ type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress", instructions, token });
- * using _link = Link.attach(program, { type: "cgroup", cgroup: "/sys/fs/cgroup/web" });
+ * using link = Link.attach(program, { type: "cgroup", cgroup: "/sys/fs/cgroup/web" });
+ * console.log(link.info());
  * ```
  *
  * What can go wrong:

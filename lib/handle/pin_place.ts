@@ -383,7 +383,9 @@ function openPart(at: number, part: string, path: string, makesDirectories: bool
   }
   if (entry >= 0) return entry;
   if (entry === -ENOENT) {
-    const hint = "make it first, or pass makeDirectories: true, which makes it below a bpf file system";
+    const hint = makesDirectories
+      ? "makeDirectories makes it below a bpf mount only; `mount -t bpf bpf /sys/fs/bpf` makes one"
+      : "make it first, or pass makeDirectories: true, which makes it below a bpf file system";
     throw cannotPin(path, ENOENT, "gone", `the directory does not exist: "${part}" of path`, hint);
   }
   if (entry === -EPERM && part.includes(".")) throw hasDot(path, `directory "${part}"`);
@@ -412,7 +414,7 @@ function checkPlace(directory: number, path: string): void {
     throw cannotPin(path, ENOTDIR, "invalid", `"${directoryOf(path)}" is no directory`);
   }
   if (fileSystemOf(directory) !== BPF_FS_MAGIC) {
-    const hint = "choose a path below a bpf mount, such as /sys/fs/bpf";
+    const hint = "choose a path below a bpf mount; `mount -t bpf bpf /sys/fs/bpf` makes one";
     throw cannotPin(path, EPERM, "invalid", `"${directoryOf(path)}" lies on no bpf file system`, hint);
   }
   if (nameIn(path).includes(".")) throw hasDot(path, "pin");

@@ -67,7 +67,7 @@ const MESSAGES: readonly Message[] = [
   [/^specified path (.*) is not on BPF FS[^]*^map '(.*)': failed to auto-pin/m, ([, path, map]) => ({
     reason: "invalid",
     meaning: `map "${map}" cannot be pinned: "${path}" is on no bpf file system`,
-    hint: "choose a path below a bpf mount, such as /sys/fs/bpf; /proc/mounts has all of them",
+    hint: "choose a path below a bpf mount; `mount -t bpf bpf /sys/fs/bpf` makes one",
   })],
   [/^map '(.*)': failed to auto-pin at '(.*)'/m, ([, map, path]) => ({
     reason: "invalid",
@@ -77,7 +77,7 @@ const MESSAGES: readonly Message[] = [
   [/^specified path (.*) is not on BPF FS/m, ([, path]) => ({
     reason: "invalid",
     meaning: `"${path}" is on no bpf file system`,
-    hint: "choose a path below a bpf mount, such as /sys/fs/bpf",
+    hint: "choose a path below a bpf mount; `mount -t bpf bpf /sys/fs/bpf` makes one",
   })],
   [/^struct_ops init_kern: struct (\S+) is not found in kernel BTF/m, ([, name]) => ({
     reason: "unsupported",

@@ -85,7 +85,7 @@ function whyNotAt(path: string): Explanation {
   } finally {
     closeIfOpen(fd);
   }
-  const hint = "choose a path below a bpf mount, such as /sys/fs/bpf";
+  const hint = "choose a path below a bpf mount; `mount -t bpf bpf /sys/fs/bpf` makes one";
   return { reason: "invalid", meaning: `"${directory}" lies on no bpf file system`, hint };
 }
 

@@ -1,6 +1,6 @@
 /** The messages in the guide of `mod.ts`: each is provoked, and says what the guide says that it does. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { Hook, Link, Program, type ProgramLoadOptions } from "../../mod.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { BpfError, Hook, Link, Program, type ProgramLoadOptions } from "../../mod.ts";
 import { BpfObject } from "../../lib/object/mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
@@ -96,6 +96,14 @@ Deno.test("the guide's table of messages has those that are tested", () => {
     table("mod.ts", "| message").map(([message]) => message),
     Object.keys(MESSAGES).map((text) => `\`${text}\``),
   );
+});
+
+kernelTest("where no bpf file system is mounted, the hint says how one is", {}, () => {
+  using program = Program.load({ ...LOOKUP, instructions: INSTRUCTIONS });
+  for (const path of ["/tmp/bpf-link-pin", "/tmp/bpf-link-none/pin"]) {
+    const error = assertThrows(() => Link.ensurePinned(path, program, NETNS, { makeDirectories: true }), BpfError);
+    assertStringIncludes(error.hint!, "mount -t bpf bpf /sys/fs/bpf");
+  }
 });
 
 for (const [text, provoke] of Object.entries(MESSAGES)) {

@@ -1,12 +1,13 @@
 /** The table of capabilities in the guide of `mod.ts`: with those of a row each call works, without any one of them it does not. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { BpfMap, Link, Program, type ProgramLoadOptions } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { withOnly } from "../fixture/process/privileges.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
-import { table } from "./guide.ts";
+import { inTokenNamespace } from "./claims/token_mount.ts";
+import { guide, table } from "./guide.ts";
 
 type Capability = "bpf" | "perfmon" | "net_admin" | "sys_admin";
 
@@ -161,6 +162,8 @@ kernelTest("the table of capabilities is what this kernel asks for", {
     if (!answers.has(key)) answers.set(key, run(script, set));
     return answers.get(key)!;
   };
+  const instead = await withSet(["sys_admin"]);
+  assertEquals(instead, calls.map(() => "ok"), "CAP_SYS_ADMIN stands in for all");
   for (const [what, takes, shown] of ROWS) {
     for (const missing of [undefined, ...takes]) {
       const all = await withSet(takes.filter((capability) => capability !== missing));
@@ -181,6 +184,68 @@ async function run(script: string, set: readonly Capability[]): Promise<string[]
   assertEquals(errors, "");
   return JSON.parse(output);
 }
+
+/** The block of the guide in a language, of those about privileges. */
+function block(language: string): string {
+  const text = guide("mod.ts"), start = text.indexOf("## Least privileges");
+  const [, code] = new RegExp(`\\n\`\`\`${language}\n([^]*?)\`\`\``).exec(
+    text.slice(start, text.indexOf("\n## ", start + 1)),
+  )!;
+  return code!;
+}
+
+kernelTest("the guide's command for a user without root attaches to a cgroup", {
+  needs: ["cgroup2", "setpriv"],
+}, async () => {
+  using cgroup = new Cgroup();
+  Deno.chmodSync(cgroup.path, 0o755); // as mkdir makes it
+  const folder = Deno.makeTempDirSync();
+  try {
+    Deno.chmodSync(folder, 0o777);
+    const main = `${folder}/main.ts`;
+    Deno.writeTextFileSync(
+      main,
+      `import { Link, Program } from "./mod.ts";
+       const instructions = new Uint8Array([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+       using program = Program.load({ type: "cgroup_skb", instructions });
+       using link = Link.attach(program, { type: "cgroup", cgroup: "${cgroup.path}", attachType: "cgroup_inet_egress" });
+       console.log(link.info().type, Deno.uid() !== 0);`,
+    );
+    // copies, since others may not read what is root's
+    const copy = new Deno.Command("cp", { args: ["-r", "mod.ts", "lib", "deno.json", Deno.execPath(), folder] });
+    assert(copy.outputSync().success);
+    const deno = `${folder}/${Deno.execPath().replace(/.*\//, "")} run --no-config --no-lock`;
+    const command = block("sh").replace(" deno run", ` ${deno}`).replace("--allow-ffi", "--allow-ffi --allow-sys=uid")
+      .replace("main.ts", main);
+    const { code, stdout, stderr } = await new Deno.Command("sh", {
+      args: ["-ec", command],
+      cwd: "/",
+      env: { NO_COLOR: "1", HOME: folder, DENO_DIR: `${folder}/cache` },
+    }).output();
+    const [output, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    assertEquals([code, output, errors], [0, "cgroup true\n", ""]);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("the guide's unit of systemd has the capabilities of its command", () => {
+  const unit = block("ini"), [, set] = /--ambient-caps=-all,(\S+)/.exec(block("sh"))!;
+  const names = set!.split(",").map((name) => `CAP_${name.slice(1).toUpperCase()}`).join(" ");
+  assertStringIncludes(unit, `\nAmbientCapabilities=${names}\nCapabilityBoundingSet=${names}\n`);
+});
+
+kernelTest("the guide's program with a token attaches in a user namespace", {
+  needs: ["cgroup2", "userns"],
+  since: "6.9",
+}, async () => {
+  using cgroup = new Cgroup();
+  const delegates = { delegate_cmds: "any", delegate_maps: "any", delegate_progs: "any", delegate_attachs: "any" };
+  const [imports, code] = block("ts ignore").split("\n\n");
+  const names = imports!.replace(/^import .*sys";$/m, "").replace('"@bpf/link"', `"${MOD}"`);
+  const body = code!.replace('open("/run/tokens")', "root").replace("/sys/fs/cgroup/web", cgroup.path);
+  assertMatch(await inTokenNamespace(delegates, `${names}\n${body}`), /type: "cgroup"/);
+});
 
 Deno.test("the guide's table of capabilities has the rows that are tested", () => {
   const rows = table("mod.ts", "| call");
