@@ -36,7 +36,8 @@ export interface MadeCgroup extends Disposable {
   /** Its number, as infos have it (`cgroupId`). */
   readonly id: bigint;
   /**
-   * Moves a process into it, with all its threads. The calling one goes back to where it was before {@linkcode remove}.
+   * Moves a process into it, with all its threads. The calling one goes back to where it was before {@linkcode remove},
+   * or to the cgroup above if that is gone or out of sight.
    *
    * @param pid The process; 0 is the calling one.
    * @throws {RangeError} If `pid` is no number of a process.
@@ -129,16 +130,26 @@ class Made implements MadeCgroup {
 
   add(pid: number): void {
     const number = checkInteger(pid, "pid", 0, 0x7fffffff), isOwn = number === 0 || number === ownPid();
-    const before = isOwn && !this.#holdsUs() ? ownCgroup() : undefined;
+    const before = isOwn && !this.#holdsUs() ? ownCgroup() ?? directoryOf(this.path) : undefined;
     move(number, this.path);
     this.#before = before ?? this.#before;
   }
 
   remove(): void {
     if (this.#isRemoved) return;
-    if (this.#before !== undefined && this.#holdsUs()) move(0, this.#before);
+    if (this.#before !== undefined && this.#holdsUs()) this.#leave(this.#before);
     removeDirectory(this.path);
     this.#isRemoved = true;
+  }
+
+  /** A container may not see where it was started, and that may be gone: then to the cgroup above. */
+  #leave(before: string): void {
+    try {
+      move(0, before);
+    } catch (error) {
+      if (!(error instanceof BpfError && error.reason === "gone")) throw error;
+      move(0, directoryOf(this.path));
+    }
   }
 
   /** Whether the calling process is in it. */

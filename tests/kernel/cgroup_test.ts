@@ -47,9 +47,12 @@ kernelTest("makeCgroup: what it refuses", NEEDS, () => {
   assert(!Array.from(Deno.readDirSync("/tmp"), ({ name }) => name).includes("no-cgroup"));
 });
 
-kernelTest("makeCgroup: a process that adds itself goes back to where it was", NEEDS, async () => {
-  using parent = new Cgroup();
-  const script = `
+kernelTest(
+  "makeCgroup: a process that adds itself goes back to where it was, or to the cgroup above",
+  NEEDS,
+  async () => {
+    using parent = new Cgroup();
+    const script = `
     import { makeCgroup } from ${JSON.stringify(new URL("../../mod.ts", import.meta.url).href)};
     const where = () => /^0::(.*)$/m.exec(Deno.readTextFileSync("/proc/self/cgroup"))[1];
     const places = [where()];
@@ -61,10 +64,19 @@ kernelTest("makeCgroup: a process that adds itself goes back to where it was", N
       cgroup.remove();
       places.push(where());
     }
+    const gone = makeCgroup(${JSON.stringify(`${parent.path}/gone`)});
+    gone.add(0);
+    using last = makeCgroup(${JSON.stringify(`${parent.path}/last`)});
+    last.add(0);
+    Deno.removeSync(gone.path);
+    last.remove();
+    places.push(where());
     console.log(JSON.stringify(places));`;
-  const args = ["eval", "--no-check", script];
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" }).output();
-  const [before, ...places] = JSON.parse(new TextDecoder().decode(stdout));
-  assert(places[0].endsWith("/own"), places[0]);
-  assertEquals(places, [places[0], before, places[0], before]);
-});
+    const args = ["eval", "--no-check", script];
+    const { stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" }).output();
+    const [before, ...places] = JSON.parse(new TextDecoder().decode(stdout));
+    assert(places[0].endsWith("/own"), places[0]);
+    const above = places[0].slice(0, -"/own".length);
+    assertEquals(places, [places[0], before, places[0], before, above]);
+  },
+);
