@@ -157,6 +157,12 @@ const MESSAGES: readonly Message[] = [
     meaning: `the kernel refuses map "${map}"`,
     hint: "check its sizes and flags, and since when kernels have its type; options.maps may give it fewer entries",
   })],
+  // without a word of the verifier
+  [/^prog '(.*)': BPF program load failed: (?:-EINVAL|Invalid argument)/m, ([, program]) => ({
+    reason: "unsupported",
+    meaning: `the kernel refuses program "${program}" unseen, as it does one of a type that it does not know`,
+    hint: "check since when kernels have programs of its section, or leave it out: options.programs",
+  })],
 ];
 
 /** Messages that only say that something failed whose cause stands before. */
@@ -196,7 +202,8 @@ const VERIFIED: readonly Message[] = [
   [/^BPF_STX uses reserved fields/m, () => ({
     reason: "unsupported",
     meaning: "has an atomic instruction that kernels have since Linux 5.12",
-    hint: "use a newer kernel, or compile for older ones with -mcpu=v2",
+    hint: "use a newer kernel; or add without the old value, by __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED) or " +
+      "with -mcpu=v2",
   })],
   [/^invalid func (\S+)/m, ([, helper]) => ({
     reason: "unsupported",

@@ -39,7 +39,7 @@ Deno.test("the guide from C to an effect has the C of opened.bpf.c", () => {
 
 kernelTest("example traffic: bytes per process and connection of a cgroup", {
   needs: ["cgroup2", "netns"],
-  since: "5.11",
+  since: "5.12",
   missing,
 }, async () => {
   using cgroup = new Cgroup();
@@ -54,7 +54,7 @@ kernelTest("example traffic: bytes per process and connection of a cgroup", {
 
 kernelTest(
   "example blocklist: an XDP block list that is changed while it runs",
-  { needs: ["netns"], missing },
+  { needs: ["netns"], since: "5.12", missing },
   async () => {
     using traffic = await Loopback.open();
     await using example = new Example("blocklist", [objectPath("blocklist"), "lo"]);
@@ -136,6 +136,7 @@ kernelTest(
 
 kernelTest("example quota: a cgroup that may send so many bytes a second", {
   needs: ["cgroup2", "netns"],
+  since: "5.12",
   missing,
 }, async () => {
   using cgroup = new Cgroup();

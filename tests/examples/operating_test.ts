@@ -12,6 +12,7 @@ const missing = whyNoObjects();
 
 kernelTest("example upgrade: a program that nobody needs to run is replaced, and its counts go on", {
   needs: ["cgroup2", "bpffs", "netns"],
+  since: "5.12",
   missing,
 }, async () => {
   using cgroup = new Cgroup();
@@ -36,6 +37,7 @@ kernelTest("example upgrade: a program that nobody needs to run is replaced, and
 
 kernelTest("example watchdog: who detaches the program, or puts another in its place, finds it back", {
   needs: ["cgroup2", "netns"],
+  since: "5.12",
   missing,
 }, async () => {
   using cgroup = new Cgroup();
@@ -89,6 +91,7 @@ kernelTest("example redirect: one server for a range of ports, past the network 
 
 kernelTest("example short: tests of a program that say where they leave something", {
   needs: ["netns"],
+  since: "5.12",
   missing,
 }, async () => {
   const file = new URL("short.test.ts", import.meta.url).pathname, careless = Deno.makeTempDirSync();

@@ -6,8 +6,6 @@
  * compiled outside. An object is compiled again when its source, a header, the compiler or its options changed.
  */
 
-import { isOlder } from "../fixture/run/release.ts";
-
 const ROOT = new URL("../..", import.meta.url).pathname;
 const OUT = `${ROOT}.cache/objects`;
 const SOURCES = ["tests/object/c", "tests/examples", "tests/demo"];
@@ -20,8 +18,6 @@ type Processor = keyof typeof PROCESSORS;
 /** The oldest clang whose BTF has what the programs use. */
 const OLDEST = 15;
 const NEWEST = 30;
-/** With `-mcpu=v3`, which is clang's default, `__sync_fetch_and_add` is an instruction that older ones lack. */
-const FIRST_KERNEL = "5.12";
 
 /** A compiler, and what goes with it. */
 interface Clang {
@@ -49,7 +45,6 @@ export function objectPath(name: string): string {
 
 /** Why there are no objects; `undefined` if there are. */
 export function whyNoObjects(): string | undefined {
-  if (isOlder(Deno.osRelease(), FIRST_KERNEL)) return `needs Linux ${FIRST_KERNEL} for what clang makes of atomics`;
   if (objects() !== undefined) return undefined;
   return findClang() === undefined ? `needs clang ${OLDEST} or newer` : "needs compiled objects: run `deno task test`";
 }
@@ -84,6 +79,7 @@ export function compileObjects(): void {
     const text = Deno.readTextFileSync(source);
     const [, oldest = OLDEST, options = ""] = /^\/\/ clang(?: (\d+))?((?: -\S+)*)$/m.exec(text) ?? [];
     if (clang.version < Number(oldest)) continue;
+    if (wanted.has(name)) throw new Error(`Two sources are called ${name}.c: one object would replace the other`);
     wanted.add(name);
     for (const [processor, target] of Object.entries(PROCESSORS)) {
       const object = `${OUT}/${processor}/${name}.o`;

@@ -5,12 +5,10 @@ import { BpfError } from "../../mod.ts";
 import { objectPath } from "./build.ts";
 import { objectTest } from "./run.ts";
 
-/** What clang makes of `__sync_fetch_and_add`, which most of these objects have. */
-const ATOMICS = { since: "5.12" };
 const PACKET = { data: new Uint8Array(64) };
 const LIMITS = { packets: 5, port: 9, enabled: true };
 
-objectTest("globals: of all sections, before and after the object is loaded", ATOMICS, () => {
+objectTest("globals: of all sections, before and after the object is loaded", {}, () => {
   using object = BpfObject.open(objectPath("globals"), { globals: { limits: LIMITS, last_mark: 3 } });
   const { globals } = object;
   assertEquals(globals.limits, LIMITS);
@@ -30,7 +28,7 @@ objectTest("globals: of all sections, before and after the object is loaded", AT
   assertEquals([globals.packets, globals.over_limit, globals.own], [101n, "PASS", -3]);
 });
 
-objectTest("globals: constants of a loaded object, and what does not fit, are refused", ATOMICS, () => {
+objectTest("globals: constants of a loaded object, and what does not fit, are refused", {}, () => {
   using object = BpfObject.load(objectPath("globals"), { globals: { limits: LIMITS } });
   const { globals } = object;
   const refusals: readonly [name: string, value: unknown, kind: typeof TypeError | typeof RangeError, why: string][] = [
@@ -51,7 +49,7 @@ objectTest("globals: constants of a loaded object, and what does not fit, are re
   assertEquals(globals.own, 7);
 });
 
-objectTest("globals: are seen as an object by what looks at objects", ATOMICS, async () => {
+objectTest("globals: are seen as an object by what looks at objects", {}, async () => {
   using object = BpfObject.open(objectPath("globals"));
   const { globals } = object;
   assert(Object.keys(globals).includes("packets"));
@@ -64,7 +62,7 @@ objectTest("globals: are seen as an object by what looks at objects", ATOMICS, a
   assert(Object.isFrozen(globals.limits));
 });
 
-objectTest("globals: several objects of one file are apart", ATOMICS, () => {
+objectTest("globals: several objects of one file are apart", {}, () => {
   using first = BpfObject.load(objectPath("globals")), second = BpfObject.load(objectPath("globals"));
   first.program("use_globals").run(PACKET);
   assertEquals([first.globals.packets, second.globals.packets], [1n, 0n]);
@@ -78,7 +76,7 @@ const CONFIG = [
   'CONFIG_DEFAULT_HOSTNAME="(none)"',
 ].join("\n");
 
-objectTest("globals: the kernel's configuration is known once the object is loaded, and never written", ATOMICS, () => {
+objectTest("globals: the kernel's configuration is known once the object is loaded, and never written", {}, () => {
   using object = BpfObject.open(objectPath("kconfig"), { kconfig: CONFIG });
   const { globals } = object;
   assertEquals([globals.CONFIG_HZ, globals.LINUX_KERNEL_VERSION], [undefined, undefined]);
@@ -93,13 +91,13 @@ objectTest("globals: the kernel's configuration is known once the object is load
   assertThrows(() => globals.CONFIG_HZ = 8, TypeError, "options.kconfig");
 });
 
-objectTest("globals: a configuration of another type is refused by name", ATOMICS, () => {
+objectTest("globals: a configuration of another type is refused by name", {}, () => {
   const kconfig = CONFIG.replace("HZ=250", "HZ=y");
   const error = assertThrows(() => BpfObject.load(objectPath("kconfig"), { kconfig }), BpfError);
   assert(error.message.includes("has CONFIG_HZ otherwise than the object declares it"), error.message);
 });
 
-objectTest("globals: an object without BTF has none, and says so", ATOMICS, () => {
+objectTest("globals: an object without BTF has none, and says so", {}, () => {
   using object = BpfObject.open(objectPath("no_btf"));
   assertEquals(object.btf, undefined);
   assertEquals({ ...object.globals }, {});

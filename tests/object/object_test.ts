@@ -5,15 +5,14 @@ import { BpfError, BpfMap, Link, openHandles, Program } from "../../mod.ts";
 import { PinDirectory } from "../fixture/place/bpffs.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { runScript } from "../fixture/process/script.ts";
+import { inTokenNamespace } from "../fixture/place/token_mount.ts";
 import { objectPath } from "./build.ts";
 import { objectTest } from "./run.ts";
 
-/** What clang makes of `__sync_fetch_and_add`, which most of these objects have. */
-const ATOMICS = { since: "5.12" };
 const PACKET = { data: new Uint8Array(64) };
 const { BadResource, Busy, NotFound } = Deno.errors;
 
-objectTest("object: a scope ends all that came of it", ATOMICS, () => {
+objectTest("object: a scope ends all that came of it", {}, () => {
   const before = openHandles();
   {
     using object = BpfObject.load(objectPath("globals"));
@@ -26,7 +25,7 @@ objectTest("object: a scope ends all that came of it", ATOMICS, () => {
   assertEquals(openHandles(), before);
 });
 
-objectTest("object: what it holds says where it was loaded, if that is traced", ATOMICS, async () => {
+objectTest("object: what it holds says where it was loaded, if that is traced", {}, async () => {
   const path = objectPath("globals");
   Link.traceLeaks = true;
   try {
@@ -41,7 +40,7 @@ objectTest("object: what it holds says where it was loaded, if that is traced", 
   }
 });
 
-objectTest("object: from bytes, a path and a URL", ATOMICS, () => {
+objectTest("object: from bytes, a path and a URL", {}, () => {
   const path = objectPath("globals"), bytes = Deno.readFileSync(path);
   const shared = new Uint8Array(bytes.length + 1);
   shared.set(bytes, 1);
@@ -53,7 +52,7 @@ objectTest("object: from bytes, a path and a URL", ATOMICS, () => {
   }
 });
 
-objectTest("object: lists what it has, before it is loaded too", ATOMICS, () => {
+objectTest("object: lists what it has, before it is loaded too", {}, () => {
   using object = BpfObject.open(objectPath("maps"), { maps: { hash: { maxEntries: 99 } } });
   const hash = object.maps.find(({ name }) => name === "hash");
   assertEquals(hash, {
@@ -87,7 +86,7 @@ objectTest("object: lists what it has, before it is loaded too", ATOMICS, () => 
   assertEquals(Deno.inspect(object), 'BpfObject "maps" (closed)');
 });
 
-objectTest("object: programs of optional sections are loaded if they are named", ATOMICS, () => {
+objectTest("object: programs of optional sections are loaded if they are named", {}, () => {
   using object = BpfObject.load(objectPath("refused"));
   assertEquals(object.programs.filter(({ load }) => load).map(({ name }) => name), ["accepted"]);
   assertThrows(() => object.program("no_check"), TypeError, "name it in options.programs");
@@ -96,7 +95,7 @@ objectTest("object: programs of optional sections are loaded if they are named",
   assertThrows(() => none.program("accepted"), TypeError, "it was not loaded");
 });
 
-objectTest("object: what its states refuse names the object", ATOMICS, () => {
+objectTest("object: what its states refuse names the object", {}, () => {
   const object = BpfObject.open(objectPath("globals"));
   assertThrows(() => object.program("use_globals"), TypeError, 'object "globals" is not loaded yet');
   assertThrows(() => object.map(".bss"), TypeError, 'object "globals" is not loaded yet');
@@ -121,7 +120,7 @@ objectTest("object: what its states refuse names the object", ATOMICS, () => {
   assertEquals(object.name, "globals");
 });
 
-objectTest("object: a failed load leaves nothing, and is not tried again", ATOMICS, () => {
+objectTest("object: a failed load leaves nothing, and is not tried again", {}, () => {
   using object = BpfObject.open(objectPath("refused"), { programs: ["accepted", "no_check"] });
   assertThrows(() => object.load(), BpfError);
   assertThrows(() => object.load(), BadResource, "could not be loaded");
@@ -129,7 +128,7 @@ objectTest("object: a failed load leaves nothing, and is not tried again", ATOMI
   assertThrows(() => object.globals, BadResource, "could not be loaded");
 });
 
-objectTest("object: loads on another thread", ATOMICS, async () => {
+objectTest("object: loads on another thread", {}, async () => {
   await using object = BpfObject.open(objectPath("maps"));
   const loading = object.loadAsync();
   assertThrows(() => object.map("hash"), Busy, "is being loaded");
@@ -143,7 +142,7 @@ objectTest("object: loads on another thread", ATOMICS, async () => {
   await assertRejects(() => BpfObject.loadAsync(objectPath("refused"), { programs: ["no_check"] }), BpfError);
 });
 
-objectTest("object: closed while it is loaded, it ends as soon as the kernel has answered", ATOMICS, async () => {
+objectTest("object: closed while it is loaded, it ends as soon as the kernel has answered", {}, async () => {
   const object = BpfObject.open(objectPath("maps"));
   const loading = object.loadAsync();
   object.close();
@@ -168,7 +167,7 @@ objectTest(
   },
 );
 
-objectTest("object: a handle of a program or map that was closed is made again", ATOMICS, () => {
+objectTest("object: a handle of a program or map that was closed is made again", {}, () => {
   using object = BpfObject.load(objectPath("maps"));
   const { id } = object.program("use_maps");
   object.program("use_maps").close();
@@ -178,7 +177,7 @@ objectTest("object: a handle of a program or map that was closed is made again",
   assertEquals([...object.map("hash")], []);
 });
 
-objectTest("object: what is kept on purpose lives on", ATOMICS, () => {
+objectTest("object: what is kept on purpose lives on", {}, () => {
   const kept = (() => {
     using object = BpfObject.load(objectPath("globals"));
     return Program.fromFd(object.program("use_globals").fd);
@@ -187,7 +186,7 @@ objectTest("object: what is kept on purpose lives on", ATOMICS, () => {
   assertEquals(kept.run(PACKET).returnValue, -1);
 });
 
-objectTest("object: an end of an isolate, and a forgotten object, leave nothing", ATOMICS, async () => {
+objectTest("object: an end of an isolate, and a forgotten object, leave nothing", {}, async () => {
   const { output } = await runScript(
     `
     import { BpfObject } from "${new URL("../../lib/object/mod.ts", import.meta.url)}";
@@ -206,7 +205,7 @@ objectTest("object: an end of an isolate, and a forgotten object, leave nothing"
 
 objectTest(
   "object: maps may have another size, be others, be none, or be pinned",
-  { needs: ["bpffs"], ...ATOMICS },
+  { needs: ["bpffs"] },
   () => {
     using pins = new PinDirectory();
     using own = BpfMap.create({ type: "hash", keySize: 8, valueSize: 16, maxEntries: 3 });
@@ -231,7 +230,7 @@ objectTest(
   },
 );
 
-objectTest("object: maps that ask for it are pinned by name, and taken over", { needs: ["bpffs"], ...ATOMICS }, () => {
+objectTest("object: maps that ask for it are pinned by name, and taken over", { needs: ["bpffs"] }, () => {
   using pins = new PinDirectory();
   {
     using first = BpfObject.load(objectPath("pinned"), { pinDirectory: pins.path });
@@ -251,7 +250,7 @@ objectTest("object: maps that ask for it are pinned by name, and taken over", { 
   assertEquals([...Deno.readDirSync("/dev/shm")].filter(({ name }) => name.startsWith("pinned_")), []);
 });
 
-objectTest("object: options are checked before anything is opened", ATOMICS, () => {
+objectTest("object: options are checked before anything is opened", {}, () => {
   const path = objectPath("maps"), open = (options: unknown) => () => BpfObject.open(path, options as never);
   const refusals: readonly [options: unknown, message: string][] = [
     [null, "options must be an object, not null"],
@@ -274,7 +273,7 @@ objectTest("object: options are checked before anything is opened", ATOMICS, () 
   for (const [options, message] of refusals) assertThrows(open(options), TypeError, message);
   assertThrows(open({ maps: { hash: { maxEntries: 0 } } }), RangeError, "maxEntries must be at least 1");
   assertThrows(open({ maps: { hash: { maxEntries: 2 ** 32 } } }), RangeError);
-  for (const source of [undefined, null, 7, ATOMICS, []]) {
+  for (const source of [undefined, null, 7, {}, []]) {
     assertThrows(() => BpfObject.open(source as never), TypeError);
   }
   assertThrows(() => BpfObject.open("/no/such/file.bpf.o"), NotFound, '"/no/such/file.bpf.o"');
@@ -306,7 +305,7 @@ objectTest("object: a function of another program is replaced", { needs: ["ext"]
   }
 });
 
-objectTest("object: CO-RE by a file with the kernel's BTF", ATOMICS, () => {
+objectTest("object: CO-RE by a file with the kernel's BTF", {}, () => {
   const options = { kernelBtf: "/sys/kernel/btf/vmlinux" };
   using object = BpfObject.load(objectPath("core"), options);
   using other = BpfObject.load(objectPath("core"));
@@ -316,7 +315,7 @@ objectTest("object: CO-RE by a file with the kernel's BTF", ATOMICS, () => {
   );
 });
 
-objectTest("object: many at once, on threads of their own", ATOMICS, async () => {
+objectTest("object: many at once, on threads of their own", {}, async () => {
   const names = ["maps", "globals", "nested", "records"], all = [...names, ...names, ...names];
   const loaded = await Promise.all(all.map((name) => BpfObject.loadAsync(objectPath(name))));
   assertEquals(
@@ -324,4 +323,21 @@ objectTest("object: many at once, on threads of their own", ATOMICS, async () =>
     3 * 8,
   );
   await Promise.all(loaded.map((object) => object.closeAsync()));
+});
+
+objectTest("object: a token stands in for capabilities", { needs: ["userns"], since: "6.9" }, async () => {
+  const library = new URL("../../lib/object/mod.ts", import.meta.url);
+  const source = `
+    const { BpfObject } = await import("${library}");
+    const load = (options) => {
+      try {
+        using object = BpfObject.load("${objectPath("globals")}", options);
+        return object.program("use_globals").run({ data: new Uint8Array(64) }).returnValue >>> 0;
+      } catch (error) {
+        return error.code;
+      }
+    };
+    console.log(load({}), load({ token: "/proc/self/fd/" + root }));`;
+  const delegates = { delegate_cmds: "any", delegate_maps: "any", delegate_progs: "any", delegate_attachs: "any" };
+  assertEquals(await inTokenNamespace(delegates, source), `EPERM ${2 ** 32 - 1}`);
 });

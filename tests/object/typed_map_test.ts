@@ -6,13 +6,11 @@ import { delay } from "../fixture/run/wait.ts";
 import { objectPath } from "./build.ts";
 import { objectTest } from "./run.ts";
 
-/** What clang makes of `__sync_fetch_and_add`, which most of these objects have. */
-const ATOMICS = { since: "5.12" };
 const PACKET = { data: new Uint8Array(64) };
 const FLOW = { address: 1, port: 53, protocol: 17, unused: 0 };
 const COUNTERS = { packets: 1n, bytes: 1n << 40n };
 
-objectTest("typed map: a hash of structs", ATOMICS, () => {
+objectTest("typed map: a hash of structs", {}, () => {
   using object = BpfObject.load(objectPath("maps"));
   const map = object.map("hash");
   assertEquals([map.get(FLOW), map.has(FLOW), map.delete(FLOW)], [undefined, false, false]);
@@ -37,7 +35,7 @@ objectTest("typed map: a hash of structs", ATOMICS, () => {
   assertThrows(() => map.events("flow"), TypeError, "events() is for ring buffers and perf buffers");
 });
 
-objectTest("typed map: values of each CPU", ATOMICS, () => {
+objectTest("typed map: values of each CPU", {}, () => {
   using object = BpfObject.load(objectPath("maps"));
   const map = object.map("percpu_array"), counters = object.map("percpu_hash");
   object.program("use_maps").run({ ...PACKET, repeat: 10 });
@@ -53,7 +51,7 @@ objectTest("typed map: values of each CPU", ATOMICS, () => {
   assertThrows(() => map.set(1, others.map(() => 1)), TypeError, "value[0] must be a bigint");
 });
 
-objectTest("typed map: queues and stacks", ATOMICS, () => {
+objectTest("typed map: queues and stacks", {}, () => {
   using object = BpfObject.load(objectPath("maps"));
   const queue = object.map("queue"), stack = object.map("stack");
   for (const map of [queue, stack]) {
@@ -67,7 +65,7 @@ objectTest("typed map: queues and stacks", ATOMICS, () => {
   assertThrows(() => queue.push(1), TypeError, "value must be a bigint");
 });
 
-objectTest("typed map: maps that hold maps and programs", ATOMICS, () => {
+objectTest("typed map: maps that hold maps and programs", {}, () => {
   using object = BpfObject.load(objectPath("nested"));
   const outer = object.map("outer");
   using first = outer.get(0);
@@ -93,7 +91,7 @@ objectTest("typed map: maps that hold maps and programs", ATOMICS, () => {
   }
 });
 
-objectTest("typed map: without BTF, keys and values are bytes", ATOMICS, () => {
+objectTest("typed map: without BTF, keys and values are bytes", {}, () => {
   using object = BpfObject.load(objectPath("globals"));
   const bss = object.map(".bss"), key = new Uint8Array(4);
   object.globals.packets = 0x1122n;
@@ -103,7 +101,7 @@ objectTest("typed map: without BTF, keys and values are bytes", ATOMICS, () => {
   assertThrows(() => bss.get(0), TypeError, "key must be a Uint8Array");
 });
 
-objectTest("events: records as values of a struct", ATOMICS, async () => {
+objectTest("events: records as values of a struct", {}, async () => {
   using object = BpfObject.load(objectPath("records"));
   const events = object.map("events"), run = (name: string) => object.program(name).run(PACKET);
   const next = async (type?: string, options = {}) => {
@@ -122,7 +120,7 @@ objectTest("events: records as values of a struct", ATOMICS, async () => {
   assertEquals(await next("event", { partial: true }), { kind: "FIRST", length: 50, at: 0n, text: "x" });
 });
 
-objectTest("events: a record that does not fit its type ends the iteration", ATOMICS, async () => {
+objectTest("events: a record that does not fit its type ends the iteration", {}, async () => {
   using object = BpfObject.load(objectPath("records"));
   const events = object.map("events");
   object.program("write_short").run(PACKET);
@@ -137,7 +135,7 @@ objectTest("events: a record that does not fit its type ends the iteration", ATO
   assertThrows(() => events.events(7 as never), TypeError, "type must be a string");
 });
 
-objectTest("events: of a perf buffer", ATOMICS, async () => {
+objectTest("events: of a perf buffer", {}, async () => {
   using object = BpfObject.load(objectPath("perf_buffer"));
   const map = object.map("events"), events = map.events("event", { bytesPerCpu: 4096 });
   const first = events.next();
@@ -164,7 +162,7 @@ objectTest("events: of a perf buffer", ATOMICS, async () => {
   await bytes.return();
 });
 
-objectTest("events: end with their signal, their map and their object", ATOMICS, async () => {
+objectTest("events: end with their signal, their map and their object", {}, async () => {
   const object = BpfObject.load(objectPath("records"));
   const abort = new AbortController();
   const aborted = object.map("events").events("event", { signal: abort.signal }).next();

@@ -59,6 +59,13 @@ const LOGS: readonly [name: string, errno: number, log: string, message: string]
     'X: program "p" has an atomic instruction that kernels have since Linux 5.12 (EINVAL)',
   ],
   [
+    "a type of programs that newer kernels have",
+    EINVAL,
+    "libbpf: prog 'p': BPF program load failed: -EINVAL\nlibbpf: prog 'p': failed to load: -EINVAL\n" +
+    "libbpf: failed to load object 'o'\n",
+    'X: the kernel refuses program "p" unseen, as it does one of a type that it does not know (EINVAL)',
+  ],
+  [
     "a kernel without BTF",
     3,
     "libbpf: kernel BTF is missing at '/sys/kernel/btf/vmlinux', was CONFIG_DEBUG_INFO_BTF enabled?\n" +

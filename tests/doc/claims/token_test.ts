@@ -4,7 +4,7 @@ import { tokenCreate } from "../../../lib/sys/mod.ts";
 import { PinDirectory } from "../../fixture/place/bpffs.ts";
 import { claim, IN_USER_NAMESPACE, misuse, NO_FD, refusal, unprivileged, withOnly } from "../../fixture/run/claims.ts";
 import { ownBpffs } from "../../fixture/run/own.ts";
-import { inTokenNamespace } from "./token_mount.ts";
+import { inTokenNamespace } from "../../fixture/place/token_mount.ts";
 
 const since = "6.9";
 

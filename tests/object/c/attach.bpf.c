@@ -13,7 +13,7 @@ __u64 cookie;
 
 static __always_inline int counted(int verdict)
 {
-	__sync_fetch_and_add(&runs, 1);
+	add_to(&runs, 1);
 	return verdict;
 }
 
@@ -43,7 +43,8 @@ COUNTING("tp_btf/sched_process_exec", tp_btf, 0)
 COUNTING("fentry/vfs_unlink", fentry, 0)
 COUNTING("fentry", bare_fentry, 0)
 COUNTING("fexit/vfs_unlink", fexit, 0)
-COUNTING("fmod_ret/bpf_modify_return_test", fmod_ret, 0)
+COUNTING("fsession/vfs_unlink", fsession, 0)
+COUNTING("fmod_ret/bpf_modify_return_test", fmod_ret, 7)
 COUNTING("lsm/inode_unlink", lsm, 0)
 COUNTING("lsm_cgroup/socket_create", lsm_cgroup, 1)
 COUNTING("xdp", xdp, 2)
@@ -73,6 +74,19 @@ COUNTING("perf_event", perf_event, 0)
 COUNTING("socket", socket_filter, 0)
 COUNTING("syscall", called, 0)
 COUNTING("xdp/devmap", xdp_devmap, 2)
+
+__u32 only_pid;
+
+/* What a run by hand ends with, which the kernel lets programs of this type write. */
+SEC("?raw_tp.w/bpf_test_finish")
+int raw_tp_writable(__u64 *context)
+{
+	int *error = (int *)context[0];
+
+	if (bpf_get_current_pid_tgid() >> 32 == only_pid)
+		*error = -33; /* EDOM */
+	return counted(0);
+}
 
 SEC("?kprobe/vfs_unlink")
 int kprobe_cookie(void *context)

@@ -28,6 +28,6 @@ int executed(struct bpf_raw_tracepoint_args *context)
 SEC("?cgroup_skb/egress")
 int leaving(struct __sk_buff *skb)
 {
-	__sync_fetch_and_add(&packets, 1);
+	add_to(&packets, 1);
 	return 1;
 }

@@ -19,8 +19,10 @@ static volatile __u32 hidden = 5;
 SEC("socket")
 int use_globals(struct __sk_buff *skb)
 {
-	__u64 seen = __sync_fetch_and_add(&packets, 1) + 1;
+	__u64 seen;
 
+	add_to(&packets, 1);
+	seen = packets;
 	sizes[skb->len & 7] += own + own_constant + hidden;
 	last_mark = skb->mark;
 	own_zero = name[0];

@@ -16,6 +16,9 @@ typedef __u64 u64;
 typedef __s32 s32;
 typedef __s64 s64;
 
+/* Atomic, by an instruction of all kernels: that of __sync_fetch_and_add(), which gives the old value too, is of 5.12. */
+#define add_to(to, value) ((void)__atomic_fetch_add(to, value, __ATOMIC_RELAXED))
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 /* Only one of them is the kernel's: that of the processor which the object is for. */

@@ -60,12 +60,12 @@ int use_maps(struct __sk_buff *skb)
 
 	counters = bpf_map_lookup_elem(&hash, &flow);
 	if (counters)
-		__sync_fetch_and_add(&counters->packets, 1);
+		add_to(&counters->packets, 1);
 	else
 		bpf_map_update_elem(&hash, &flow, &one, BPF_NOEXIST);
 	counters = bpf_map_lookup_elem(&array, &zero);
 	if (counters)
-		__sync_fetch_and_add(&counters->bytes, length);
+		add_to(&counters->bytes, length);
 	bpf_map_update_elem(&lru, &zero, &length, BPF_ANY);
 	bpf_map_update_elem(&percpu_hash, &zero, &one, BPF_ANY);
 	bpf_map_update_elem(&percpu_array, &zero, &length, BPF_ANY);

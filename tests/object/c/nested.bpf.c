@@ -42,7 +42,7 @@ int call(struct __sk_buff *skb)
 	void *map = bpf_map_lookup_elem(&outer, &zero);
 
 	if (map && (entry = bpf_map_lookup_elem(map, &one)))
-		__sync_fetch_and_add(&entry->hits, 1);
+		add_to(&entry->hits, 1);
 	bpf_tail_call(skb, &calls, skb->len == 20 ? 1 : 2);
 	return 7;
 }

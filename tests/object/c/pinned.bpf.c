@@ -26,6 +26,6 @@ int use_pinned(struct __sk_buff *skb)
 	__u64 *count = bpf_map_lookup_elem(&pinned_array, &key);
 
 	if (count)
-		__sync_fetch_and_add(count, 1);
+		add_to(count, 1);
 	return bpf_map_lookup_elem(&pinned_hash, &key) ? -1 : 0;
 }

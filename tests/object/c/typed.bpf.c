@@ -39,8 +39,10 @@ SEC("socket")
 int count(struct __sk_buff *skb)
 {
 	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	__u64 seen = __sync_fetch_and_add(&packets, 1) + 1;
+	__u64 seen;
 
+	add_to(&packets, 1);
+	seen = packets;
 	if (event) {
 		*event = (struct event) { .kind = OPEN, .pid = 7, .at = seen, .comm = "tester" };
 		last_comm[0] = event->comm[0];

@@ -12,7 +12,7 @@ long last[2];
 SEC("usdt")
 int BPF_USDT(probe, int a, long b)
 {
-	__sync_fetch_and_add(&hits, 1);
+	add_to(&hits, 1);
 	last[0] = a;
 	last[1] = b;
 	return 0;

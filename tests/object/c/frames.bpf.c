@@ -36,8 +36,8 @@ int count(struct xdp_md *context)
 
 	if ((void *)(ip + 1) > end || ethernet->h_proto != bpf_htons(ETH_P_IP))
 		return XDP_PASS;
-	__sync_fetch_and_add(&packets, 1);
-	__sync_fetch_and_add(&bytes, bpf_ntohs(ip->tot_len));
+	add_to(&packets, 1);
+	add_to(&bytes, bpf_ntohs(ip->tot_len));
 	return ip->ttl == 0 ? XDP_DROP : XDP_PASS;
 }
 
@@ -47,8 +47,8 @@ SEC("?xdp.frags") int fragments(struct xdp_md *context) { return context->data_e
 SEC("?xdp/devmap") int at_device(struct xdp_md *context) { return context->egress_ifindex ? XDP_PASS : XDP_DROP; }
 SEC("?xdp/cpumap") int at_processor(struct xdp_md *context) { return XDP_PASS; }
 SEC("?xdp.frags/devmap") int at_device_fragments(struct xdp_md *context) { return XDP_PASS; }
-SEC("?tcx/ingress") int in(struct __sk_buff *skb) { __sync_fetch_and_add(&packets, 1); return TCX_NEXT; }
-SEC("?tcx/egress") int out(struct __sk_buff *skb) { __sync_fetch_and_add(&bytes, skb->len); return TCX_NEXT; }
+SEC("?tcx/ingress") int in(struct __sk_buff *skb) { add_to(&packets, 1); return TCX_NEXT; }
+SEC("?tcx/egress") int out(struct __sk_buff *skb) { add_to(&bytes, skb->len); return TCX_NEXT; }
 SEC("?tc/ingress") int old_in(struct __sk_buff *skb) { return TCX_NEXT; }
 SEC("?netkit/primary") int primary(struct __sk_buff *skb) { return 0; }
 SEC("?netkit/peer") int peer(struct __sk_buff *skb) { return 0; }
