@@ -5,6 +5,7 @@ import { linkFds } from "./ffi/holders.ts";
 import { type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { parseFdinfo } from "./listing/fdinfo.ts";
 import { visitPins, withPinnedLink } from "./listing/pins.ts";
+import type { LinkRecords } from "./listing/records.ts";
 import { loadedIterator, useIterator } from "./listing/iterator.ts";
 import { allLinks, linkWalk } from "./listing/walk.ts";
 import { readTextFile } from "./os/files.ts";
@@ -101,8 +102,14 @@ function hasManyLinks(): boolean {
 type NextPiece = () => LinkInfo[];
 type Types = readonly LinkType[] | undefined;
 
+/** Of records: with thousands of infos that are still to be taken, V8 makes each as if it would stay. */
+const PIECE = 256;
+
 const PIECES: { readonly [S in Source]: (types: Types) => NextPiece } = {
-  iterator: (types) => once(() => readRecords(types)),
+  iterator(types): NextPiece {
+    let records: LinkRecords | undefined;
+    return () => (records ??= useIterator().run(types)).take(linkKindOf, PIECE);
+  },
   syscall(types): NextPiece {
     let lastId = 0;
     return () => {
@@ -125,15 +132,6 @@ function once(readAll: () => LinkInfo[]): NextPiece {
     isDone = true;
     return readAll();
   };
-}
-
-function readRecords(types: Types): LinkInfo[] {
-  const records = useIterator().runBriefly(types), infos: LinkInfo[] = [];
-  for (let at = records.first; at < records.end; at = records.next(at)) {
-    const info = records.decode(at, linkKindOf);
-    if (info !== undefined) infos.push(info);
-  }
-  return infos;
 }
 
 /** The links of a type that there are now; none for callers that may not see all. */
@@ -201,13 +199,14 @@ export function listLinks(options: ListOptions): LinkList {
 
 /** All infos that a source has now. */
 export function readAll(source: Source, types: Types): LinkInfo[] {
+  if (source === "iterator") return useIterator().runBriefly(types).take(linkKindOf, Infinity);
   const nextPiece = PIECES[source](types), all = nextPiece();
   if (source !== "syscall") return all; // it is the only piece
   for (let piece; (piece = nextPiece()).length > 0;) all.push(...piece);
   return all;
 }
 
-/** A listing, which is read piece by piece when it is asked for; it holds nothing in between. */
+/** A listing, which is read piece by piece when it is asked for; it holds no fd in between. */
 export class Listing extends Closable<LinkInfo> implements LinkListing {
   readonly source: Source;
   readonly #signal: AbortSignal | undefined;

@@ -78,9 +78,12 @@ type Step = IteratorResult<LinkEvent, void>;
 
 /** A look at all links, in the order of their ids. They are named by where they come in it. */
 interface Look {
-  readonly first: number;
   /** Behind the last one. */
   readonly end: number;
+  /** How much of both looks is the same, where that can be told at once: what is new comes last. */
+  sameUntil(other: this): number;
+  /** The first link from there on. */
+  from(at: number): number;
   next(at: number): number;
   id(at: number): number;
   /** Whether a link is surely as it was at another look. */
@@ -152,7 +155,8 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
     const before = this.#last, now = this.#look();
     this.#due = performance.now() + this.#intervalMs;
     const events: LinkEvent[] = [];
-    let i = before?.first ?? 0, j = now.first;
+    const same = before === undefined ? 0 : now.sameUntil(before);
+    let i = before?.from(same) ?? 0, j = now.from(same);
     const end = before?.end ?? 0;
     while (i < end || j < now.end) {
       const was = i < end ? before!.id(i) : Infinity, is = j < now.end ? now.id(j) : Infinity;
@@ -213,13 +217,19 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
 /** By records of the iterator, of which only those that differ become infos. */
 class RecordLook implements Look {
   readonly #records: LinkRecords;
-  readonly first: number;
   readonly end: number;
 
   constructor(records: LinkRecords) {
     this.#records = records;
-    this.first = records.first;
     this.end = records.end;
+  }
+
+  sameUntil(other: this): number {
+    return this.#records.sameUntil(other.#records);
+  }
+
+  from(at: number): number {
+    return this.#records.from(at);
   }
 
   next(at: number): number {
@@ -242,12 +252,19 @@ class RecordLook implements Look {
 /** By infos. */
 class InfoLook implements Look {
   readonly #infos: readonly LinkInfo[];
-  readonly first = 0;
   readonly end: number;
 
   constructor(infos: readonly LinkInfo[]) {
     this.#infos = infos;
     this.end = infos.length;
+  }
+
+  sameUntil(): number {
+    return 0;
+  }
+
+  from(at: number): number {
+    return at;
   }
 
   next(at: number): number {

@@ -28,6 +28,10 @@ interface Reader {
   /** What was found to tell the truth last: the type, or a name. */
   settled: string | undefined;
   decoder: Decoder<unknown> | undefined;
+  /** The last record that `decoder` could read, by its first word, where it lies, and its name. */
+  head: number;
+  at: number;
+  name: string;
 }
 
 const NOTHING: ReadonlySet<number> = new Set();
@@ -35,7 +39,7 @@ const NOTHING: ReadonlySet<number> = new Set();
 function readerOf(number: number, filled: Filled): Reader {
   const type = LINK_TYPES[number] ?? "unknown", places = filled.get(type);
   const record = places && rowOf(type)?.record as LinkRecord<BpfLinkInfo> | undefined;
-  return { type, record, filled: places ?? NOTHING, settled: undefined, decoder: undefined };
+  return { type, record, filled: places ?? NOTHING, settled: undefined, decoder: undefined, head: 0, at: 0, name: "" };
 }
 
 /** The records of one run, in the order of ids. They are named by where they lie. */
@@ -47,6 +51,8 @@ export class LinkRecords {
   readonly #trust: Trust;
   readonly #ownId: number;
   readonly #types: readonly LinkType[] | undefined;
+  /** Behind the last one that {@linkcode take} took. */
+  #taken: number;
   /** The first record. */
   readonly first: number;
   /** Behind the last one. */
@@ -67,8 +73,8 @@ export class LinkRecords {
     this.#trust = trust;
     this.#ownId = ownId;
     this.#types = types;
-    this.end = endOf(this.#words);
-    this.first = this.#skip(0);
+    this.end = this.#words.length;
+    this.first = this.#taken = this.#skip(0);
   }
 
   /** The record behind another. */
@@ -76,12 +82,28 @@ export class LinkRecords {
     return this.#skip(at + (this.#words[at]! >>> 18));
   }
 
+  /** The first record from where one begins. */
+  from(at: number): number {
+    return this.#skip(at);
+  }
+
+  /** Where the first record begins that is not the same in another run, which was walked. */
+  sameUntil(other: LinkRecords): number {
+    const a = this.#words, b = other.#words, end = Math.min(a.length, b.length);
+    for (let at = 0, next, i; at < end; at = next) {
+      next = at + (b[at]! >>> 18);
+      for (i = at; i < next && a[i] === b[i]; i++);
+      if (i < next) return at;
+    }
+    return end;
+  }
+
   #skip(at: number): number {
     const words = this.#words, types = this.#types;
-    while (
-      at < this.end && (words[at + 1] === this.#ownId || types !== undefined && !types.includes(this.#reader(at).type))
-    ) {
-      at += words[at]! >>> 18;
+    for (let length = 0; at < this.end; at += length) {
+      length = words[at]! >>> 18;
+      if (length < NAME / 4 || (length & 1) !== 0 || at + length > this.end) throw notWhole();
+      if (words[at + 1] !== this.#ownId && (types === undefined || types.includes(this.#reader(at).type))) break;
     }
     return at;
   }
@@ -116,11 +138,35 @@ export class LinkRecords {
     if (decoder.readRecord !== undefined && reader.record !== undefined) {
       const name = this.#name(reader, at);
       if (this.#isSettled(reader, keyOf(reader, name))) {
+        reader.head = this.#words[at]!;
+        reader.at = at;
+        reader.name = name;
         return decoder.readRecord(this.#words, this.#longs, at, reader.filled, name);
       }
     }
     const info = this.info(at);
     return info && decoderOf(info.type).read(info); // which may be another link's by now
+  }
+
+  /**
+   * The next infos in these terms, so many at most: what {@linkcode decode} gives, sooner for records that are like the
+   * last of their type. None at the end.
+   */
+  take<T>(decoderOf: (type: LinkType) => Decoder<T>, most: number): T[] {
+    const words = this.#words, longs = this.#longs, readers = this.#readers;
+    // room for all at once: to grow takes as long as to fill
+    const infos: T[] = new Array(Math.min(most, (this.end - this.#taken) / (NAME / 4) >>> 0));
+    let count = 0, at = this.#taken;
+    for (; at < this.end && count < most; at = this.next(at)) {
+      const head = words[at]!, reader = readers[head & 0xffff];
+      const info = reader !== undefined && reader.head === head && isNamedAlike(words, at, reader.at)
+        ? reader.decoder!.readRecord!(words, longs, at, reader.filled, reader.name) as T
+        : this.decode(at, decoderOf);
+      if (info !== undefined) infos[count++] = info;
+    }
+    this.#taken = at;
+    infos.length = count;
+    return infos;
   }
 
   /** What the record alone says. */
@@ -149,17 +195,16 @@ export class LinkRecords {
   }
 }
 
+/** Whether two records of one length have the same name. */
+function isNamedAlike(words: Uint32Array, a: number, b: number): boolean {
+  const end = a + (words[a]! >>> 18), to = b - a;
+  for (let i = a + NAME / 4; i < end; i++) if (words[i] !== words[i + to]) return false;
+  return true;
+}
+
 /** What is compared once. */
 function keyOf({ type, record }: Reader, name: string): string {
   return record?.variesByName ? name : type;
-}
-
-/** Where the last record ends: with the words, or some length is none, with which a walk would not end. */
-function endOf(words: Uint32Array): number {
-  let at = 0;
-  for (let length; at < words.length && (length = words[at]! >>> 18) >= NAME / 4 && (length & 1) === 0;) at += length;
-  if (at !== words.length) throw notWhole();
-  return at;
 }
 
 function notWhole(): BpfError {

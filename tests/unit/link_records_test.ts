@@ -1,5 +1,7 @@
 /** The records of the iterator's program, as it might write them on kernels to come. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { BpfError } from "../../lib/error.ts";
+import { linkKindOf } from "../../lib/kind/mod.ts";
 import { type Filled, LinkRecords, Trust } from "../../lib/listing/records.ts";
 
 const NAME = 40;
@@ -57,4 +59,41 @@ Deno.test("a record is the same as another if every byte is", () => {
   const a = records([record(4, 3, "task"), record(6, 5)]), b = records([record(6, 5), record(4, 3, "tasks")]);
   const [iter = 0, xdp = 0] = all(a, (at) => at), [otherXdp = 0, otherIter = 0] = all(b, (at) => at);
   assertEquals([a.isSame(xdp, b, otherXdp), a.isSame(iter, b, otherIter)], [true, false]);
+});
+
+/** Believes every record, so that no link is asked. */
+class Belief extends Trust {
+  override isSettled(): boolean {
+    return true;
+  }
+}
+
+Deno.test("infos are taken in pieces of any size: each is what its record alone becomes", () => {
+  const pieces = [
+    ...["task", "task", "task_file", "task", "task"].map((name, i) => record(4, i + 10, name)),
+    ...[record(6, 20), record(4, 2, "task"), record(99, 21), record(6, 22), record(4, 23, "task"), record(4, 2)],
+  ];
+  const bytes = new Uint8Array(pieces.flatMap((piece) => [...piece]));
+  const some = () => new LinkRecords(bytes, FILLED, new Belief(), 2, undefined);
+  const one = some(), expected = all(one, (at) => linkKindOf(one.recorded(at).type).read(one.recorded(at)));
+  for (const most of [1, 2, 5, Infinity]) {
+    const records = some(), taken = [];
+    for (let piece; (piece = records.take(linkKindOf, most)).length > 0;) {
+      assert(piece.length <= most);
+      taken.push(...piece);
+    }
+    assertEquals(taken, expected);
+  }
+});
+
+Deno.test("what is no whole record is an error once it is come to", () => {
+  const long = record(6, 5), odd = record(6, 6);
+  new DataView(long.buffer).setUint16(2, 48, true);
+  new DataView(odd.buffer).setUint16(2, 44, true);
+  for (const last of [long, odd, new Uint8Array(8)]) {
+    const some = records([record(6, 3), last]);
+    assertEquals(some.id(some.first), 3);
+    assertThrows(() => some.next(some.first), BpfError, "something else than whole records");
+    assertThrows(() => some.take(linkKindOf, Infinity), BpfError, "something else than whole records");
+  }
 });
