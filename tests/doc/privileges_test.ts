@@ -6,7 +6,7 @@ import { Cgroup } from "../fixture/place/cgroup.ts";
 import { withOnly } from "../fixture/process/privileges.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
-import { inTokenNamespace } from "./claims/token_mount.ts";
+import { inTokenNamespace } from "../fixture/place/token_mount.ts";
 import { guide, table } from "./guide.ts";
 
 type Capability = "bpf" | "perfmon" | "net_admin" | "sys_admin";
