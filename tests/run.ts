@@ -31,6 +31,7 @@
  * | programs as users write them, each with its C | examples/ |
  * | the examples in comments and the README · that nothing lacks one | run here, from where they stand; doc/lint_test · doc/coverage_test |
  * | what is shown of an error that nobody catches · handles and infos as JSON · what users write compiles | kernel/uncaught_test · kernel/json_test · unit/typing_test |
+ * | the guides in the comments of entry points: capabilities and commands · messages · `bpflink` · names of other libraries | doc/privileges_test · messages_test · commands_test · names_test |
  * | all of it on other kernels | vm/ |
  *
  * To add a test: `kernelTest(name, { needs, since }, fn)` of fixture/run/kernel.ts where a kernel must take part; it
