@@ -73,8 +73,8 @@
  * }
  * ```
  *
- * `deno run --allow-ffi --allow-read main.ts`, as root, prints `deno /etc/passwd`. The end of the scope ends all that
- * came of the object, what was attached first. What can go wrong:
+ * `deno run --allow-ffi --allow-read main.ts`, as root, prints what it opens, at last `deno /etc/passwd`. The end of
+ * the scope ends all that came of the object, what was attached first. What can go wrong:
  *
  * - `it has no BTF`: `-g` is missing, which makes what names and types come from.
  * - `asm/types.h` is not found: `-I`, as above. `__TARGET_ARCH_x86` (`_arm64`) is for arguments of functions
@@ -93,7 +93,8 @@
  *
  * ## Guide: swap and upgrade an object without a gap
  *
- * For a new version that goes on with the counts of the old one, while packets are seen by one of both. In one process:
+ * For a new version that goes on with the counts of the old one, while packets are seen by one of both. With
+ * `tests/examples/upgrade.bpf.c` of the repository, which counts what a cgroup sends, in one process:
  *
  * ```ts
  * import { Link, makeCgroup } from "@bpf/link";
