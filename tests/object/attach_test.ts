@@ -110,7 +110,7 @@ objectTest("fsession runs on both ends of its function", { needs: ["trampolines"
 });
 
 // before, Debian's kernels let no program replace this function
-objectTest("fmod_ret gives what its function would return", { needs: ["modify_return"], since: "6.1" }, () => {
+objectTest("fmod_ret gives what its function would return", { needs: ["modify_return"], since: "6.3" }, () => {
   using object = load("fmod_ret");
   // the kernel calls the function: what it gives, and above how often its work was seen
   const call = () => object.program("fmod_ret").run().returnValue;
