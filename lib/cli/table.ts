@@ -37,11 +37,10 @@ export function shortenAll(texts: Iterable<string>, width: number): Map<string, 
   const groups = [...Map.groupBy(short.keys(), (text) => short.get(text)!).values()].filter(({ length }) => length > 1);
   if (width < 4 || groups.length === 0) return short;
   const ends = Map.groupBy(groups.flat(), (text) => lastOf(text, width));
-  for (const alike of groups) {
-    if (alike.every((text) => ends.get(lastOf(text, width))!.length === 1)) {
-      for (const text of alike) short.set(text, lastOf(text, width));
-      continue;
-    }
+  for (const group of groups) {
+    const alike = group.filter((text) => ends.get(lastOf(text, width))!.length > 1);
+    for (const text of group) short.set(text, lastOf(text, width));
+    if (alike.length === 0) continue;
     const rests = shortenAll(alike.map((text) => text.slice(commonLength(alike))), width - 1);
     for (const text of alike) {
       const rest = rests.get(text.slice(commonLength(alike)))!;

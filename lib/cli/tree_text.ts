@@ -64,9 +64,9 @@ function plainRow(
   const [where, ...more] = new Set(hook.entries.map(({ linkId }) => items.get(linkId ?? 0)?.where));
   // places that links share in different orders have words of their own
   const place = where !== undefined && more.length === 0 ? where : hook.place;
-  const title = printable(
-    `${hookText(hook.type as LinkInfo["type"], place)}${hook.ordered || alone ? "" : " (order unknown)"}`,
-  );
+  const runs = hook.entries.some(({ link }) => link?.attached !== false); // what is detached has no order
+  const order = hook.ordered || alone || !runs ? "" : " (order unknown)";
+  const title = printable(`${hookText(hook.type as LinkInfo["type"], place)}${order}`);
   if (alone) return { cells: [title, ...cellsOf(first)], below: [] };
   return {
     cells: [title],

@@ -4,13 +4,16 @@
  *
  * `bpflink` runs on a terminal (`script` of util-linux) of 80 and of 200 columns, and what that shows becomes SVG in
  * tests/pictures. The scene is made for it, in network and mount namespaces and cgroups of its own, and is gone at the
- * end. `record.ts --try COMMAND` runs a shell's command in the scene instead, to look around.
+ * end. Numbers of links, programs and processes become others of as many digits, so that two runs make the same pictures
+ * of `list` and `tree`; what `top` measures is of the moment.
+ *
+ * `record.ts --try COMMAND` runs a shell's command in the scene instead, to look around.
  */
 import { Link } from "../../mod.ts";
 import { addPair, deleteInterface, setUp } from "../fixture/place/rtnetlink.ts";
 import { commandLine } from "../fixture/process/bpflink.ts";
 import { inNamespaces, mountPoints } from "../fixture/run/own.ts";
-import { Screen } from "./screen.ts";
+import { type Cell, Screen } from "./screen.ts";
 import { toSvg } from "./svg.ts";
 
 const HERE = new URL(".", import.meta.url).pathname, INSIDE = "--inside";
@@ -101,9 +104,14 @@ async function start(
   for (const id of new TextDecoder().decode(value).split(" ")) ownIds.add(Number(id));
 }
 
-/** Whether others have links at the moment. */
+/** Whether others have links at the moment; iterators, with which others look too, are a line that can be left out. */
 function isCrowded(): boolean {
-  return Link.list().some(({ id }) => !ownIds.has(id));
+  return Link.list().some(({ id, type }) => type !== "iter" && !ownIds.has(id));
+}
+
+/** Whether a line shows an iterator. */
+function isIterator(line: Screen["lines"][number]): boolean {
+  return /\biter bpf_link\b| links {2}/.test(line.map(({ text }) => text).join(""));
 }
 
 async function onTerminal({ args, columns, rows = ROWS, keys = [] }: typeof PICTURES[number]): Promise<Screen> {
@@ -123,17 +131,31 @@ async function onTerminal({ args, columns, rows = ROWS, keys = [] }: typeof PICT
   return screen;
 }
 
+/** Lines in which numbers of four digits and more are such that follow each other from 1001, 10001 and so on. */
+function withoutMoment(lines: Screen["lines"]): Cell[][] {
+  const others = new Map<string, string>();
+  const otherOf = (number: string) => {
+    const alike = [...others.keys()].filter(({ length }) => length === number.length).length;
+    others.set(number, others.get(number) ?? String(10 ** (number.length - 1) + alike + 1));
+    return others.get(number)!;
+  };
+  return lines.filter((line) => !isIterator(line)).map((line) => {
+    const text = line.map((cell) => cell.text).join("").replace(/\b\d{4,}\b/g, otherOf)
+      .replace(/\(\d+(?=…)/g, (cut) => `(${"1".padEnd(cut.length - 1, "0")}`);
+    return line.map((cell, i) => ({ ...cell, text: text[i]! }));
+  });
+}
+
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 if (Deno.args[0] !== INSIDE) {
   for (const signal of SIGNALS) Deno.addSignalListener(signal, () => {}); // the one inside cleans up
-  const bpffs = Deno.makeTempDirSync({ prefix: "bpflink-pictures-" });
+  const bpffs = "/sys/fs/bpf"; // another one is mounted there in a namespace of mounts
   const [command, ...args] = [
     ...inNamespaces(bpffs),
     ...[Deno.execPath(), "run", "-A", "--no-config", "--no-check", import.meta.url, INSIDE, bpffs, ...Deno.args],
   ];
   const { code } = await new Deno.Command(command!, { args, stdin: "inherit" }).spawn().status;
-  Deno.removeSync(bpffs);
   Deno.exit(code);
 }
 
@@ -156,7 +178,10 @@ const [, bpffs, option, ...words] = Deno.args;
         if (before) await new Promise((resolve) => setTimeout(resolve, 300));
         else if (picture.keys !== undefined || !isCrowded()) screen = taken; // the keys choose what is shown
       }
-      Deno.writeTextFileSync(`${HERE}${file}.svg`, toSvg(screen, `bpflink ${args.join(" ")}`));
+      Deno.writeTextFileSync(
+        `${HERE}${file}.svg`,
+        toSvg({ columns: screen.columns, lines: withoutMoment(screen.lines) }, `bpflink ${args.join(" ")}`),
+      );
       console.log(`${file}.svg`);
     }
   }

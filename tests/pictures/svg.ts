@@ -4,7 +4,7 @@ import type { Cell, Screen } from "./screen.ts";
 const WIDTH = 8, HEIGHT = 18, MARGIN = 14, BAR = 30;
 
 /** The SVG of a screen, with what was typed above it. */
-export function toSvg(screen: Screen, command: string): string {
+export function toSvg(screen: Pick<Screen, "lines" | "columns">, command: string): string {
   const { lines, columns } = screen;
   const width = columns * WIDTH + 2 * MARGIN, height = (lines.length + 1) * HEIGHT + BAR + MARGIN;
   const rows = [typed(`$ ${command}`), ...lines].map((line, i) => row(line, BAR + (i + 1) * HEIGHT));

@@ -103,6 +103,16 @@ Deno.test("of alike paths what stays is their end, from a slash on", () => {
   ]);
 });
 
+Deno.test("only paths of which the end is alike lose what they have in common", () => {
+  const places = ["/shop.slice", "/shop.slice/shop-frontend.service", "/shop.slice/shop-backend.service"];
+  const short = shortenAll(places.map((path) => `cgroup ${path} inet_egress`), 23);
+  assertEquals([...short.values()], [
+    "…shop.slice inet_egress",
+    "…frontend.se…net_egress",
+    "…backend.ser…net_egress",
+  ]);
+});
+
 Deno.test("perf events are called what they are, and other links by their type", () => {
   assertEquals(hookText("perf_event", "uprobe libc.so.6:malloc+0x0"), "uprobe libc.so.6:malloc+0x0");
   assertEquals(hookText("tcx", "eth0 ingress"), "tcx eth0 ingress");
