@@ -1,4 +1,5 @@
 /** Names for people to read: those that `Names` knows, and those that take a look at other files. */
+import { TypeNames } from "./btf/type_names.ts";
 import type { FunctionNames } from "./kind/kind.ts";
 import type { LinkInfo } from "./kind/mod.ts";
 import { MOST_NAMED } from "./kind/target.ts";
@@ -8,18 +9,40 @@ import { closeIfOpen, open, readToEnd } from "./os/files.ts";
 import { interfaces, ownNetns } from "./os/interfaces.ts";
 import { functionsAt } from "./os/kallsyms.ts";
 import { mounts, type NamedNetns, networkNamespaces } from "./os/proc.ts";
-import { visibly } from "./refusal.ts";
+import { unlessGone, visibly } from "./refusal.ts";
+import { btfGetData, btfGetFdById, btfGetInfoByFd } from "./sys/btf.ts";
 
-/** The BTF of the kernel; undefined where it cannot be read. */
-export function kernelBtf(): Uint8Array<ArrayBuffer> | undefined {
+/** The names of the kernel's types; undefined where they cannot be read. */
+function kernelTypes(): TypeNames | undefined {
   return visibly(() => {
     const fd = open("/sys/kernel/btf/vmlinux");
     try {
-      return readToEnd(fd);
+      return new TypeNames(readToEnd(fd));
     } finally {
       closeIfOpen(fd);
     }
   });
+}
+
+/** The same of a module or a program, by the id of its BTF, and the module's name. */
+function typesOf(btfId: number, kernel: () => TypeNames | undefined): BtfNames | undefined {
+  return visibly(() =>
+    unlessGone(() => {
+      const fd = btfGetFdById(btfId);
+      try {
+        const { name, kernelBtf } = btfGetInfoByFd(fd), base = kernelBtf ? kernel() : undefined;
+        if (kernelBtf && base === undefined) return undefined;
+        return { types: new TypeNames(btfGetData(fd), base), module: kernelBtf ? name : undefined };
+      } finally {
+        closeIfOpen(fd);
+      }
+    })
+  );
+}
+
+interface BtfNames {
+  readonly types: TypeNames;
+  readonly module: string | undefined;
 }
 
 /** The id of the kernel's own BTF, the first that there is. */
@@ -30,15 +53,14 @@ const LOOK_AGAIN_MS = 1000;
 
 /** Names of places in words for people, who know cgroups, namespaces and functions by what they are called. */
 export class FullNames extends Names {
-  /** The name of a type in the kernel's BTF, for those who have read it. */
-  btfName: ((id: number) => string | undefined) | undefined;
   readonly #kernel = new Map<bigint, string | undefined>();
   readonly #files = new Map<string, Map<number, string | undefined>>();
   readonly #functions: FunctionNames = {
     inKernel: (address) => this.#kernel.get(address),
     inFile: (path, offset) => this.#files.get(path)?.get(offset),
-    inBtf: (id, object = KERNEL_BTF_ID) => object === KERNEL_BTF_ID ? this.btfName?.(id) : undefined,
+    inBtf: (id, object = KERNEL_BTF_ID) => this.#inBtf(id, object),
   };
+  readonly #btfs = new Map<number, BtfNames | undefined>();
   readonly #here = ownNetns();
   readonly #devices = new Map<number, ReadonlyMap<number, string>>();
   #cgroupMounts: string[] | undefined;
@@ -66,6 +88,19 @@ export class FullNames extends Names {
       for (const offset of offsets) known.set(offset, names?.get(offset));
       this.#files.set(path, known);
     }
+  }
+
+  /** The name of a function, with its module in front; of the kernel, or of another object of BTF. */
+  #inBtf(id: number, object: number): string | undefined {
+    const known = (object: number): BtfNames | undefined => {
+      if (this.#btfs.has(object)) return this.#btfs.get(object);
+      const kernel = () => known(KERNEL_BTF_ID)?.types, types = object === KERNEL_BTF_ID ? kernelTypes() : undefined;
+      const found = object === KERNEL_BTF_ID ? types && { types, module: undefined } : typesOf(object, kernel);
+      this.#btfs.set(object, found);
+      return found;
+    };
+    const { types, module } = known(object) ?? {}, name = types?.get(id);
+    return name === undefined || module === undefined ? name : `${module}:${name}`;
   }
 
   /** What a link is attached to, for a narrow column. `cgroup` and `device` are its names if they are known. */

@@ -2,7 +2,9 @@
 import { printable } from "../check.ts";
 import { expectedLinks, isTelemetryOn, type PublishedEvent, publishLinks, readExpected } from "../otel/mod.ts";
 import { onAbort } from "../wait.ts";
+import { Link } from "../link.ts";
 import { type Command, numberFrom, type Output, Status, writeAll } from "./command.ts";
+import { whatIsMissing } from "./missing.ts";
 import { jsonLine } from "./table.ts";
 
 export const agent: Command = {
@@ -57,7 +59,10 @@ const OFF = "telemetry is off, so nothing would be published: start it with OTEL
 
 function printSnapshot(): number {
   writeAll(Deno.stdout, `[\n${expectedLinks().map((link) => `  ${JSON.stringify(link)}`).join(",\n")}\n]\n`);
-  return Status.done;
+  const { source, partial } = Link.list();
+  if (!partial) return Status.done;
+  whatIsMissing({ source, isWanted: false }).forEach(say);
+  return Status.partial;
 }
 
 /** What the service has to say of itself: on stderr, where Deno does not take it for a log record. */

@@ -5,7 +5,7 @@ import { type Command, type Commands, COMMON, Status } from "./command.ts";
 const SHELLS = ["bash", "zsh", "fish"] as const;
 
 /** The command that writes them; `commands` is asked for when it runs, for it is one of them. */
-export function completionsOf(commands: () => Commands): Command {
+export function completionsOf(commands: () => Promise<Commands>): Command {
   return {
     usage: "bash|zsh|fish",
     summary: "write what a shell completes this command's words by",
@@ -17,9 +17,10 @@ export function completionsOf(commands: () => Commands): Command {
     options: {},
     takes: [1, 1],
     words: SHELLS,
-    run({ positionals: [shell] }, output): number {
+    async run({ positionals: [shell] }, output): Promise<number> {
       const write = { bash, zsh, fish }[oneOf(shell!, "SHELL", SHELLS)];
-      const script = write(Object.entries({ ...commands(), help: help(commands()) }).map(([name, it]) => of(name, it)));
+      const all = await commands();
+      const script = write(Object.entries({ ...all, help: help(all) }).map(([name, it]) => of(name, it)));
       output.print({ script: `${script.join("\n")}\n` }, () => script);
       return Status.done;
     },

@@ -1,6 +1,6 @@
 /** A link with what is known besides its info, as a record and in words. */
 import { printable } from "../check.ts";
-import { type FullNames, kernelBtf } from "../full_names.ts";
+import type { FullNames } from "../full_names.ts";
 import type { LinkHolders } from "../holders.ts";
 import { toJson } from "../json.ts";
 import { type LinkInfo, linkKindOf } from "../kind/mod.ts";
@@ -42,15 +42,6 @@ export function named(info: LinkInfo, names: FullNames, held?: LinkHolders): Ite
   };
 }
 
-/** Lets names learn of links: what of their numbers is looked up for all at once. */
-export async function learn(names: FullNames, infos: readonly LinkInfo[]): Promise<void> {
-  names.learn(infos);
-  if (names.btfName !== undefined || !infos.some((info) => "targetBtfId" in info)) return;
-  const { Btf } = await import("../object/mod.ts"), bytes = kernelBtf();
-  const btf = bytes && new Btf(bytes);
-  names.btfName = (id) => btf !== undefined && id < btf.count ? btf.get(id).name || undefined : undefined;
-}
-
 /** The links of the machine with names and holders, which are looked for once. */
 export async function items(
   options: ListOptions,
@@ -61,7 +52,7 @@ export async function items(
     ? unlessRefused(() => Link.infos({ ...options, source: "iterator" })) ?? Link.infos(options)
     : Link.infos(options);
   const infos = await Array.fromAsync(listing);
-  await learn(names, infos);
+  names.learn(infos);
   const holders = Link.holdersOf(infos.map(({ id }) => id));
   const links = infos.map((info) => named(info, names, holders.get(info.id)));
   return { source: listing.source, partial: listing.partial, links };

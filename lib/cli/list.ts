@@ -22,7 +22,6 @@ import {
   hookText,
   type Item,
   items,
-  learn,
   named,
   programText,
   programWord,
@@ -110,7 +109,6 @@ async function find(which: string): Promise<Item> {
     using link = openLink(which);
     const own = link.info() as LinkInfo;
     const info = isUnknownDevice(own, names) ? await byIterator(own) : own;
-    await learn(names, [info]);
     return named(info, names, link.holders());
   } catch (error) {
     if (!(error instanceof BpfError && error.reason === "capability" && isNumber(which))) throw error;

@@ -5,11 +5,12 @@ import { Link } from "../link.ts";
 import { countRuns, countsRuns } from "../runs.ts";
 import type { LinkEvent, LinkWatcher } from "../watch.ts";
 import type { Output } from "./command.ts";
-import { countText, holdersText, hookText, type Item, learn, named, programText, programWord } from "./item.ts";
+import { countText, holdersText, hookText, type Item, named, programText, programWord } from "./item.ts";
 import { holderOf } from "./holder.ts";
 import { type Rate, Rates } from "./rates.ts";
 import { whatIsMissing } from "./missing.ts";
 import { columns, WIDE } from "./table.ts";
+import { clock } from "./until.ts";
 import { Terminal } from "./terminal.ts";
 import { hooksOf } from "./tree.ts";
 
@@ -178,7 +179,7 @@ export class Followed {
   /** Looks again at what the watcher does not report: runs, holders, the order of programs, names of namespaces. */
   async refresh(): Promise<void> {
     this.names.renew();
-    await learn(this.names, [...this.#items.values()].map(({ info }) => info));
+    this.names.learn([...this.#items.values()].map(({ info }) => info));
     this.#rates.sample([...this.#items.values()].flatMap(({ info }) => info.programId ?? []));
     const holders = await Link.holdersOfAsync([...this.#items.keys()]);
     for (const [id, held] of holders) {
@@ -252,10 +253,11 @@ export async function showLive(watcher: LinkWatcher, output: Output, options: Li
       : `${all.length} of ${links.size} links`;
     const { source, partial } = watcher, { isSourceWanted: isWanted } = options;
     const some = partial ? `. ${whatIsMissing({ source, isWanted })[0]}` : "";
-    const state = `${options.title}: ${count} by ${sortName(choice.sort)}${filter}${some}`;
+    const state = `${options.title} ${clock()}: ${count} by ${sortName(choice.sort)}${filter}${some}`;
     const keys = KEYS.find((keys) => keys.length <= width) ?? "q";
     const gap = Array.from({ length: Math.max(0, room - shown.length) }, () => "");
-    terminal.show([state, titles!, ...shown, ...gap, ...changes, problem || keys], width, 1);
+    const lines = [state, titles!, ...shown, ...gap, ...changes, problem || keys];
+    terminal.show(lines.slice(0, height), width, 1);
   };
   const drawSoon = () => {
     if (!isOver) timer ??= setTimeout(draw, REDRAW_MS);

@@ -43,7 +43,10 @@ export const load: Command = {
       else for (const [name, each] of Object.entries(overrides)) links.push(await object.attachAsync(name, each));
     });
     const { loaded } = pinAll(object, links, directory);
-    output.print(loaded, () => columns(rowsOf(loaded), output.size.columns));
+    output.print(loaded, () => [
+      ...columns(rowsOf(loaded), output.size.columns),
+      ...directory === undefined ? ["Nothing is left of it: pin it by --pin DIRECTORY."] : [],
+    ]);
     return Status.done;
   },
 };

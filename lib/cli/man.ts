@@ -2,15 +2,15 @@
 import { type Command, type Commands, Status } from "./command.ts";
 
 /** The command that writes it; `commands` is asked for when it runs, for it is one of them. */
-export function manOf(commands: () => Commands, version: string): Command {
+export function manOf(commands: () => Promise<Commands>, version: string): Command {
   return {
     usage: "",
     summary: "write the manual page",
     details: ["bpflink man | man -l -"],
     options: {},
     takes: [0, 0],
-    run(_args, output): number {
-      const page = lines(commands(), version);
+    async run(_args, output): Promise<number> {
+      const page = lines(await commands(), version);
       output.print({ page: `${page.join("\n")}\n` }, () => page);
       return Status.done;
     },

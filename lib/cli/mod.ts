@@ -64,21 +64,8 @@
  * @module
  */
 import config from "../../deno.json" with { type: "json" };
-import { agent } from "./agent.ts";
 import { didYouMean, parseArguments, UsageError } from "./arguments.ts";
-import { detach, pin, unpin, update } from "./change.ts";
 import { type Command, type Commands, COMMON, Output, report, Status, writeAll } from "./command.ts";
-import { completionsOf } from "./completions.ts";
-import { gen } from "./gen.ts";
-import { hook } from "./hook.ts";
-import { list, show } from "./list.ts";
-import { load } from "./load.ts";
-import { manOf } from "./man.ts";
-import { probe } from "./probe.ts";
-import { run as runObject } from "./run.ts";
-import { top } from "./top.ts";
-import { tree } from "./tree.ts";
-import { watch } from "./watch.ts";
 
 export type { LinkHolder } from "../holders.ts";
 export type { Source } from "../links.ts";
@@ -87,25 +74,33 @@ export type { ProbeAnswer, TargetProbe } from "../probe.ts";
 export { type Holder, holderName } from "./holder.ts";
 export type { Answer, EntryRecord, HookRecord, LinkRecord, LoadedRecord, PinRecord } from "./schema.ts";
 
-const COMMANDS: Commands = {
-  list,
-  show,
-  tree,
-  top,
-  watch,
-  hook,
-  probe,
-  detach,
-  pin,
-  unpin,
-  update,
-  load,
-  run: runObject,
-  gen,
-  agent,
-  completions: completionsOf(() => COMMANDS),
-  man: manOf(() => COMMANDS, config.version),
+/** All of them; only what is asked for is loaded. */
+const COMMANDS: { readonly [name: string]: () => Promise<Command> } = {
+  list: async () => (await import("./list.ts")).list,
+  show: async () => (await import("./list.ts")).show,
+  tree: async () => (await import("./tree.ts")).tree,
+  top: async () => (await import("./top.ts")).top,
+  watch: async () => (await import("./watch.ts")).watch,
+  hook: async () => (await import("./hook.ts")).hook,
+  probe: async () => (await import("./probe.ts")).probe,
+  detach: async () => (await import("./change.ts")).detach,
+  pin: async () => (await import("./change.ts")).pin,
+  unpin: async () => (await import("./change.ts")).unpin,
+  update: async () => (await import("./change.ts")).update,
+  load: async () => (await import("./load.ts")).load,
+  run: async () => (await import("./run.ts")).run,
+  gen: async () => (await import("./gen.ts")).gen,
+  agent: async () => (await import("./agent.ts")).agent,
+  completions: async () => (await import("./completions.ts")).completionsOf(all),
+  man: async () => (await import("./man.ts")).manOf(all, config.version),
 };
+
+async function all(): Promise<Commands> {
+  const commands = await Promise.all(
+    Object.entries(COMMANDS).map(async ([name, load]) => [name, await load()] as const),
+  );
+  return Object.fromEntries(commands);
+}
 
 /**
  * Runs a command line.
@@ -126,10 +121,10 @@ export async function main(args: readonly string[]): Promise<number> {
 
 async function run([name, ...rest]: readonly string[]): Promise<number> {
   if (name === "--version") return say(`bpflink ${config.version}`);
-  if (name === "--help" || name === "-h" || name === "help" && rest.length === 0) return say(...help());
+  if (name === "--help" || name === "-h" || name === "help" && rest.length === 0) return say(...help(await all()));
   if (name === undefined) throw new UsageError("a command is missing");
-  if (name === "help") return say(...helpOf(rest[0]!, commandOf(rest[0]!)));
-  const command = commandOf(name);
+  if (name === "help") return say(...helpOf(rest[0]!, await commandOf(rest[0]!)));
+  const command = await commandOf(name);
   const { values, positionals } = parseArguments(rest, { ...command.options, ...COMMON });
   if (values.help) return say(...helpOf(name, command));
   const [least, most] = command.takes;
@@ -143,8 +138,8 @@ async function run([name, ...rest]: readonly string[]): Promise<number> {
   return await command.run({ values, positionals }, new Output(values.json === true));
 }
 
-function commandOf(name: string): Command {
-  if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
+async function commandOf(name: string): Promise<Command> {
+  if (Object.hasOwn(COMMANDS, name)) return await COMMANDS[name]!();
   throw new UsageError(`there is no command "${name}"${didYouMean(name, [...Object.keys(COMMANDS), "--version"])}`);
 }
 
@@ -153,13 +148,13 @@ function say(...lines: readonly string[]): number {
   return Status.done;
 }
 
-function help(): string[] {
+function help(commands: Commands): string[] {
   return [
     "bpflink: the eBPF links of this machine",
     "",
     "usage: bpflink COMMAND [ARGUMENT]... [--json]",
     "",
-    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(13)}${summary}`),
+    ...Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(13)}${summary}`),
     "",
     "bpflink help COMMAND lists the arguments; bpflink --version the version.",
     "",

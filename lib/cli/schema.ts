@@ -117,6 +117,8 @@ export interface LoadedRecord {
  * for each record, or with `map` and `lost`. `agent` prints a line with `published` for each event. A failure prints `error`, to stderr.
  */
 export interface Answer {
+  /** When `top` looked for the second time, as `2026-11-30T12:00:00.000Z`. */
+  time?: string;
   /** Links. */
   links?: LinkRecord[];
   /** Places and what is attached there. */

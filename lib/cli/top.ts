@@ -6,7 +6,7 @@ import { type Command, FOLLOW_OPTIONS, followHelp, intervalOf, listOptions, Stat
 import { toRecord } from "./item.ts";
 import { Choice, Followed, rowsTable, showLive, SORT_NAMES, sortKey } from "./live.ts";
 import { whatIsMissing } from "./missing.ts";
-import { until } from "./until.ts";
+import { now, until } from "./until.ts";
 
 const REFRESH_MS = 1000;
 
@@ -17,8 +17,8 @@ export const top: Command = {
     "On a terminal it is a screen that follows them. Keys: i t w p r l h sort by",
     "id, type, where, program, runs, load and held; / filters, escape ends that;",
     "s lets the kernel count runs, or no more; arrows scroll; q quits. Elsewhere it",
-    "looks twice, and prints what there was in between. Below 100 columns types and",
-    "ids of programs are left out.",
+    "looks twice, and prints what there was in between. Below 100 columns HOOK has",
+    "type and place, and programs are there by their names.",
     "",
     "RUNS/S and LOAD, the part of one processor's time, are there while the kernel",
     "counts: with --stats, or kernel.bpf_stats_enabled=1. That costs each run of",
@@ -54,7 +54,7 @@ export const top: Command = {
           ...order === "" ? {} : { order: parseInt(order) },
           ...rate === undefined ? {} : { runsPerSecond: rate.perSecond, load: rate.load },
         }));
-        output.print({ links: records, source, partial }, () => [
+        output.print({ time: now(), links: records, source, partial }, () => [
           ...rows.length === 0 ? ["no links"] : rowsTable(rows, links.isCounting, output.size.columns),
           ...partial ? whatIsMissing({ source, isWanted: isSourceWanted }) : [],
         ]);

@@ -3,9 +3,9 @@ import { FullNames } from "../full_names.ts";
 import { Link } from "../link.ts";
 import type { LinkEvent, LinkWatcher } from "../watch.ts";
 import { type Command, FOLLOW_OPTIONS, followHelp, intervalOf, listOptions, type Output, Status } from "./command.ts";
-import { type Item, learn, named, programText, toRecord } from "./item.ts";
+import { type Item, named, programText, toRecord } from "./item.ts";
 import { showLive, sortKey } from "./live.ts";
-import { until } from "./until.ts";
+import { clock, now, until } from "./until.ts";
 
 const REFRESH_MS = 2000;
 
@@ -22,7 +22,7 @@ export const watch: Command = {
   takes: [0, 0],
   async run({ values }, output): Promise<number> {
     using watcher = Link.watch({ ...listOptions(values), intervalMs: intervalOf(values) });
-    const changeText = (event: LinkEvent, item: Item) => `${now().slice(11, 19)} ${inWords(event, item)}`;
+    const changeText = (event: LinkEvent, item: Item) => `${clock()} ${inWords(event, item)}`;
     await until(watcher, () =>
       output.isScreen
         ? showLive(watcher, output, {
@@ -42,7 +42,6 @@ async function showLines(watcher: LinkWatcher, output: Output): Promise<void> {
   const { source, partial } = watcher, names = new FullNames();
   for await (const event of watcher) {
     const { kind } = event, time = now(), info = event.kind === "changed" ? event.after : event.info;
-    await learn(names, [info]);
     const item = named(info, names), link = toRecord(item);
     const change = event.kind === "changed" ? { before: toRecord(named(event.before, names)), what: event.what } : {};
     output.print(
@@ -50,11 +49,6 @@ async function showLines(watcher: LinkWatcher, output: Output): Promise<void> {
       () => [`${time} ${inWords(event, item)}`],
     );
   }
-}
-
-/** When a look showed it, which is up to an interval after it happened. */
-function now(): string {
-  return new Date().toISOString();
 }
 
 function inWords(event: LinkEvent, { info: { id, type, programId }, where, programName }: Item): string {

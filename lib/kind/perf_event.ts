@@ -329,6 +329,7 @@ function kernelWords(
   { symbol, address }: { readonly symbol?: string; readonly address?: bigint },
   functions: PlaceNames["functions"],
 ): string {
-  const name = symbol ?? (address === undefined ? undefined : functions?.inKernel(address));
-  return name ?? `0x${address?.toString(16) ?? "?"}`;
+  const there = address === undefined ? undefined : functions?.inKernel(address);
+  if (symbol !== undefined && !there?.endsWith(`:${symbol}`)) return symbol; // else with its module
+  return there ?? `0x${address?.toString(16) ?? "?"}`;
 }

@@ -90,12 +90,23 @@ function modules(): string {
 // ffffffff81000000 t do_unlinkat [module]
 const LINE = /^([0-9a-f]+) [tTwW] (\S+)(?:\t\[(\S+)\])?/gm;
 
-/** The names of the functions that begin at addresses, as far as the list shows them. */
+/** Bytes of the ENDBR that functions may begin with; a probe at the beginning lies behind it. */
+const ENDBR = 4n;
+
+/** The names of the functions that begin at addresses, as `module:name` in modules, as far as the list shows them. */
 export function functionsAt(addresses: ReadonlySet<bigint>): ReadonlyMap<bigint, string> {
-  const found = new Map<bigint, string>();
-  const wanted = new Set(Array.from(addresses, (address) => address.toString(16).padStart(16, "0")));
-  for (const [, hex, name] of (unlessRefused(() => readTextFile("/proc/kallsyms")) ?? "").matchAll(LINE)) {
-    if (wanted.has(hex!) && !name!.startsWith("__pfx_")) found.set(BigInt(`0x${hex}`), name!);
+  const hexOf = (address: bigint) => address.toString(16).padStart(16, "0"), found = new Map<bigint, string>();
+  const wanted = new Map([
+    ...Array.from(addresses, (address) => [hexOf(address - ENDBR), address] as const),
+    ...Array.from(addresses, (address) => [hexOf(address), address] as const),
+  ]);
+  for (const [, hex, name, module] of (unlessRefused(() => readTextFile("/proc/kallsyms")) ?? "").matchAll(LINE)) {
+    const address = wanted.get(hex!);
+    if (address === undefined || name!.startsWith("__pfx_")) continue;
+    if (found.has(address) && BigInt(`0x${hex}`) !== address) continue; // begins there, without
+    // programs and trampolines are listed as those of modules, too
+    const isModule = module !== undefined && module !== "bpf" && !module.startsWith("__builtin");
+    found.set(address, isModule ? `${module}:${name}` : name!);
   }
   return found;
 }

@@ -347,8 +347,10 @@ hostTest("top: how often programs run, their order, sorted and once where nobody
   const chain = ["one", "two"].map((name) =>
     stack.use(Link.attach(stack.use(next(name)), { ...at, position: "first" }))
   );
-  const { links, partial } = await answerOf(["top", "--stats", "--interval", "200", "--sort", "load"]);
+  const before = Date.now();
+  const { time, links, partial } = await answerOf(["top", "--stats", "--interval", "200", "--sort", "load"]);
   assertEquals(partial, false);
+  assert(before <= Date.parse(time!) && Date.parse(time!) <= Date.now(), time);
   const of = (link: Link) => links!.find(({ id }) => id === link.id)!;
   assert(of(busy).runsPerSecond! > 0 && of(busy).load! > 0, JSON.stringify(of(busy)));
   assert(BigInt(of(busy).runCount!) > 0n);
@@ -374,7 +376,7 @@ hostTest("top and watch on a terminal: keys are not shown and q ends them, and t
     );
     assert(shown.includes("status 0"), shown);
     assert(!shown.includes("ZZ"), shown);
-    assert(shown.includes(`bpflink ${command}: `), shown);
+    assert(new RegExp(`bpflink ${command} \\d\\d:\\d\\d:\\d\\d: `).test(shown), shown);
     const [screen, after] = shown.split("\x1b[?1049l") as [string, string];
     assert(/[^-]echo /.test(after) && /[^-]icanon/.test(after), after);
     const drawn = lines(screen.replace("\x1b[?25h", "").replaceAll("\x1b[H", "\n"));
@@ -503,6 +505,9 @@ hostTest("without capabilities: what pins show, and that it is partial", SETPRIV
   assert(error!.message.includes("the process lacks CAP_BPF and CAP_PERFMON"), error!.message);
   const top = await bpflink(["top", "--interval", "10"], WITHOUT_CAPABILITIES);
   assert(top.code === 4 && top.output.includes("the process lacks CAP_BPF and CAP_PERFMON"), top.output);
+  const snapshot = await bpflink(["agent", "--snapshot"], WITHOUT_CAPABILITIES);
+  assertEquals(snapshot.code, 4);
+  assert(Array.isArray(JSON.parse(snapshot.output)) && snapshot.errors.includes("lacks CAP_BPF"), snapshot.errors);
   const [mount] = mountPoints("cgroup2");
   if (mount !== undefined) {
     const refused = await answerOf(["hook", "cgroup", mount, EGRESS], 1, WITHOUT_CAPABILITIES);

@@ -1,10 +1,13 @@
 /** Names for the numbers in infos. */
 import { assertEquals } from "@std/assert";
-import { Link, Names } from "../../mod.ts";
+import { FullNames } from "../../lib/full_names.ts";
+import { Link, type LinkInfo, Names } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
-import { OtherNetns } from "../fixture/place/netns.ts";
+import { OtherNetns, VethPair } from "../fixture/place/netns.ts";
+import { ShownFile } from "../fixture/place/shown.ts";
 import { withOnly } from "../fixture/process/privileges.ts";
 import { MOD, runScript } from "../fixture/process/script.ts";
+import { moduleFunction, whyNoModuleFunction } from "../fixture/program/kernel_functions.ts";
 import { answering, cgroupEgress, xdp } from "../fixture/program/programs.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 
@@ -34,6 +37,81 @@ kernelTest("names: an interface of another network namespace has none", { needs:
   using link = Link.attach(program, { type: "xdp", device: 1, netns: other.path, mode: "generic" });
   const names = new Names(), info = link.info();
   assertEquals([names.device(info), names.place(info)], [undefined, "interface 1"]);
+});
+
+/** What a link is attached to, in the words of `bpflink`. */
+function wordsOf({ info }: { info(): LinkInfo }): string {
+  const names = new FullNames();
+  names.learn([info()]);
+  return names.where(info(), undefined, undefined);
+}
+
+kernelTest("names: functions of modules have the module in front, with an ENDBR before the probe, too", {
+  needs: ["netns"],
+}, () => {
+  using _list = new ShownFile(
+    "/proc/kallsyms",
+    "ffffffff81000010 t here\nffffffffc0000010 t there\t[veth]\nffffffffc0000014 t behind\t[veth]\n" +
+      "ffffffffc0000020 t __pfx_other\t[veth]\nffffffffc0000030 t other\t[veth]\nffffffffc0000040 t prog\t[bpf]\n",
+  );
+  const kprobe = (address: bigint, symbol?: string): { info(): LinkInfo } => ({
+    info: () => ({
+      type: "perf_event",
+      id: 1,
+      programId: 1,
+      event: "kprobe",
+      offset: 0,
+      address,
+      missed: 0,
+      ...symbol === undefined ? {} : { symbol },
+    }),
+  });
+  const words = [
+    kprobe(0xffffffff81000010n, "here"),
+    kprobe(0xffffffffc0000010n, "there"),
+    kprobe(0xffffffffc0000014n),
+    kprobe(0xffffffffc0000034n, "other"),
+    kprobe(0xffffffffc0000030n, "veth:other"),
+    kprobe(0xffffffffc0000034n, "renamed"), // by whom it was made knows better
+    kprobe(0xffffffffc0000040n),
+    kprobe(0xffffffffc0000099n),
+  ].map(wordsOf);
+  assertEquals(words, [
+    "kprobe here",
+    "kprobe veth:there",
+    "kprobe veth:behind",
+    "kprobe veth:other",
+    "kprobe veth:other",
+    "kprobe renamed",
+    "kprobe prog",
+    "kprobe 0xffffffffc0000099",
+  ]);
+});
+
+kernelTest("names: a kprobe in a module", { since: "6.6", needs: ["kprobe"], missing: whyNoModuleFunction() }, () => {
+  const { name, module } = moduleFunction()!, symbol = `${module}:${name}`;
+  using program = answering(0, { type: "kprobe" });
+  using link = Link.attach(program, { type: "kprobe", symbol });
+  assertEquals(wordsOf(link), `kprobe ${symbol}`);
+});
+
+kernelTest("names: the same of kprobe_multi", {
+  since: "6.6",
+  needs: ["fprobe"],
+  missing: whyNoModuleFunction(),
+}, () => {
+  const { name, module } = moduleFunction()!, symbol = `${module}:${name}`;
+  using program = answering(0, { type: "kprobe", expectedAttachType: "trace_kprobe_multi" });
+  using link = Link.attach(program, { type: "kprobe_multi", symbols: [symbol] });
+  assertEquals(wordsOf(link), symbol);
+});
+
+kernelTest("names: the same of fentry, from the module's BTF", { since: "5.13", needs: ["trampolines"] }, () => {
+  const attach = (attachTo: string) =>
+    Link.attach(answering(0, { type: "tracing", expectedAttachType: "trace_fentry", attachTo }), { type: "tracing" });
+  using pair = new VethPair(); // loads the module
+  using inModule = attach("veth:veth_xmit"), inKernel = attach("vfs_read");
+  assertEquals([inModule, inKernel].map(wordsOf), ["fentry veth:veth_xmit", "fentry vfs_read"], pair.name);
 });
 
 for (

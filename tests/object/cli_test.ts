@@ -147,6 +147,7 @@ cliTest("load: without pins it tells whether the kernel takes it, in a table", {
   const { code, output, errors } = await bpflink(["load", objectPath("execs")]);
   const [titles, ...rows] = output.trimEnd().split("\n");
   assertEquals([code, errors, titles!.trim().split(/ +/)], [0, "", ["ID", "NAME", "TYPE", "SECTION", "PIN"]]);
+  assertMatch(output, /Nothing is left of it: pin it by --pin DIRECTORY\.\n$/);
   assertMatch(rows[0]!, /^program +\d+ +executed +raw_tracepoint +raw_tp\/sched_process_exec +-$/);
 });
 

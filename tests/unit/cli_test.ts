@@ -290,6 +290,12 @@ Deno.test("help and version, for all and for each command", async () => {
   }
 });
 
+Deno.test("commands that are not asked for are not loaded", () => {
+  const source = Deno.readTextFileSync(new URL("../../lib/cli/mod.ts", import.meta.url));
+  const loaded = source.matchAll(/^(?:import|export) \{[^}]*\} from "\.\/(\w+)\.ts";/gm);
+  assertEquals(Array.from(loaded, ([, name]) => name), ["arguments", "command", "holder"]);
+});
+
 /** Whether a command is there; what is not cannot check anything here. */
 function isThere(command: string): boolean {
   return new Deno.Command("sh", { args: ["-c", `command -v ${command} >/dev/null`] }).outputSync().success;
