@@ -188,7 +188,7 @@ cliTest("load and run: what is wrong with the command line", { needs: ["bpffs"] 
       [["run", path, "--events", "events=evt"], 2, /has no type "evt"/],
       [["load", path, "--attach-all"], 2, /give --pin DIRECTORY too/],
       [["load", "/proc/self/comm"], 1, /no ELF file/],
-      [["load", path, "--pin", "/tmp"], 3, /bpf file system/],
+      [["load", path, "--pin", "/tmp"], 3, /below a bpf mount/],
       [["load", `${path}.none`], 1, /there is no such file/],
     ] as const
   ) {
