@@ -2,9 +2,10 @@
 import { printable } from "../check.ts";
 import { BpfError } from "../error.ts";
 import { startVariable } from "../holders.ts";
+import { KINDS, type TargetType } from "../kind/mod.ts";
 import { type AnyLink, Link } from "../link.ts";
 import { type ListOptions, SOURCES } from "../links.ts";
-import { LINK_TYPES } from "../uapi/constants.ts";
+import { LINK_TYPES, type LinkType } from "../uapi/constants.ts";
 import { type Arguments, oneOf, type Options, UsageError } from "./arguments.ts";
 import type { Answer } from "./schema.ts";
 import { jsonLine, shorten } from "./table.ts";
@@ -115,8 +116,16 @@ export function intervalOf({ interval }: Arguments["values"]): number | undefine
 
 /** The links that the options --type and --source choose. */
 export function listOptions({ type, source }: Arguments["values"]): ListOptions {
-  const types = (type as string[] | undefined)?.map((it) => oneOf(it, "--type", LINK_TYPES));
+  const types = (type as string[] | undefined)?.map(linkType);
   return { types, source: source === undefined ? undefined : oneOf(source as string, "--source", SOURCES) };
+}
+
+function linkType(word: string): LinkType {
+  const isTarget = !(LINK_TYPES as readonly string[]).includes(word) && Object.hasOwn(KINDS, word);
+  if (!isTarget) return oneOf(word, "--type", LINK_TYPES);
+  throw new UsageError(
+    `--type takes types of links: those to ${word} targets are ${KINDS[word as TargetType].linkType}`,
+  );
 }
 
 /** Whether an argument is a number, and so no path and no name. */

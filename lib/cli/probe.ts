@@ -1,6 +1,6 @@
 /** `probe`: what this kernel and this process can do. */
 import { printable } from "../check.ts";
-import type { TargetType } from "../kind/mod.ts";
+import { KINDS, type TargetType } from "../kind/mod.ts";
 import { probe as probeAll, type TargetProbe } from "../probe.ts";
 import { oneOf } from "./arguments.ts";
 import { type Command, Status } from "./command.ts";
@@ -17,6 +17,7 @@ export const probe: Command = {
   ],
   options: {},
   takes: [0, Infinity],
+  words: Object.keys(KINDS),
   run({ positionals }, output): number {
     const all = probeAll();
     const types = Object.keys(all) as TargetType[];

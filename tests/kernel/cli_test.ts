@@ -157,6 +157,9 @@ hostTest("list: filters", { needs: ["cgroup2", "netns"] }, async () => {
   answers.forEach(({ links }, i) => {
     assertEquals(idsOf(links)!.filter((id) => all.includes(id)), wanted[i]![1], wanted[i]![0].join(" "));
   });
+  for (const command of ["list", "tree"]) {
+    assertEquals((await bpflink([command, "--program", "nobody"])).output, "no links\n"); // not silence
+  }
 });
 
 hostTest("names of interfaces are those of the own network namespace only", { needs: ["netns"] }, async () => {
