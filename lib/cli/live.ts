@@ -27,7 +27,7 @@ const SORTS: Readonly<Record<string, { title: string; value(row: Row): string | 
   i: { title: "ID", value: ({ item }) => item.info.id },
   t: { title: "TYPE", value: ({ item }) => item.info.type },
   w: { title: "WHERE", value: ({ item, order }) => `${item.where} ${order}` },
-  p: { title: "PROGRAM", value: ({ item }) => item.programName ?? "" },
+  p: { title: "PROGRAM", value: ({ item }) => item.programName || "\uffff" }, // those without a name last
   r: { title: "RUNS/S", value: ({ rate }) => -(rate?.perSecond ?? -1) },
   l: { title: "LOAD", value: ({ rate }) => -(rate?.load ?? -1) },
   h: { title: "HELD BY", value: ({ item }) => holdersText(item.held) },

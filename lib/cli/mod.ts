@@ -8,7 +8,8 @@
  * ```
  *
  * **Text** is for people: columns, cut to the width of a terminal and never in a pipe, bold headings on a terminal
- * unless `NO_COLOR` is set. Control characters in names are escaped.
+ * unless `NO_COLOR` is set or `TERM` is `dumb`. On one of less than 100 columns names stand for programs, and a link's
+ * type and place share the column HOOK, where there is no room for all. Control characters in names are escaped.
  *
  * **`--json`** is for programs: each command prints one object on one line, {@linkcode Answer}, and `watch` and `run`
  * one for each event. 64-bit values are strings. What the kernel does not report is absent. A failure is such an object

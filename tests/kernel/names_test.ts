@@ -40,10 +40,10 @@ kernelTest("names: an interface of another network namespace has none", { needs:
 });
 
 /** What a link is attached to, in the words of `bpflink`. */
-function wordsOf({ info }: { info(): LinkInfo }): string {
-  const names = new FullNames();
-  names.learn([info()]);
-  return names.where(info(), undefined, undefined);
+function wordsOf(link: { info(): LinkInfo }): string {
+  const names = new FullNames(), info = link.info();
+  names.learn([info]);
+  return names.where(info, undefined, undefined);
 }
 
 kernelTest("names: functions of modules have the module in front, with an ENDBR before the probe, too", {

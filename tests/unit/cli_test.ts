@@ -200,6 +200,10 @@ Deno.test("top: keys sort, filter, scroll and quit", () => {
   assertEquals(ids(), [3, 2, 1]);
   press("i");
   assertEquals(ids(), [1, 2, 3]);
+  press("p");
+  const unnamed = { ...rows[0]!, item: { ...rows[0]!.item, programName: "" } };
+  assertEquals(choice.choose([unnamed, ...rows.slice(1)]).map(({ item }) => item.info.id), [1, 3, 2]);
+  press("i");
   press(..."/PROGRAM_3q");
   assertEquals([choice.filter, choice.isTyping, ids()], ["PROGRAM_3q", true, []]); // q is a letter there
   press("backspace", "enter");
