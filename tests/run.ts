@@ -73,9 +73,7 @@ const temporary = Deno.makeTempDirSync({ prefix: "bpf-link-test-" });
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 try {
-  if (!inOwnVm()) build(); // a machine of tests/vm has what was built outside
-  // The namespace has no way out to fetch anything.
-  await succeeds(Deno.execPath(), "cache", `--config=${config}`, ...tests.filter(isPicked));
+  if (!inOwnVm()) await prepare(); // a machine of tests/vm has what was built outside, and no network
   const enter = await ownNamespaces();
   const chosen = tests.filter(isPicked);
   await run(enter, inOwnVm() ? [together(chosen)] : chosen);
@@ -92,6 +90,7 @@ Deno.exit(total.failed > 0 || total.passed + total.skipped === 0 ? 1 : 0);
 
 /** The real @std if it is at hand or can be fetched within seconds, else our stand-ins for it. */
 async function chooseConfig(): Promise<string> {
+  if (inOwnVm()) return ".deno.offline.json";
   const { success } = await new Deno.Command(Deno.execPath(), {
     args: ["cache", "--config=deno.json", "jsr:@std/assert@^1", "jsr:@std/testing@^1/types"],
     stdout: "null",
@@ -101,10 +100,12 @@ async function chooseConfig(): Promise<string> {
   return success ? "deno.json" : ".deno.offline.json";
 }
 
-/** Makes what the tests that were picked take. */
-function build(): void {
+/** Makes and fetches what the tests that were picked take: their namespace has no way out. */
+async function prepare(): Promise<void> {
+  const chosen = tests.filter(isPicked);
   compileObjects();
-  if (tests.filter(isPicked).some((file) => file.startsWith("tests/package/"))) buildStaged();
+  if (chosen.some((file) => file.startsWith("tests/package/"))) buildStaged();
+  await succeeds(Deno.execPath(), "cache", `--config=${config}`, ...chosen);
 }
 
 function filesIn(directory: string, ending: string): string[] {

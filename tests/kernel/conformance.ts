@@ -11,6 +11,7 @@ import {
   type ProgramLoadOptions,
 } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
+import { CgroupSockets } from "../fixture/place/cgroup_sockets.ts";
 import { HardLinks } from "../fixture/place/hard_links.ts";
 import { Loopback } from "../fixture/place/loopback.ts";
 import { NetkitPair } from "../fixture/place/netkit.ts";
@@ -87,12 +88,12 @@ export const ROWS: readonly Row[] = [
     place(): Place {
       const stack = new AsyncDisposableStack();
       const cgroup = stack.use(new Cgroup());
-      const resident = stack.use(new Resident(cgroup));
+      const sockets = stack.use(new CgroupSockets(cgroup));
       return place(stack, {
         target: { type: "cgroup", cgroup: cgroup.path, attachType: "cgroup_inet_egress" },
         info: { cgroupId: cgroup.id, attachType: "cgroup_inet_egress" },
         detachedInfo: { cgroupId: 0n, attachType: "cgroup_inet_egress" },
-        blocks: async () => !await resident.passes(),
+        blocks: async () => !await sockets.passes(),
       });
     },
   },
@@ -253,6 +254,7 @@ export const ROWS: readonly Row[] = [
       const lasting = stack.use(sendGuard(VERDICT.cgroup.pass)), elsewhere = stack.use(new Cgroup());
       stack.use(Link.attach(lasting, { type: "cgroup", cgroup: elsewhere.path }));
       const cgroup = stack.use(new Cgroup());
+      // the kernel goes by the process that sends, not by where its socket was made
       const resident = stack.use(new Resident(cgroup));
       return place(stack, {
         target: { type: "cgroup", cgroup: cgroup.path },

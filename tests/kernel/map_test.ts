@@ -270,14 +270,14 @@ kernelTest("map: a walk without batches goes on when its key is removed", {}, ()
 
 kernelTest("map: batches of a large map", {}, () => {
   using map = BpfMap.create({ type: "hash", keySize: 4, valueSize: 4, maxEntries: 100_000 });
-  for (let i = 0; i < 50_000; i++) map.update(u32(i), u32(i * 3));
+  for (let i = 0; i < 20_000; i++) map.update(u32(i), u32(i * 3));
   let count = 0, sum = 0;
   for (const [key, value] of map.entries()) {
     assert(number(value) === number(key) * 3);
     count++;
     sum += number(key);
   }
-  assertEquals([count, sum], [50_000, 50_000 * 49_999 / 2]);
+  assertEquals([count, sum], [20_000, 20_000 * 19_999 / 2]);
   // leaving early is fine
   for (const key of map.keys()) {
     assertEquals(key.length, 4);
@@ -813,19 +813,19 @@ kernelTest("map: keys and values in any view of bytes", {}, () => {
 });
 
 kernelTest("map: many elements at once, with and without batches", {}, () => {
-  const keys = Array.from({ length: 10_000 }, (_, i) => i);
+  const keys = Array.from({ length: 5_000 }, (_, i) => i); // more than a batch
   for (const type of ["hash", "lru_hash", "percpu_hash", "lpm_trie"] as const) {
     using map = BpfMap.create({ type, keySize: 8, valueSize: 8, maxEntries: 20_000 });
     const valueSize = type === "percpu_hash" ? cpus : 1;
     const key = (i: number) => new Uint32Array([32, i]);
     map.updateAll(keys.map((i) => [key(i), new BigUint64Array(valueSize).fill(BigInt(i))]));
-    for (const i of [0, 1, 4_999, 9_999]) assertEquals(map.lookup(key(i))!.slice(0, 8), u64(BigInt(i)), type);
-    assertEquals([...map.keys()].length, 10_000, type);
+    for (const i of [0, 1, 2_499, 4_999]) assertEquals(map.lookup(key(i))!.slice(0, 8), u64(BigInt(i)), type);
+    assertEquals([...map.keys()].length, 5_000, type);
     // every third is not there
-    const some = keys.slice(0, 3000), there = some.filter((i) => i % 3 !== 0);
-    assertEquals(map.deleteAll(some.filter((i) => i % 3 === 0).map(key)), 1000, type);
+    const some = keys.slice(0, 1500), there = some.filter((i) => i % 3 !== 0);
+    assertEquals(map.deleteAll(some.filter((i) => i % 3 === 0).map(key)), 500, type);
     assertEquals(map.deleteAll(some.map(key)), there.length, type);
-    assertEquals([...map.keys()].length, 7_000, type);
+    assertEquals([...map.keys()].length, 3_500, type);
   }
   using array = BpfMap.create({ type: "array", valueSize: 4, maxEntries: 3 });
   array.updateAll([[u32(0), u32(5)], [u32(2), u32(7)]]);

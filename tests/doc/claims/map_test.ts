@@ -565,13 +565,15 @@ refusal("mapUpdateElem: EBUSY, a struct_ops map that has its value", { needs: ["
 claim("mapUpdateElem: ENOMEM, no memory", { needs: ["vm", "cgroup2"], since: "5.11" }, async (own) => {
   const cgroup = own.use(new Cgroup()), outside = own.use(new Cgroup());
   Deno.writeTextFileSync(`${cgroup.path}/../cgroup.subtree_control`, "+memory");
-  Deno.writeTextFileSync(`${cgroup.path}/memory.max`, String(2 ** 28));
   const inside = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', cgroup.path];
-  // elements are charged where the map was made; the process leaves, or the full cgroup would be its own end
+  // elements are charged where the map was made; the process leaves, or the full cgroup would be its own end, and what
+  // it took stays charged there
   const source = `
     const map = mapCreate("hash", 4, 2 ** 16, 2 ** 16, { mapFlags: 1 }), value = new Uint8Array(2 ** 16);
     const { open, write } = await import("${new URL("../../../lib/os/files.ts", import.meta.url)}"), O_WRONLY = 1;
-    write(open("${outside.path}/cgroup.procs", O_WRONLY), new TextEncoder().encode(String(Deno.pid)));
+    const tell = (file, text) => write(open(file, O_WRONLY), new TextEncoder().encode(text));
+    tell("${outside.path}/cgroup.procs", String(Deno.pid));
+    tell("${cgroup.path}/memory.max", String(2 ** 24));
     let code = "ok";
     for (let i = 0; i < 2 ** 16 && code === "ok"; i++) {
       code = outcome(() => mapUpdateElem(map, new Uint8Array(new Uint32Array([i]).buffer), value));

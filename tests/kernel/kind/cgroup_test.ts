@@ -3,7 +3,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { linkCreate, linkUpdate } from "../../../lib/sys/mod.ts";
 import { type AttachTypeName, BpfError, Hook, Link, Program, type ProgramTypeName } from "../../../mod.ts";
 import { Cgroup } from "../../fixture/place/cgroup.ts";
-import { Resident } from "../../fixture/place/resident.ts";
+import { CgroupSockets } from "../../fixture/place/cgroup_sockets.ts";
 import { progAttach } from "../../fixture/program/prog_attach.ts";
 import { answering, cgroupEgress, VERDICT } from "../../fixture/program/programs.ts";
 import { mountPoints } from "../../fixture/run/own.ts";
@@ -32,8 +32,8 @@ kernelTest("cgroup: a program judges the processes of the cgroups below, and non
   using parent = new Cgroup();
   using child = new Cgroup(parent.path);
   using block = cgroupEgress(VERDICT.cgroup.block);
-  await using above = new Resident(parent);
-  await using below = new Resident(child);
+  using above = new CgroupSockets(parent);
+  using below = new CgroupSockets(child);
   const passes = async () => [await above.passes(), await below.passes()];
   assertEquals(await passes(), [true, true]);
   {
