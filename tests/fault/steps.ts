@@ -1,7 +1,8 @@
 /** The operations that are made to fail, one by one: small uses of the package, each with a result that can be compared. */
 import { crc32 } from "node:zlib";
 import { fileOf, functionOffsets } from "../../lib/kind/target.ts";
-import { close } from "../../lib/sys/mod.ts";
+import { btfFind } from "../../lib/ffi/btf.ts";
+import { close, linkCreate } from "../../lib/sys/mod.ts";
 import { BpfMap, Hook, Link, type LinkInfo, type LinkListing, makeCgroup, Names, probe, Program } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { executable } from "../fixture/place/elf.ts";
@@ -20,7 +21,8 @@ import {
   tcx,
   xdp,
 } from "../fixture/program/programs.ts";
-import { type Need, whyMissing } from "../fixture/run/kernel.ts";
+import { implementation } from "../fixture/program/struct_ops.ts";
+import { isOlder, type Need, whyMissing } from "../fixture/run/kernel.ts";
 import { sysSteps } from "./sys_steps.ts";
 
 /** An operation. */
@@ -31,6 +33,8 @@ export interface Step {
   readonly accepts?: (result: unknown, usual: unknown, errno: string) => boolean;
   /** What a kernel may lack: it is left out then. */
   readonly needs?: readonly Need[];
+  /** The first kernel that can do it. */
+  readonly since?: string;
 }
 
 type Listed = { readonly found: unknown };
@@ -381,6 +385,28 @@ export class Steps implements Disposable {
           return plain(link.info());
         },
       },
+      "Link tracing_multi": {
+        needs: ["trampolines"],
+        since: "7.2",
+        run: () => {
+          using program = answering(0, { type: "tracing", expectedAttachType: "trace_fentry_multi" });
+          const ids = [btfFind("function", "security_inode_link")!];
+          using own = new DisposableStack();
+          const fd = linkCreate(program.fd, 0, "trace_fentry_multi", { tracingMulti: { ids } });
+          own.defer(() => close(fd));
+          using link = Link.fromFd(fd);
+          return plain(link.info());
+        },
+      },
+      "Link struct_ops": {
+        needs: ["vm", "trampolines"], // what it registers is the machine's
+        run: () => {
+          using map = implementation(), other = implementation();
+          using link = Link.attach(map, { type: "struct_ops" });
+          link.update(other);
+          return plain(link.info());
+        },
+      },
       "Link iter: of a cgroup": {
         run: () => {
           using program = taskIterator("c", "cgroup");
@@ -693,7 +719,9 @@ export class Steps implements Disposable {
       },
       ...sysSteps({ lookup: sk, egress, cgroup, raw, tasks, tracepoint: TRACEPOINT, pin }),
     };
-    this.all = Object.fromEntries(Object.entries(all).filter(([, { needs = [] }]) => whyMissing(needs) === undefined));
+    const isPossible = ({ needs = [], since = "6.10" }: Step) =>
+      !isOlder(Deno.osRelease(), since) && whyMissing(needs) === undefined;
+    this.all = Object.fromEntries(Object.entries(all).filter(([, step]) => isPossible(step)));
   }
 
   [Symbol.dispose](): void {

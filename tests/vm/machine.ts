@@ -5,7 +5,7 @@ import { AMD64, ARM64 } from "./architecture.ts";
 import { Archive } from "./archive.ts";
 import { capture, install } from "./command.ts";
 import { kernel } from "./kernel.ts";
-import { type Files, userland } from "./userland.ts";
+import { type Files, npmPackages, userland } from "./userland.ts";
 
 /** What became of a command. `status` is undefined if the machine ended before it, or was stopped. */
 export interface Ending {
@@ -54,7 +54,7 @@ export async function runOn(
   const [architecture, series] = machine === "arm64" ? [ARM64, SERIES_OF_ARM64] : [AMD64, machine];
   await (installing = installing.then(() => install({ ...PACKAGES, [architecture.qemu]: architecture.package })));
   const { image, modules } = await kernel(series, architecture);
-  const programs = await userland(architecture);
+  const programs = [...await userland(architecture), ...await npmPackages()];
   const work = Deno.makeTempDirSync({ prefix: "bpf-link-vm-" });
   try {
     const initramfs = `${work}/initramfs`, log = `${work}/console`;

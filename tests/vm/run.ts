@@ -7,6 +7,7 @@
 import { buildStaged } from "../package/staged.ts";
 import { keepClaims, MACHINES } from "./claims.ts";
 import { filesIn } from "./debian.ts";
+import { npmPackages } from "./userland.ts";
 import { runOn } from "./machine.ts";
 
 Deno.chdir(new URL("../..", import.meta.url));
@@ -14,8 +15,8 @@ Deno.chdir(new URL("../..", import.meta.url));
 const TIMEOUT_SECONDS = 2700;
 /** Machines that run at the same time; each keeps one processor busy. */
 const LANES = Math.min(2, navigator.hardwareConcurrency);
-/** An emulated processor is slow: the races and lives that make a run on the host long are fewer here. */
-const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=100"];
+/** An emulated processor is slow: the races, lives and sequences that make a run on the host long are fewer here. */
+const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=20", "BPF_LINK_TEST_SEQUENCES=100"];
 /** Which operations of tests/fault, if they are picked: all would take hours. */
 const FAULTS = Deno.env.get("BPF_LINK_TEST_FAULTS");
 if (FAULTS !== undefined) SETTINGS.push(`BPF_LINK_TEST_FAULTS=${FAULTS}`);
@@ -25,8 +26,22 @@ if (FAULTS !== undefined) SETTINGS.push(`BPF_LINK_TEST_FAULTS=${FAULTS}`);
  * comments and claims are compared on the host, once.
  */
 const SUITES = ["tests/unit/library_test.ts", "tests/kernel/", "tests/object/", "tests/examples/", "tests/doc/claims/"];
-/** Files of tests/kernel in which Deno or the package alone decides: they run on the host and on the other processor. */
-const SAME_ON_ALL = ["endings", "handle", "hostile_names", "json", "names", "open_handles", "sanitizers", "uncaught"];
+/** Files in which Deno or the package alone decides: they run on the host and on the other processor. */
+const SAME_ON_ALL = [
+  "tests/unit/library_test.ts",
+  ...["endings", "handle", "hostile_names", "json", "names", "open_handles", "sanitizers", "uncaught"]
+    .map((name) => `tests/kernel/${name}_test.ts`),
+];
+/** Those that use what the tests of its parts try on every kernel: they run on the oldest and the newest too. */
+const ON_ENDS = [
+  ...["cli", "otel"].map((name) => `tests/kernel/${name}_test.ts`),
+  "tests/object/cli_test.ts",
+  "tests/examples/operating_test.ts",
+];
+/** Those in which the compiler decides, or C that is compiled for the host alone. */
+const ON_HOST = ["build", "mutated", "sections", "types"].map((name) => `tests/object/${name}_test.ts`);
+/** Random sequences, on the newest alone: there are netkit devices. */
+const PROPERTY = "tests/property/links_test.ts";
 /** The published package in use: it runs on the host and on the other processor. */
 const PACKAGE = "tests/package/consumer_test.ts";
 
@@ -43,12 +58,14 @@ const kernels = Deno.args.filter(isKernel);
 const picks = Deno.args.filter((arg) => !isKernel(arg));
 // the types were checked outside, where that is faster
 const command = ["env", ...SETTINGS, "deno", "run", "-A", "--no-check", "tests/run.ts", "--no-check", ...picks];
-const files = filesIn("tests").filter((file) => file.endsWith("_test.ts"));
+const files = [...filesIn("tests")].filter((file) => file.endsWith("_test.ts"));
 const isWhole = !picks.some((pick) => files.some((file) => file.includes(pick)));
 
 console.log("QEMU emulates the machines; KVM is not used");
 const waiting = kernels.length > 0 ? kernels : [...MACHINES].reverse();
 const results: Result[] = [];
+const [OLDEST, NEWEST] = [MACHINES[0], MACHINES[MACHINES.length - 2]];
+const hasNpm = (await npmPackages()).size > 0; // `deno task test` fetches them
 if (waiting.includes("arm64") && (isWhole || picks.some((pick) => PACKAGE.includes(pick)))) buildStaged();
 await Promise.all(Array.from({ length: LANES }, async () => {
   for (let series; (series = waiting.shift()) !== undefined;) results.push(await testOn(series));
@@ -82,12 +99,15 @@ async function testOn(series: string): Promise<Result> {
 }
 
 function suitesFor(series: string): string[] {
-  if (series === "arm64") return [...SUITES, PACKAGE];
-  const left = SAME_ON_ALL.map((name) => `${name}_test.ts`);
-  const kernel = [...Deno.readDirSync("tests/kernel")]
-    .filter(({ name, isDirectory }) => isDirectory || name.endsWith("_test.ts") && !left.includes(name))
-    .map(({ name }) => `tests/kernel/${name}`);
-  return [...SUITES.filter((suite) => suite !== "tests/kernel/"), ...kernel];
+  const isNewest = series === NEWEST, left = new Set(ON_HOST);
+  if (series !== "arm64") {
+    const isEnd = isNewest || series === OLDEST;
+    for (const file of isEnd ? SAME_ON_ALL : [...SAME_ON_ALL, ...ON_ENDS]) left.add(file);
+  }
+  const chosen = files.filter((file) => SUITES.some((suite) => file.startsWith(suite)) && !left.has(file));
+  if (series === "arm64") chosen.push(PACKAGE);
+  if (isNewest && hasNpm) chosen.push(PROPERTY);
+  return chosen;
 }
 
 /** Prints what comes in pieces line by line, so that machines do not mix their lines. */

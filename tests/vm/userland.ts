@@ -15,6 +15,15 @@ const PROGRAMS = ["unshare", "setpriv", "prlimit"];
 const DENO = "2.9.5";
 const PACKAGES = ["busybox-static", "libc6", "libgcc-s1", "libcap-ng0", "util-linux"];
 
+/** The packages of npm that tests/property imports, as Deno keeps them here; a machine has no registry. */
+export async function npmPackages(): Promise<Files> {
+  const { npmCache } = JSON.parse(await capture(Deno.execPath(), ["info", "--json"])) as { npmCache: string };
+  const folders = ["fast-check", "pure-rand"].map((name) => `registry.npmjs.org/${name}`);
+  const paths = folders.filter((folder) => exists(`${npmCache}/${folder}`))
+    .flatMap((folder) => [...filesIn(`${npmCache}/${folder}`)]);
+  return new Map(paths.map((path) => [path.replace(npmCache, "/root/.cache/deno/npm"), path]));
+}
+
 /** Deno, busybox and what else tests call, with the libraries of all. */
 export async function userland({ name }: Architecture): Promise<Files> {
   return name === "amd64" ? await ofThisMachine() : await ofDebian(name);
