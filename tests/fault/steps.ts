@@ -404,7 +404,8 @@ export class Steps implements Disposable {
           using map = implementation(), other = implementation();
           using link = Link.attach(map, { type: "struct_ops" });
           link.update(other);
-          return plain(link.info());
+          const info = link.info();
+          return [info.type, info.type === "struct_ops" && info.mapId === other.id];
         },
       },
       "Link iter: of a cgroup": {

@@ -16,7 +16,7 @@ const TIMEOUT_SECONDS = 2700;
 /** Machines that run at the same time; each keeps one processor busy. */
 const LANES = Math.min(2, navigator.hardwareConcurrency);
 /** An emulated processor is slow: the races, lives and sequences that make a run on the host long are fewer here. */
-const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=20", "BPF_LINK_TEST_SEQUENCES=100"];
+const SETTINGS = ["BPF_LINK_TEST_RACES=20", "BPF_LINK_TEST_LIVES=100", "BPF_LINK_TEST_SEQUENCES=100"];
 /** Which operations of tests/fault, if they are picked: all would take hours. */
 const FAULTS = Deno.env.get("BPF_LINK_TEST_FAULTS");
 if (FAULTS !== undefined) SETTINGS.push(`BPF_LINK_TEST_FAULTS=${FAULTS}`);
