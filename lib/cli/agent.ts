@@ -85,7 +85,7 @@ async function watchCollector(end: AbortSignal): Promise<void> {
   if (typeof url === "string") return say(`whether the collector answers is not known: ${url}`);
   let last: string | undefined;
   for (;;) {
-    const failure = await failureOf(url);
+    const failure = await failureOf(url, end.aborted ? LAST_PATIENCE_MS : PATIENCE_MS);
     if (failure !== last) {
       say(
         failure === undefined
@@ -96,6 +96,7 @@ async function watchCollector(end: AbortSignal): Promise<void> {
     last = failure;
     if (end.aborted) return;
     await pauseUnless(end);
+    if (end.aborted && last !== undefined) return; // that is said already
   }
 }
 
@@ -119,14 +120,16 @@ function portOf({ port, protocol }: URL): number {
 }
 
 const PATIENCE_MS = 5000;
+/** What is left for it once the service was told to end: Deno then waits for the collector too. */
+const LAST_PATIENCE_MS = 1000;
 
 /** Why the collector does not take metrics, if it does not. */
-async function failureOf(url: URL): Promise<string | undefined> {
-  const over = AbortSignal.timeout(PATIENCE_MS);
+async function failureOf(url: URL, patienceMs: number): Promise<string | undefined> {
+  const over = AbortSignal.timeout(patienceMs);
   try {
     return await Promise.race([ask(url, over), aborted(over)]);
   } catch (error) {
-    return over.aborted ? `no answer within ${PATIENCE_MS / 1000} s` : (error as Error).message;
+    return over.aborted ? `no answer within ${patienceMs / 1000} s` : (error as Error).message;
   }
 }
 

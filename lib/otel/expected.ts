@@ -18,7 +18,8 @@ export interface ExpectedLink {
 /** What of a link is compared. */
 export interface Described {
   readonly type: LinkType;
-  readonly place: string;
+  /** `undefined` if it may not be seen. */
+  readonly place: string | undefined;
   /** `undefined` if it may not be seen. */
   readonly program: string | undefined;
 }
@@ -74,10 +75,11 @@ export class Expectations {
     this.#patterns = list.map(({ place, program }) => ({ place: pattern(place), program: pattern(program) }));
   }
 
-  /** The numbers of those that a link is, or may be: without a name of its program that cannot be told. */
+  /** The numbers of those that a link is, or may be: what may not be seen of it decides nothing. */
   matching({ type, place, program }: Described): number[] {
     return this.#patterns.flatMap((expected, i) => {
-      const isOne = this.list[i]!.type === type && (expected.place?.test(place) ?? true) &&
+      const isOne = this.list[i]!.type === type &&
+        (place === undefined || (expected.place?.test(place) ?? true)) &&
         (program === undefined || (expected.program?.test(program) ?? true));
       return isOne ? [i] : [];
     });

@@ -76,8 +76,12 @@
  *
  * Their attributes are `bpf.link.type`, `bpf.link.place`, `bpf.program.name`, for runs `bpf.program.id` and the name,
  * for missed runs `bpf.link.id` too. Runs take CAP_SYS_ADMIN, and a kernel that counts them (`sysctl
- * kernel.bpf_stats_enabled=1`, or an fd of `enableStats` of `@bpf/link/sys`). A place that is gone stays as a series of
- * 0 until the process ends: where cgroups come and go, drop `bpf.link.place` in the collector.
+ * kernel.bpf_stats_enabled=1`, or an fd of `enableStats` of `@bpf/link/sys`). Missed runs take CAP_SYS_ADMIN and Linux
+ * 6.7. These counters are read at each interval of the export, and not once more when the process ends. A place that is
+ * gone stays as a series of 0 until the process ends: where cgroups come and go, drop `bpf.link.place` in the collector.
+ *
+ * Where a kprobe, a uprobe or a perf event is attached is told to CAP_SYS_ADMIN alone, and not before Linux 6.6. Else its
+ * place is no more than `an event`, and it counts as each expected link that its type and program agree with.
  *
  * **Events** are `bpf.link.added`, `.removed`, `.changed`, `.unexpected`, `.missing` and `.found`. Deno exports as log
  * records only what is written on the console, and that as plain text; so an event is a span of no length, with all
@@ -224,7 +228,7 @@ export function expectedLinks(): ExpectedLink[] {
   for (const info of Link.list()) {
     const { type, place, program } = describe(info, names);
     if (isListing(info, program)) continue;
-    const link = { type, place, ...program ? { program } : {} };
+    const link = { type, ...isPlaceTold(info) ? { place } : {}, ...program ? { program } : {} };
     found.set(JSON.stringify(link), link);
   }
   return [...found.values()];
@@ -246,6 +250,7 @@ let telemetry: Telemetry | undefined;
 
 /** A link as it is published. */
 interface Item extends Described {
+  readonly place: string;
   readonly info: LinkInfo;
   readonly attributes: Attributes;
   /** The numbers of the expected links that it is. */
@@ -369,7 +374,8 @@ class Publisher implements LinkPublisher {
     if (++this.#named % NAMES_KEPT === 0) this.#names = new Names();
     const described = describe(info, this.#names);
     if (isListing(info, described.program)) return undefined;
-    const matching = this.#expectations?.matching(described) ?? [];
+    const compared = isPlaceTold(info) ? described : { ...described, place: undefined };
+    const matching = this.#expectations?.matching(compared) ?? [];
     return { ...described, info, matching, attributes: this.#attributesOf(described) };
   }
 
@@ -459,8 +465,13 @@ class Publisher implements LinkPublisher {
 
 type LinkWhat = Extract<LinkEvent, { kind: "changed" }>["what"];
 
-function describe(info: LinkInfo, names: Names): Described {
+function describe(info: LinkInfo, names: Names): Described & { place: string } {
   return { type: info.type, place: names.place(info), program: names.program(info.programId) };
+}
+
+/** Whether its place is more than its type: perf events and probes in files show theirs to CAP_SYS_ADMIN alone. */
+function isPlaceTold(info: LinkInfo): boolean {
+  return !("event" in info && info.event === "unknown") && !("path" in info && info.path === "");
 }
 
 /** The programs of this package that look for links, and what they walk over. */

@@ -4,9 +4,10 @@ import { Hook } from "@bpf/link";
 import { guide } from "../doc/guide.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { Loopback } from "../fixture/place/loopback.ts";
+import { Running } from "../fixture/process/running.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 import { objectPath, programPath, whyNoObjects } from "../object/build.ts";
-import { Example, inCgroup, run, Running } from "./running.ts";
+import { Example, inCgroup, run } from "./running.ts";
 
 const missing = whyNoObjects();
 const unprobed = missing ?? (programPath("probed") === undefined ? "needs lld" : undefined);
@@ -89,7 +90,7 @@ kernelTest(
   { since: "5.15", missing: unprobed },
   async () => {
     const path = programPath("probed")!;
-    await using _probed = new Running(path, []);
+    await using _probed = new Running([path], { stdin: "piped" });
     await using example = new Example("latency", [objectPath("latency"), path, "work", "1"]);
     await example.line(/^measuring work/);
     const line = await example.line(/ us +\d+ #/);
@@ -103,7 +104,7 @@ kernelTest("example usdt_probe: the arguments of a USDT probe", { since: "5.15",
   const path = programPath("probed")!;
   await using example = new Example("usdt_probe", [objectPath("usdt_probe"), path, "demo", "step"]);
   await example.line(/^watching demo:step/);
-  await using _probed = new Running(path, []);
+  await using _probed = new Running([path], { stdin: "piped" });
   assertMatch(await example.line(/^probed/), /^probed \(\d+\) (\d+) -\1$/);
   assertEquals(await example.interrupted(), 0);
 });

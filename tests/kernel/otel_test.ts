@@ -4,71 +4,35 @@ import { close, enableStats } from "../../lib/sys/mod.ts";
 import { expectedLinks, isTelemetryOn, type PublishedEvent, publishLinks } from "../../lib/otel/mod.ts";
 import { Link } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
-import { startBpflink } from "../fixture/process/bpflink.ts";
+import { commandLine } from "../fixture/process/bpflink.ts";
 import { Collector } from "../fixture/process/collector.ts";
 import { withOnly, WITHOUT_CAPABILITIES } from "../fixture/process/privileges.ts";
+import { Running } from "../fixture/process/running.ts";
 import { runScript } from "../fixture/process/script.ts";
-import { AT_EXEC } from "../fixture/program/kernel_functions.ts";
-import { answering } from "../fixture/program/programs.ts";
+import { answering, CALLED } from "../fixture/program/programs.ts";
 import { kernelTest } from "../fixture/run/kernel.ts";
 import { inOwnVm } from "../fixture/run/own.ts";
+import { missRuns } from "../fixture/run/runs.ts";
 import { until } from "../fixture/run/wait.ts";
 
 const EGRESS = "cgroup_inet_egress", PATIENCE_MS = 120_000;
 const NEVER_MS = 3_600_000; // an interval that does not come round: only the end exports
+
+const SAMPLES = { type: "software", config: "cpu-clock", cpu: 0, sampleFrequency: 1n } as const;
+const OTEL = new URL("../../lib/otel/mod.ts", import.meta.url);
 
 const egress = (name: string) => answering(1, { type: "cgroup_skb", expectedAttachType: EGRESS, name });
 const attach = (program: ReturnType<typeof egress>, cgroup: Cgroup) =>
   Link.attach(program, { type: "cgroup", cgroup: cgroup.path, attachType: EGRESS });
 
 /** `bpflink agent`, with what it says. */
-class Agent implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #reading: Promise<unknown>;
-  output = "";
-  errors = "";
-
+class Agent extends Running {
   constructor(
     env: Record<string, string>,
     args: readonly string[] = [],
-    options: { through?: readonly string[]; flags?: readonly string[] } = {},
+    { through, flags }: { through?: readonly string[]; flags?: readonly string[] } = {},
   ) {
-    this.#child = startBpflink(["agent", "--interval", "50", ...args], options.through, { env, ...options });
-    this.#reading = Promise.all([
-      this.#read(this.#child.stdout, (text) => this.output += text),
-      this.#read(this.#child.stderr, (text) => this.errors += text),
-    ]);
-  }
-
-  async #read(from: ReadableStream<Uint8Array>, take: (text: string) => void): Promise<void> {
-    for await (const text of from.pipeThrough(new TextDecoderStream() as never)) take(text as unknown as string);
-  }
-
-  says(pattern: RegExp): Promise<void> {
-    return until(() => pattern.test(this.errors), () => `${pattern} in ${this.errors}`, PATIENCE_MS);
-  }
-
-  prints(pattern: RegExp): Promise<void> {
-    return until(() => pattern.test(this.output), () => `${pattern} in ${this.output}${this.errors}`, PATIENCE_MS);
-  }
-
-  /** Ends it and returns its exit status. */
-  async terminated(signal: Deno.Signal = "SIGTERM"): Promise<number> {
-    this.#child.kill(signal);
-    return await this.ended();
-  }
-
-  async ended(): Promise<number> {
-    const { code } = await this.#child.status;
-    await this.#reading;
-    return code;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch { /* it has ended */ }
-    await this.ended();
+    super(commandLine(["agent", "--interval", "50", ...args], through, flags), { env });
   }
 }
 
@@ -151,7 +115,7 @@ agentTest("a link that is not expected, and one that is missing until it comes",
       await collector.reaches("bpf.links.unexpected", unexpected, 0);
     }
     await collector.reaches("bpf.links.missing", missing, 1);
-    assertEquals(await agent.terminated("SIGINT"), 0);
+    assertEquals(await agent.interrupted(), 0);
     const mine = agent.output.split("\n").filter((line) => line.includes(cgroup.path))
       .map((line) => line.replace(/ cgroup .*?(: |$)/, "$1").replace(/ \d+/, ""));
     assertEquals(mine, ["missing", "added", "unexpected", "changed: program", "found", "removed", "missing"]);
@@ -195,16 +159,17 @@ agentTest("runs of programs, where the kernel counts them", PLACES, async () => 
   }
 });
 
-agentTest("missed runs of probes, where the kernel counts them", {
-  needs: ["cgroup2", "netns", "kprobe"],
+kernelTest("agent: missed runs of a probe, where the kernel counts them", {
+  needs: [...PLACES.needs, "kprobe"],
   since: "6.7",
 }, async () => {
-  using program = answering(0, { type: "kprobe", name: "probing" });
-  using link = Link.attach(program, { type: "kprobe", symbol: AT_EXEC });
+  using program = answering(0, { type: "kprobe", name: "left_out" });
+  using link = Link.attach(program, { type: "kprobe", symbol: CALLED });
+  missRuns(3);
   await using collector = new Collector();
   await using agent = new Agent(collector.environment(300));
-  const series = { "bpf.link.id": link.id, "bpf.link.type": "perf_event", "bpf.program.name": "probing" };
-  await collector.reaches("bpf.link.missed", series, 0);
+  const series = { "bpf.link.id": link.id, "bpf.link.type": "perf_event", "bpf.program.name": "left_out" };
+  await until(() => collector.value("bpf.link.missed", series)! >= 3, () => agent.errors, PATIENCE_MS);
   assertEquals(await agent.terminated(), 0);
 });
 
@@ -220,6 +185,36 @@ agentTest("CAP_BPF and CAP_PERFMON suffice, also for names of programs", {
   await collector.reaches("bpf.links", { "bpf.link.type": "cgroup", "bpf.program.name": "fleet" }, 1);
   assertMatch(agent.errors, /source: iterator/);
   assertEquals(await agent.terminated(), 0);
+});
+
+agentTest("a list that root took agrees with what two capabilities show", {
+  needs: [...PLACES.needs, "setpriv"],
+  since: "6.6",
+}, async () => {
+  using program = answering(0, { type: "perf_event", name: "sampler" });
+  const file = Deno.makeTempFileSync();
+  try {
+    let link = Link.attach(program, { type: "perf_event", event: SAMPLES });
+    await using root = new Agent({}, ["--snapshot"]);
+    assertEquals(await root.ended(), 0);
+    assertMatch(root.output, /"place":"event type [^"]*","program":"sampler"/);
+    Deno.writeTextFileSync(file, root.output);
+    await using collector = new Collector();
+    const through = withOnly("bpf", "perfmon");
+    await using agent = new Agent(collector.environment(300), ["--expected", file], { through });
+    await collector.reaches("bpf.links", { "bpf.program.name": "sampler" }, 1);
+    assertEquals(collector.value("bpf.links.missing", { "bpf.program.name": "sampler" }), 0);
+    assertEquals(collector.value("bpf.links.unexpected", { "bpf.program.name": "sampler" }), undefined);
+    link.close();
+    await collector.reaches("bpf.links.missing", { "bpf.program.name": "sampler" }, 1);
+    using other = answering(0, { type: "perf_event", name: "other" });
+    link = Link.attach(other, { type: "perf_event", event: SAMPLES });
+    await collector.reaches("bpf.links.unexpected", { "bpf.program.name": "other" }, 1);
+    link.close();
+    assertEquals(await agent.terminated(), 0);
+  } finally {
+    Deno.removeSync(file);
+  }
 });
 
 agentTest("without capabilities nothing counts as missing", {
@@ -261,6 +256,34 @@ agentTest("a collector that is away is said, and that it is back", PLACES, async
   await agent.says(/answers again/);
   assertEquals(await agent.terminated(), 0);
   assert(collector.spans.every(({ name }) => name.startsWith("bpf.link.")), "its questions are no spans");
+});
+
+agentTest("a collector that goes away and comes back is said, and gets what happened meanwhile", PLACES, async () => {
+  using cgroup = new Cgroup();
+  using program = egress("meanwhile");
+  const series = { "bpf.program.name": "meanwhile" };
+  const first = new Collector();
+  const env = first.environment(300), { port } = first;
+  await using agent = new Agent(env, [], { flags: ["--allow-net", "--allow-env"] });
+  await until(() => first.exports > 0, "an export", PATIENCE_MS);
+  await first[Symbol.asyncDispose]();
+  await agent.says(/does not take what is published/);
+  using _ = attach(program, cgroup);
+  await agent.prints(/^added \d+ .* program meanwhile$/m);
+  await using second = new Collector(port);
+  await agent.says(/answers again/);
+  await second.reaches("bpf.links", series, 1);
+  assertEquals(await agent.terminated(), 0);
+});
+
+agentTest("a collector that hangs from some time on is said, and does not keep it from ending", PLACES, async () => {
+  await using collector = new Collector();
+  const env = { ...collector.environment(300), OTEL_EXPORTER_OTLP_TIMEOUT: "1000" };
+  await using agent = new Agent(env, [], { flags: ["--allow-net", "--allow-env"] });
+  await until(() => collector.exports > 0, "an export", PATIENCE_MS);
+  using _ = collector.hang();
+  await agent.says(/does not take what is published: no answer within 5 s/);
+  assertEquals(await agent.terminated(), 0);
 });
 
 agentTest("a collector that refuses is said", PLACES, async () => {
@@ -384,7 +407,7 @@ kernelTest("publishLinks: one after another in a process count a link once", PLA
   using _ = attach(program, cgroup);
   await using collector = new Collector();
   const script = `
-    import { publishLinks } from "${new URL("../../lib/otel/mod.ts", import.meta.url)}";
+    import { publishLinks } from "${OTEL}";
     for (let i = 0; i < 3; i++) {
       await using publisher = publishLinks({ attributes: { team: "net" } });
       await publisher.settled;

@@ -1,5 +1,5 @@
 /** What is special about links to many functions of the kernel. */
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { BpfError, Link } from "../../../mod.ts";
 import { ambiguousNames, functionsNamed, variantsOf } from "../../../lib/os/kallsyms.ts";
 import { exists } from "../../../lib/os/libraries.ts";
@@ -15,7 +15,7 @@ import {
 import { answering, xdp } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
-import { leastRunsOf } from "../../fixture/run/runs.ts";
+import { leastRunsOf, SLEEP, sleepAtOnce } from "../../fixture/run/runs.ts";
 import { CookieReader } from "../cookies.ts";
 import { rows } from "../refusal/rows.ts";
 
@@ -38,6 +38,18 @@ kernelTest("kprobe_multi: cookies stay with their functions in the order of addr
   const expected = [...functions].map(([symbol, cookie]) => ({ address: kernelAddress(symbol), cookie }))
     .sort((a, b) => a.address < b.address ? -1 : 1);
   assertEquals(link.info().addresses, expected);
+});
+
+kernelTest("kprobe_multi: returns that the kernel has no room for are counted", {
+  since: "6.7",
+  before: "6.14", // then each task has room of its own
+  needs: ["fprobe"],
+}, async () => {
+  using program = answering(0, KERNEL_MULTI);
+  using link = Link.attach(program, { type: "kprobe_multi", symbols: [SLEEP], retprobe: true });
+  assertEquals(link.info().missed, 0);
+  await sleepAtOnce(20);
+  assert(link.info().missed! > 0);
 });
 
 kernelTest("kprobe_multi: names, a pattern and addresses", { since: "5.18", needs: ["fprobe"] }, () => {

@@ -10,15 +10,18 @@ import {
   traceableFunctions,
   whyNoModuleFunction,
 } from "../../fixture/program/kernel_functions.ts";
-import { answering } from "../../fixture/program/programs.ts";
+import { answering, CALLED } from "../../fixture/program/programs.ts";
 import { kernelTest } from "../../fixture/run/kernel.ts";
 import { attachRefusal } from "../../fixture/run/refusal.ts";
-import { runsOf } from "../../fixture/run/runs.ts";
+import { missRuns, runsOf, SLEEP, sleepAtOnce } from "../../fixture/run/runs.ts";
 import { testCookie } from "../cookies.ts";
 
 const NEEDS = { since: "5.15", needs: ["kprobe"] } as const;
 /** An instruction for branches to land on, behind which the kernel puts the probe. */
 const ENDBR_SIZE = 4n;
+
+/** More than the kernel keeps room for: twice as many as there may be processors, or ten. */
+const CALLS = 40;
 
 const probe = (): Program => answering(0, { type: "kprobe" });
 
@@ -39,6 +42,27 @@ kernelTest("kprobe: an address is as good as a name", NEEDS, () => {
   if (info.event === "unknown") return;
   assert(info.event === "kprobe" && !("symbol" in info));
   assert([address, address + ENDBR_SIZE].includes(info.address!), `${info.address} for ${address}`);
+});
+
+kernelTest("kprobe: runs that the kernel leaves out are counted", { ...NEEDS, since: "6.7" }, () => {
+  using program = probe();
+  using link = Link.attach(program, { type: "kprobe", symbol: CALLED });
+  const missed = () => (link.info() as { missed?: number }).missed!;
+  assertEquals(missed(), 0);
+  missRuns(3);
+  assert(missed() >= 3, `${missed()}`);
+});
+
+kernelTest("kprobe: a return is not seen where more calls go on than the kernel keeps room for", {
+  ...NEEDS,
+  since: "6.7",
+}, async () => {
+  using program = probe();
+  using link = Link.attach(program, { type: "kprobe", symbol: SLEEP, retprobe: true });
+  await sleepAtOnce(CALLS);
+  const { event, missed } = link.info() as { event: string; missed?: number };
+  assertEquals(event, "kretprobe");
+  assert(missed! > 0 && missed! < CALLS, `${missed} of ${CALLS}`);
 });
 
 kernelTest("kprobe: places that cannot be probed", NEEDS, () => {
