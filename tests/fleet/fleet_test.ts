@@ -1,6 +1,6 @@
 /**
  * The files for a fleet, each read by a real parser, and compared with what the agent takes and publishes. That a
- * Prometheus shows two machines is no part of it: that is a task of its own, for which there is room beside this file.
+ * Prometheus shows two machines is a task of its own: `deno task fleet`, in proof.ts.
  */
 import { assert, assertEquals } from "@std/assert";
 import { parser as promql } from "npm:@prometheus-io/lezer-promql@0.315.0";

@@ -12,17 +12,30 @@ export interface Kernel {
 
 /** What the tests need and is not built in; none of them needs another module. */
 const MODULES = ["veth", "dummy", "sch_ingress", "cls_bpf", "nf_defrag_ipv4", "nf_defrag_ipv6", "tcp_dctcp"];
+/** What a network card takes besides, since 6.12; by name, each comes after those that it needs. */
+const NETWORK = ["failover", "net_failover", "virtio_net"];
 
-/** The newest kernel of a series, such as `6.12`. */
-export async function kernel(series: string, architecture: Architecture = AMD64): Promise<Kernel> {
+/** The newest kernel of a series, such as `6.12`; with a driver of a network card, if the machine has one. */
+export async function kernel(
+  series: string,
+  architecture: Architecture = AMD64,
+  hasNetwork: boolean = false,
+): Promise<Kernel> {
   if (!/^\d+\.\d+$/.test(series)) throw new Error(`A kernel is named by its series, such as 6.12, not "${series}"`);
-  const folder = `${CACHE}/${series}${architecture === AMD64 ? "" : `-${architecture.name}`}`;
-  if (!exists(folder)) await fetchInto(folder, series, architecture.name);
-  const files = [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}`);
-  return { image: `${folder}/vmlinuz`, modules: files.filter((file) => file.endsWith(".ko")).sort() };
+  const machine = architecture === AMD64 ? series : `${series}-${architecture.name}`;
+  const [folder, modules] = hasNetwork ? [`${machine}-network`, [...MODULES, ...NETWORK]] : [machine, MODULES];
+  const path = `${CACHE}/${folder}`;
+  if (!exists(path)) await fetchInto(path, series, architecture.name, modules);
+  const files = [...Deno.readDirSync(path)].map(({ name }) => `${path}/${name}`);
+  return { image: `${path}/vmlinuz`, modules: files.filter((file) => file.endsWith(".ko")).sort() };
 }
 
-async function fetchInto(folder: string, series: string, architecture: Architecture["name"]): Promise<void> {
+async function fetchInto(
+  folder: string,
+  series: string,
+  architecture: Architecture["name"],
+  modules: readonly string[],
+): Promise<void> {
   console.log(`Fetching Linux ${series} for ${architecture}`);
   using debian = await Debian.open(architecture);
   const pattern = `^linux-image-${series.replace(".", "[.]")}[.].*-cloud-${architecture}$`;
@@ -38,7 +51,7 @@ async function fetchInto(folder: string, series: string, architecture: Architect
   for (const path of filesIn(unpacked)) {
     const name = path.slice(path.lastIndexOf("/") + 1);
     if (name.startsWith("vmlinuz")) Deno.renameSync(path, `${kept}/vmlinuz`);
-    if (!MODULES.includes(name.replace(/\.ko(\.xz)?$/, ""))) continue;
+    if (!modules.includes(name.replace(/\.ko(\.xz)?$/, ""))) continue;
     Deno.renameSync(path, `${kept}/${name}`);
     if (name.endsWith(".xz")) await run("xz", ["-d", name], kept);
   }

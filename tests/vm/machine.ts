@@ -36,24 +36,26 @@ let installing: Promise<void> = Promise.resolve();
 /**
  * Runs a command as root on a machine, in the folder of this repository.
  *
- * The machine has a copy of what git does not ignore, compiled objects, the staged package, deno, busybox and no
- * network. Nothing written in it is kept.
+ * The machine has a copy of what git does not ignore, compiled objects, the staged package, deno and busybox. Nothing
+ * written in it is kept.
  * The command's output goes to `show` as it comes.
  *
  * @param machine Its kernel, such as `6.12`, on x86_64; or `arm64`.
  * @param command The command and its arguments.
  * @param timeoutSeconds When to stop the machine.
  * @param show By default to the standard output.
+ * @param hasNetwork Whether it has a network, in which this machine's loopback is 10.0.2.2; since 6.12.
  */
 export async function runOn(
   machine: string,
   command: readonly string[],
   timeoutSeconds: number,
   show: (piece: Uint8Array) => void | Promise<void> = print,
+  hasNetwork: boolean = false,
 ): Promise<Ending> {
   const [architecture, series] = machine === "arm64" ? [ARM64, SERIES_OF_ARM64] : [AMD64, machine];
   await (installing = installing.then(() => install({ ...PACKAGES, [architecture.qemu]: architecture.package })));
-  const { image, modules } = await kernel(series, architecture);
+  const { image, modules } = await kernel(series, architecture, hasNetwork);
   const programs = [...await userland(architecture), ...await npmPackages()];
   const work = Deno.makeTempDirSync({ prefix: "bpf-link-vm-" });
   try {
@@ -72,7 +74,7 @@ export async function runOn(
         ...["-kernel", image, "-initrd", initramfs],
         // `port` goes to /init
         ...["-append", `${architecture.console} ${PARAMETERS} port=${architecture.portName}`],
-        ...["-serial", `file:${log}`, ...architecture.port],
+        ...["-serial", `file:${log}`, ...architecture.port, ...hasNetwork ? NETWORK : []],
       ],
       stdin: "null",
       stdout: "piped",
@@ -97,6 +99,8 @@ export async function runOn(
     Deno.removeSync(work, { recursive: true });
   }
 }
+
+const NETWORK = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="];
 
 /**
  * Translated code is found again by its address: were addresses random, each process's would be translated anew, which
