@@ -125,11 +125,13 @@ const LAST_PATIENCE_MS = 1000;
 
 /** Why the collector does not take metrics, if it does not. */
 async function failureOf(url: URL, patienceMs: number): Promise<string | undefined> {
-  const over = AbortSignal.timeout(patienceMs);
+  const over = new AbortController(), timer = setTimeout(() => over.abort(), patienceMs);
   try {
-    return await Promise.race([ask(url, over), aborted(over)]);
+    return await Promise.race([ask(url, over.signal), aborted(over.signal)]);
   } catch (error) {
-    return over.aborted ? `no answer within ${patienceMs / 1000} s` : (error as Error).message;
+    return over.signal.aborted ? `no answer within ${patienceMs / 1000} s` : (error as Error).message;
+  } finally {
+    clearTimeout(timer); // which would hold the process
   }
 }
 

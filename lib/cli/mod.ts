@@ -173,4 +173,9 @@ function helpOf(name: string, { usage, summary, details = [] }: Command): string
   ];
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  const status = await main(Deno.args);
+  // While Deno 2.9 exports telemetry its exit() may wait for good, but not a process that ends by itself.
+  if (Deno.args[0] === "agent") Deno.exitCode = status;
+  else Deno.exit(status);
+}

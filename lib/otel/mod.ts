@@ -59,10 +59,11 @@
  * ## What is published
  *
  * **Deno exports** where it was started with `OTEL_DENO=true`, to `OTEL_EXPORTER_OTLP_ENDPOINT` every
- * `OTEL_METRIC_EXPORT_INTERVAL` milliseconds and when the process ends, also by `Deno.exit()`; a signal that is not
- * listened for leaves no time for that. For a collector that never answers it then waits `OTEL_EXPORTER_OTLP_TIMEOUT`
- * (10 s if absent) for metrics, spans and log records each. It does not report a collector that is away. Which machine
- * it is belongs into `OTEL_RESOURCE_ATTRIBUTES`, such as `host.name=web1`. Prometheus takes metrics, and no events, at
+ * `OTEL_METRIC_EXPORT_INTERVAL` milliseconds and when the process ends. It should end by itself, with `Deno.exitCode`:
+ * `Deno.exit()` during an export may wait for good (Deno 2.9.6), and a signal that is not listened for leaves no time.
+ * For a collector that never answers Deno then waits `OTEL_EXPORTER_OTLP_TIMEOUT` (10 s if absent) for metrics, spans
+ * and log records each. It does not report a collector that is away. Which machine it is belongs into
+ * `OTEL_RESOURCE_ATTRIBUTES`, such as `host.name=web1`. Prometheus takes metrics, and no events, at
  * `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://HOST:9090/api/v1/otlp/v1/metrics`.
  *
  * | metric                 | kind            | what                                                               |

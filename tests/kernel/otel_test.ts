@@ -96,6 +96,15 @@ agentTest("SIGTERM takes a last look and exports what was not exported yet", PLA
   assertEquals(log.traceId, span.traceId); // one leads to the other
 });
 
+agentTest("SIGTERM ends it also during an export", PLACES, async () => {
+  await using collector = new Collector();
+  for (let i = 0; i < 10; i++) {
+    await using agent = new Agent(collector.environment(20));
+    await agent.says(/publishing/);
+    assertEquals(await agent.terminated(), 0);
+  }
+});
+
 agentTest("a link that is not expected, and one that is missing until it comes", PLACES, async () => {
   using cgroup = new Cgroup();
   using wanted = egress("wanted"), stranger = egress("stranger");
