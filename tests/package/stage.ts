@@ -13,6 +13,8 @@ import { rollup } from "npm:rollup@4.68.8";
 import { dts } from "npm:rollup-plugin-dts@6.5.1";
 import ts from "npm:typescript@5.9.3";
 
+/** An entry point for the bundler alone. */
+const COMMAND = "command";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** What `deno.json` says of the package. */
@@ -56,7 +58,8 @@ export async function stage(folder: string): Promise<string[]> {
 async function bundleCode(entries: ReadonlyMap<string, string>, folder: string): Promise<void> {
   await build({
     absWorkingDir: ROOT,
-    entryPoints: Object.fromEntries(entries),
+    // Deno keeps no compiled code of the module that is run: what the command is made of goes into one that it imports
+    entryPoints: { ...Object.fromEntries(entries), [COMMAND]: "lib/cli/main.ts" },
     outdir: resolve(folder),
     bundle: true,
     splitting: true,
@@ -64,11 +67,22 @@ async function bundleCode(entries: ReadonlyMap<string, string>, folder: string):
     platform: "neutral",
     target: "esnext",
     supported: { using: false }, // else runtimes that are too old report a syntax error, and not what they lack
-    charset: "utf8",
     external: ["node:*"],
     chunkNames: "shared-[hash]",
+    plugins: [{ name: "commands", setup: (build) => build.onLoad({ filter: /lib\/cli\/main\.ts$/ }, importAtOnce) }],
     logLevel: "warning",
+  }); // all in ASCII, or V8 would keep each character in two bytes
+  Deno.removeSync(`${folder}/${COMMAND}.js`); // which nothing imports
+}
+
+/** Imports at once what sources import when it is needed: Deno fetches and reads that at every start, file by file. */
+function importAtOnce({ path }: { path: string }): { contents: string; loader: "ts" } {
+  const imports = new Set<string>();
+  const code = Deno.readTextFileSync(path).replaceAll(/import\("\.\/(\w+)\.ts"\)/g, (_, name) => {
+    imports.add(`import * as ${name}Module from "./${name}.ts";\n`);
+    return `${name}Module`;
   });
+  return { contents: [...imports, code].join(""), loader: "ts" };
 }
 
 async function bundleTypes(entries: ReadonlyMap<string, string>, folder: string): Promise<void> {
