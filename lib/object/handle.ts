@@ -1,5 +1,5 @@
 /** The native object: its calls with what they take and give as values of JavaScript, and the end of it. */
-import { objectNative, objectOnAnotherThread } from "../ffi/object/library.ts";
+import { objectFast, objectNative, objectOnAnotherThread } from "../ffi/object/library.ts";
 import { numbers } from "../ffi/object/symbols.ts";
 import { atUnload, track, untrack } from "../handle/open_handles.ts";
 import {
@@ -308,13 +308,16 @@ export class ObjectHandle {
   /** Copies a part of the section that map `index` is: all of `bytes`, in one piece if it is a number. */
   readSection(index: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
     const { number } = this.#held;
-    const size = objectNative().bpf_object_read(number, memory.VARIABLES, index, offset, bytes, bytes.length);
+    const size = objectFast()?.bpf_object_read(number, memory.VARIABLES, index, offset, bytes, bytes.length) ??
+      objectNative().bpf_object_read(number, memory.VARIABLES, index, offset, bytes, bytes.length);
     if (size < bytes.length) this.#checked(size < 0 ? size : -ERANGE, "read");
   }
 
   writeSection(index: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const { number } = this.#held;
     this.#checked(
-      objectNative().bpf_object_write(this.#held.number, index, offset, bytes, bytes.length),
+      objectFast()?.bpf_object_write(number, index, offset, bytes, bytes.length) ??
+        objectNative().bpf_object_write(number, index, offset, bytes, bytes.length),
       "write to",
     );
   }

@@ -42,6 +42,11 @@ export function objectNative(): ObjectNative {
   return object.functions;
 }
 
+/** Those that are called in loops, once they were; see {@linkcode NativeLibrary.fast}. */
+export function objectFast(): ObjectNative | undefined {
+  return object.fast;
+}
+
 /** Calls a function of the native library on another thread, which takes what the function takes. */
 export function objectOnAnotherThread<S extends ThreadSymbol>(
   symbol: S,
