@@ -171,5 +171,6 @@ function verdict(rows: readonly Row[], one: string, other: string): Row {
 }
 
 function time(ns: number): string {
-  return ns < 1e6 ? `${(ns / 1e3).toPrecision(2)} us` : `${(ns / 1e6).toPrecision(2)} ms`;
+  const round = (value: number) => Number(value.toPrecision(2));
+  return ns < 1e6 ? `${round(ns / 1e3)} us` : `${round(ns / 1e6)} ms`;
 }

@@ -64,7 +64,7 @@ function report({ machine, rows }: Results): Record<string, string> {
     table(
       ["", "C", ...columns.map((name) => COLUMNS[name]!)],
       compared.map(({ what, against = "", ratios }) => [
-        what.trim(),
+        title(what),
         against.replace("C ", ""),
         ...columns.map((name) => ratios![name]?.toFixed(2) ?? ""),
       ]),
@@ -75,7 +75,7 @@ function report({ machine, rows }: Results): Record<string, string> {
     table(
       ["", "against", "measured", "bound", ""],
       rows.filter(({ bound }) => bound !== undefined).map(({ what, against = "", figure, unit, bound }) => [
-        what.trim(),
+        title(what),
         against,
         withUnit(figure, unit),
         withUnit(bound!, unit),
@@ -85,12 +85,17 @@ function report({ machine, rows }: Results): Record<string, string> {
   ].join("\n");
   const readme = read("README.md");
   const [before, after] = [readme.indexOf(BEGIN) + BEGIN.length, readme.indexOf(END)];
-  const bars = compared.map(({ what, ratios }) => ({ what: what.trim(), ratios: ratios! }));
+  const bars = compared.map(({ what, ratios }) => ({ what: title(what), ratios: ratios! }));
   return {
     "README.md": `${readme.slice(0, before)}\n\n${section}\n\n${readme.slice(after)}`,
     "bench/chart-light.svg": chart(bars, COLUMNS, "light"),
     "bench/chart-dark.svg": chart(bars, COLUMNS, "dark"),
   };
+}
+
+/** A row of the printed table that is indented goes on with the one above. */
+function title(what: string): string {
+  return what.replace(/^ +/, "… ");
 }
 
 /** As deno fmt lays it out. */

@@ -61,8 +61,16 @@ export class Registry implements AsyncDisposable {
 /** A module as `deno info` describes it. */
 interface ModuleInfo {
   readonly specifier: string;
-  readonly dependencies?: readonly { readonly specifier: string; readonly code?: Place; readonly type?: Place }[];
+  readonly dependencies?: readonly Dependency[];
   readonly typesDependency?: { readonly specifier: string; readonly dependency: Place };
+}
+
+interface Dependency {
+  readonly specifier: string;
+  readonly code?: Place;
+  readonly type?: Place;
+  readonly isDynamic?: boolean;
+  readonly assertionType?: string;
 }
 
 interface Place {
@@ -83,12 +91,7 @@ async function moduleGraph(folder: string, entries: readonly string[]): Promise<
       const path = relative(folder, specifier.replace("file://", ""));
       if (!specifier.startsWith("file:") || path.startsWith("..")) continue;
       graph[`/${path}`] = {
-        dependencies: dependencies.map(({ specifier, code, type }) => ({
-          type: "static",
-          kind: "import",
-          specifier,
-          specifierRange: range(code ?? type!),
-        })),
+        dependencies: dependencies.map(describe),
         ...typesDependency &&
           { selfTypesSpecifier: { text: typesDependency.specifier, range: range(typesDependency.dependency) } },
       };
@@ -97,6 +100,17 @@ async function moduleGraph(folder: string, entries: readonly string[]): Promise<
   } finally {
     Deno.removeSync(all);
   }
+}
+
+/** As the registry has it. */
+function describe({ specifier, code, type, isDynamic, assertionType }: Dependency): Record<string, unknown> {
+  const at = range(code ?? type!);
+  return {
+    ...isDynamic
+      ? { type: "dynamic", argument: specifier, argumentRange: at }
+      : { type: "static", kind: "import", specifier, specifierRange: at },
+    ...assertionType !== undefined && { importAttributes: { known: { type: { known: assertionType } } } },
+  };
 }
 
 function range({ span: { start, end } }: Place): [[number, number], [number, number]] {
