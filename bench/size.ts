@@ -1,12 +1,12 @@
 /** The native libraries that the package carries. */
 import { embedded as core } from "../lib/ffi/embedded.ts";
-import aarch64 from "../lib/ffi/object/embedded_aarch64.json" with { type: "json" };
-import x86_64 from "../lib/ffi/object/embedded_x86_64.json" with { type: "json" };
+import { embedded as aarch64 } from "../lib/ffi/object/embedded_aarch64.ts";
+import { embedded as x86_64 } from "../lib/ffi/object/embedded_x86_64.ts";
 import type { Row, Rows } from "./table.ts";
 
 const LIBRARIES = [
   { what: "native library", embedded: core, bound: 16 },
-  { what: "native library of objects", embedded: { x86_64: x86_64.embedded, aarch64: aarch64.embedded }, bound: 300 },
+  { what: "native library of objects", embedded: { x86_64, aarch64 }, bound: 300 },
 ];
 
 /** A line for each architecture. */

@@ -18,7 +18,7 @@ export interface Compiler {
 
 /** The compiler that a generated file records; to write it, also another one that RUSTC names. */
 export function findCompiler(file: string): Compiler {
-  const recorded = exists(file) ? /compiler(?: =|":) "(.*)"/.exec(Deno.readTextFileSync(file))?.[1] : undefined;
+  const recorded = exists(file) ? /compiler = "(.*)"/.exec(Deno.readTextFileSync(file))?.[1] : undefined;
   const named = Deno.env.get("RUSTC");
   const found = (named ? [named] : ["/usr/bin/rustc", "rustc"]) // Debian's, and what rustup may have put before it
     .map((path) => ({ path, version: tell(path, ["--version"]) }))

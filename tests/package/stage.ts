@@ -15,8 +15,6 @@ import ts from "npm:typescript@5.9.3";
 
 /** An entry point for the bundler alone. */
 const COMMAND = "command";
-/** What modules import that is none. */
-const DATA = ["x86_64", "aarch64"].map((architecture) => `lib/ffi/object/embedded_${architecture}.json`);
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** What `deno.json` says of the package. */
@@ -53,9 +51,7 @@ export async function stage(folder: string): Promise<string[]> {
     `${folder}/deno.json`,
     JSON.stringify({ name, version, license, exports: staged }, undefined, 2) + "\n",
   );
-  for (const file of ["README.md", "LICENSE", ...DATA]) {
-    Deno.copyFileSync(ROOT + file, `${folder}/${file.slice(file.lastIndexOf("/") + 1)}`);
-  }
+  for (const file of ["README.md", "LICENSE"]) Deno.copyFileSync(ROOT + file, `${folder}/${file}`);
   return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
 }
 
@@ -71,7 +67,7 @@ async function bundleCode(entries: ReadonlyMap<string, string>, folder: string):
     platform: "neutral",
     target: "esnext",
     supported: { using: false }, // else runtimes that are too old report a syntax error, and not what they lack
-    external: ["node:*", "./embedded_*.json"], // which Deno does not look into
+    external: ["node:*"],
     chunkNames: "shared-[hash]",
     plugins: [{ name: "commands", setup: (build) => build.onLoad({ filter: /lib\/cli\/main\.ts$/ }, importAtOnce) }],
     logLevel: "warning",

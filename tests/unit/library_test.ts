@@ -168,8 +168,8 @@ Deno.test("who imports the core reads nothing of the object library, and its own
     line.trim()
   );
   assertEquals(imports, [
-    'const { default: own } = await import("./embedded_x86_64.json", { with: { type: "json" } });',
-    'const { default: own } = await import("./embedded_aarch64.json", { with: { type: "json" } });',
+    'const own = await import("./embedded_x86_64.ts");',
+    'const own = await import("./embedded_aarch64.ts");',
   ]);
 });
 

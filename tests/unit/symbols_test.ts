@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { embedded, name } from "../../lib/ffi/embedded.ts";
-import objectAarch64 from "../../lib/ffi/object/embedded_aarch64.json" with { type: "json" };
-import objectX86 from "../../lib/ffi/object/embedded_x86_64.json" with { type: "json" };
+import * as objectAarch64 from "../../lib/ffi/object/embedded_aarch64.ts";
+import * as objectX86 from "../../lib/ffi/object/embedded_x86_64.ts";
 import { symbols as objectSymbols } from "../../lib/ffi/object/symbols.ts";
 import { symbols } from "../../lib/ffi/symbols.ts";
 import { exportedSymbols } from "./exported_symbols.ts";

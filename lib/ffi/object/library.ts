@@ -7,19 +7,16 @@ export type ObjectNative = Deno.DynamicLibrary<typeof symbols>["symbols"];
 
 type ThreadSymbol = "bpf_object_load";
 
-/**
- * One architecture's bytes are read, and the other's by nobody. They are JSON because Deno looks into each module that may
- * be imported, at every start, but not into data.
- */
+/** One architecture's bytes are read, and the other's by nobody. */
 async function importEmbedded(): Promise<{ name: string; embedded: Record<string, string | undefined> }> {
   const embedded = { x86_64: undefined, aarch64: undefined };
   switch (typeof Deno === "undefined" ? undefined : Deno.build.arch) {
     case "x86_64": {
-      const { default: own } = await import("./embedded_x86_64.json", { with: { type: "json" } });
+      const own = await import("./embedded_x86_64.ts");
       return { name: own.name, embedded: { ...embedded, x86_64: own.embedded } };
     }
     case "aarch64": {
-      const { default: own } = await import("./embedded_aarch64.json", { with: { type: "json" } });
+      const own = await import("./embedded_aarch64.ts");
       return { name: own.name, embedded: { ...embedded, aarch64: own.embedded } };
     }
     default:
