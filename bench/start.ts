@@ -90,6 +90,7 @@ export async function time(args: readonly string[], env: Record<string, string>)
   const before = performance.now();
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-check", "--no-lock", "--allow-ffi", ...args],
+    cwd: "/", // in a checkout, jsr:@bpf/link is the checkout
     env: { NO_COLOR: "1", ...env },
   }).output();
   const ms = performance.now() - before;

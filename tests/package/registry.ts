@@ -70,7 +70,6 @@ interface Dependency {
   readonly code?: Place;
   readonly type?: Place;
   readonly isDynamic?: boolean;
-  readonly assertionType?: string;
 }
 
 interface Place {
@@ -103,14 +102,11 @@ async function moduleGraph(folder: string, entries: readonly string[]): Promise<
 }
 
 /** As the registry has it. */
-function describe({ specifier, code, type, isDynamic, assertionType }: Dependency): Record<string, unknown> {
+function describe({ specifier, code, type, isDynamic }: Dependency): Record<string, unknown> {
   const at = range(code ?? type!);
-  return {
-    ...isDynamic
-      ? { type: "dynamic", argument: specifier, argumentRange: at }
-      : { type: "static", kind: "import", specifier, specifierRange: at },
-    ...assertionType !== undefined && { importAttributes: { known: { type: { known: assertionType } } } },
-  };
+  return isDynamic
+    ? { type: "dynamic", argument: specifier, argumentRange: at }
+    : { type: "static", kind: "import", specifier, specifierRange: at };
 }
 
 function range({ span: { start, end } }: Place): [[number, number], [number, number]] {
