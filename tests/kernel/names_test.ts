@@ -107,10 +107,12 @@ kernelTest("names: the same of kprobe_multi", {
 });
 
 kernelTest("names: the same of fentry, from the module's BTF", { since: "5.13", needs: ["trampolines"] }, () => {
-  const attach = (attachTo: string) =>
-    Link.attach(answering(0, { type: "tracing", expectedAttachType: "trace_fentry", attachTo }), { type: "tracing" });
+  const load = (attachTo: string) => answering(0, { type: "tracing", expectedAttachType: "trace_fentry", attachTo });
   using pair = new VethPair(); // loads the module
-  using inModule = attach("veth:veth_xmit"), inKernel = attach("vfs_read");
+  using toModule = load("veth:veth_xmit");
+  using toKernel = load("vfs_read");
+  using inModule = Link.attach(toModule, { type: "tracing" });
+  using inKernel = Link.attach(toKernel, { type: "tracing" });
   assertEquals([inModule, inKernel].map(wordsOf), ["fentry veth:veth_xmit", "fentry vfs_read"], pair.name);
 });
 
