@@ -561,6 +561,7 @@ async function onTerminal(
   const command = `${shell.replace("$0", commandLine(args).join(" "))}; echo the end; read _`;
   const child = new Deno.Command("script", {
     args: ["-qec", command, "/dev/null"],
+    env: { TERM: "xterm" }, // whatever the tests themselves run in
     stdin: "piped",
     stdout: "piped",
   }).spawn();
