@@ -553,6 +553,14 @@ async function runSequences(count: number, isOnDevice: boolean): Promise<void> {
   const device = own.use(new Device(() => new VethPair())), netkit = own.use(new Device(netkitPair));
   const directory = own.use(new PinDirectory()), cgroup = own.use(new Cgroup()).path;
   const two = (make: () => Program): [Program, Program] => [own.use(make()), own.use(make())];
+  const ordered = (): Omit<Kind, "name" | "target"> => ({
+    programs: two(tcx),
+    hasUpdate: true,
+    hasDetach: true,
+    tells: true,
+    takesOnce: true,
+    isOnDevice: true,
+  });
   const event = { type: "software", config: "cpu_clock", cpu: 0, samplePeriod: 1_000_000_000n } as const;
   const all: Kind[] = [
     {
@@ -610,12 +618,7 @@ async function runSequences(count: number, isOnDevice: boolean): Promise<void> {
       get target(): AttachTarget {
         return { type: "tcx", device: device.name, direction: "ingress" };
       },
-      programs: two(tcx),
-      hasUpdate: true,
-      hasDetach: true,
-      tells: true,
-      takesOnce: true,
-      isOnDevice: true,
+      ...ordered(),
     },
     {
       name: "xdp",
@@ -636,12 +639,7 @@ async function runSequences(count: number, isOnDevice: boolean): Promise<void> {
       get target(): AttachTarget {
         return { type: "netkit", device: netkit.name };
       },
-      programs: two(tcx),
-      hasUpdate: true,
-      hasDetach: true,
-      tells: true,
-      takesOnce: true,
-      isOnDevice: true,
+      ...ordered(),
     });
   }
   const kinds = all.filter((kind) => kind.isOnDevice === true === isOnDevice);
