@@ -5,7 +5,7 @@ import { AMD64, ARM64 } from "./architecture.ts";
 import { Archive } from "./archive.ts";
 import { capture, install } from "./command.ts";
 import { kernel } from "./kernel.ts";
-import { type Files, npmPackages, userland } from "./userland.ts";
+import { type Files, HOME, npmPackages, userland } from "./userland.ts";
 
 /** What became of a command. `status` is undefined if the machine ended before it, or was stopped. */
 export interface Ending {
@@ -128,7 +128,7 @@ async function pack(
   for (const file of files.split("\0").filter(Boolean)) addIfThere(archive, `${root}/${file}`);
   archive.addText(
     "/command",
-    `export BPF_LINK_TEST_VM=1 HOME=/root NO_COLOR=1 DENO_NO_UPDATE_CHECK=1 PATH=${
+    `export BPF_LINK_TEST_VM=1 HOME=${HOME} NO_COLOR=1 DENO_NO_UPDATE_CHECK=1 PATH=${
       quote(Deno.execPath().replace(/\/[^/]*$/, ""))
     }:$PATH
 cd ${quote(root)}

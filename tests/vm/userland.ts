@@ -7,6 +7,8 @@ import { BUILT_INJECTOR } from "../fixture/run/own.ts";
 /** Files by their paths in the machine. */
 export type Files = ReadonlyMap<string, string>;
 
+/** The home of who runs tests in a machine. */
+export const HOME = "/root";
 const BUSYBOX = "/busybox/busybox";
 /** What tests call that busybox has not. */
 const PROGRAMS = ["unshare", "setpriv", "prlimit"];
@@ -21,7 +23,7 @@ export async function npmPackages(): Promise<Files> {
   const folders = ["fast-check", "pure-rand"].map((name) => `registry.npmjs.org/${name}`);
   const paths = folders.filter((folder) => exists(`${npmCache}/${folder}`))
     .flatMap((folder) => [...filesIn(`${npmCache}/${folder}`)]);
-  return new Map(paths.map((path) => [path.replace(npmCache, "/root/.cache/deno/npm"), path]));
+  return new Map(paths.map((path) => [path.replace(npmCache, `${HOME}/.cache/deno/npm`), path]));
 }
 
 /** Deno, busybox and what else tests call, with the libraries of all. */
