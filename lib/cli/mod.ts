@@ -26,7 +26,7 @@
  * ## Guide: find and remove an orphan, or whoever is behind EBUSY
  *
  * For a program that still runs though its agent is gone, and for `holds the interface in generic mode (EBUSY)`.
- * Install it once with `deno install --global --name bpflink --allow-ffi jsr:@bpf/link/cli`; then, as root:
+ * Install it once with `deno install --global --allow-ffi jsr:@bpf/link/bpflink`; then, as root:
  *
  * ```sh
  * bpflink list --device eth0 # all links at the interface: id, program, and who holds each

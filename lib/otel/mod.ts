@@ -13,7 +13,7 @@
  * ## Guide: a fleet
  *
  * For the links of many machines in one place: how many there are, which are missing, which nobody expects. On each
- * machine, as root, with `bpflink` installed by `deno install --global --name bpflink -A jsr:@bpf/link/cli`:
+ * machine, as root, with `bpflink` installed by `deno install --global -A jsr:@bpf/link/bpflink`:
  *
  * ```sh
  * bpflink agent --snapshot >links.json # what is attached now is what is expected from now on; read and shorten it
