@@ -3,8 +3,8 @@
  * about it; and a compiled object as a tool. `--allow-ffi` is the only permission that it needs.
  *
  * ```sh
- * deno run --allow-ffi jsr:@bpf/link/cli list
- * deno run --allow-ffi jsr:@bpf/link/cli --help
+ * deno run --allow-ffi jsr:@bpf/link/bpflink list
+ * deno run --allow-ffi jsr:@bpf/link/bpflink --help
  * ```
  *
  * **Text** is for people: columns, cut to the width of a terminal and never in a pipe, bold headings on a terminal
