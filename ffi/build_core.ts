@@ -14,7 +14,8 @@ import {
 
 const LLD = "/usr/lib/llvm-22/bin";
 const EMBEDDED = "lib/ffi/embedded.ts";
-const UNNAMED = "bpf_link.0123456789abcdef"; // in the place of the name
+/** In the place of the name: that of a file which cannot be, so that the loader takes the library that has it or none. */
+const UNNAMED = "/proc/self/bpf_link.0123456789abcdef";
 const EMULATIONS = { x86_64: "elf_x86_64", aarch64: "aarch64linux" };
 
 export async function buildCore(): Promise<void> {

@@ -17,7 +17,7 @@ import {
 
 const OURS = "ffi/object";
 const OUT = `${OURS}/target/embedded`;
-const UNNAMED = "bpf_object.0123456789abcdef"; // in the place of the name
+const UNNAMED = "/proc/self/bpf_object.0123456789abcdef"; // in the place of the name, as that of the core
 const EMBEDDED = (architecture: Architecture) => `lib/ffi/object/embedded_${architecture}.ts`;
 /** The oldest C library that it runs with; Deno itself needs that. */
 const GLIBC = "2.27";

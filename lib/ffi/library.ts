@@ -40,7 +40,7 @@ export interface NativeLibraryOptions {
   readonly fast: readonly string[];
   /** The library itself in base64, by architecture; that of another one need not be here. */
   readonly embedded: Readonly<Record<string, string | undefined>>;
-  /** How the loader knows it, another name for other bytes. */
+  /** How the loader knows it, another name for other bytes: the path of a file that cannot be. */
   readonly name: string;
 }
 
@@ -161,13 +161,14 @@ export class NativeLibrary<F extends object> {
   /** The functions, until they were called so often that fast paths are worth what they take. */
   #untilOften(slow: Slow): F {
     let calls = 0;
-    const counting = Object.entries(slow).map(([name, call]) =>
-      [name, (...args: unknown[]): number => {
+    const counting: Slow = {};
+    for (const [name, call] of Object.entries(slow)) {
+      counting[name] = (...args) => {
         if (++calls === OFTEN) this.#useFastPaths();
-        return new Int32Array(call(...args).buffer)[0]!;
-      }] as const
-    );
-    return Object.fromEntries(counting) as F;
+        return call(...args, NOTHING);
+      };
+    }
+    return counting as F;
   }
 
   #useFastPaths(): void {
@@ -219,8 +220,8 @@ export class NativeLibrary<F extends object> {
   /** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */
   #openEmbedded(symbols: Deno.ForeignLibraryInterface): Slow {
     const { api, name } = this.#options;
-    const asFile = `write ${api.bytes} to a file`, byPath = `name it with ${api.setPath}`;
     const bytes = this.bytes();
+    const asFile = `write ${api.bytes} to a file`, byPath = `name it with ${api.setPath}`;
     let libc: ReturnType<typeof openLibc>;
     try {
       libc = openLibc();
@@ -238,23 +239,27 @@ export class NativeLibrary<F extends object> {
       const cause = refused(-errno, { command, rows: NO_MEMORY_FILE }, "Cannot load native library");
       return new Deno.errors.NotSupported(`${cause.message}; ${cause.hint ?? `${asFile} and ${byPath}`}`, { cause });
     };
-    const number = (result: Uint8Array<ArrayBuffer>, command: string): number => {
-      const value = new Int32Array(result.buffer)[0]!;
+    const number = (value: number, command: string): number => {
       if (value >= 0) return value;
       const errno = new Int32Array(1);
-      call.memcpy(errno, new BigUint64Array(call.__errno_location().buffer)[0]!, 4n); // where the C library keeps it
+      call.memcpy(errno, call.__errno_location(NOTHING), 4n, NOTHING); // where the C library keeps it
       throw failed(errno[0]!, command);
     };
     let fd = -1;
     try {
-      // Deno looks for a bare name in the current directory, unless all is granted.
+      // Deno looks for a name in the current directory, unless all is granted.
       const takesNames = Deno.permissions.querySync({ name: "ffi" }).state === "granted";
-      const known = takesNames && call.dlopen?.(encoder.encode(`${name}\0`), RTLD_LAZY | RTLD_NOLOAD) as Uint8Array;
+      const known = takesNames && call.dlopen?.(encoder.encode(`${name}\0`), RTLD_LAZY | RTLD_NOLOAD, NOTHING);
       let file = name;
-      if (!known || known.every((byte) => byte === 0)) {
-        fd = number(call.memfd_create(encoder.encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create");
-        if (number(call.write(fd, bytes, BigInt(bytes.length)), "write") !== bytes.length) throw failed(EFBIG, "write");
-        number(call.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), "fcntl");
+      if (!known) {
+        fd = number(
+          call.memfd_create(encoder.encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING, NOTHING),
+          "memfd_create",
+        );
+        const written = number(call.write(fd, bytes, BigInt(bytes.length), NOTHING), "write");
+        if (written !== bytes.length) throw failed(EFBIG, "write");
+        const seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+        number(call.fcntl(fd, F_ADD_SEALS, seals, NOTHING), "fcntl");
         file = pathOf(fd, name);
       }
       const library = Deno.dlopen(file, symbols);
@@ -262,7 +267,7 @@ export class NativeLibrary<F extends object> {
       this.#known = takesNames ? name : file;
       return library.symbols as Slow;
     } finally {
-      if (fd >= 0) call.close(fd);
+      if (fd >= 0) call.close(fd, NOTHING);
       libc.close();
     }
   }
@@ -271,17 +276,21 @@ export class NativeLibrary<F extends object> {
 /** After so many calls, fast paths have cost less than they save. */
 const OFTEN = 1000;
 
-/** Functions whose result is in a buffer. */
-type Slow = Record<string, (...args: unknown[]) => Uint8Array<ArrayBuffer>>;
+/** Functions that take {@linkcode NOTHING} last. */
+type Slow = Record<string, (...args: unknown[]) => number>;
 
 /**
- * A struct as result keeps Deno from compiling a fast path, which takes 0.2 ms a function at once: a call is a microsecond
- * slower then, and the first one milliseconds sooner.
+ * What functions are given beyond their parameters, and never look at: Deno compiles no fast path for those that take a
+ * struct, and that takes 0.2 ms a function at once. A call is a microsecond slower then, and the first one sooner.
  */
+const NOTHING = new Uint8Array(4), STRUCT = { struct: ["i32"] } as const;
+
 function withoutFastPaths(symbols: Deno.ForeignLibraryInterface): Deno.ForeignLibraryInterface {
-  return Object.fromEntries(
-    Object.entries(symbols).map(([name, symbol]) => [name, { ...symbol, result: { struct: ["i32"] } }]),
-  ) as Deno.ForeignLibraryInterface;
+  const slow: Record<string, Deno.ForeignFunction> = {};
+  for (const [name, symbol] of Object.entries(symbols as Record<string, Deno.ForeignFunction>)) {
+    slow[name] = { ...symbol, parameters: [...symbol.parameters, STRUCT] };
+  }
+  return slow;
 }
 
 const POLICY: Row = ["policy", "a policy allows no memory file whose code can be run"];
@@ -327,15 +336,15 @@ function openLibc(): Deno.DynamicLibrary<typeof LIBC> {
   return Deno.dlopen("/usr/lib/libc.so.6", LIBC);
 }
 
-/** Structs as in {@linkcode withoutFastPaths}: each is called once. */
+/** Without fast paths, for each is called once. */
 const LIBC = {
-  memfd_create: { parameters: ["buffer", "u32"], result: { struct: ["i32"] } },
-  write: { parameters: ["i32", "buffer", "usize"], result: { struct: ["i32"] } },
-  fcntl: { parameters: ["i32", "i32", "i32"], result: { struct: ["i32"] } },
-  close: { parameters: ["i32"], result: { struct: ["i32"] } },
-  dlopen: { parameters: ["buffer", "i32"], result: { struct: ["u64"] }, optional: true }, // since glibc 2.34
-  __errno_location: { parameters: [], result: { struct: ["u64"] } },
-  memcpy: { parameters: ["buffer", "u64", "usize"], result: { struct: ["u64"] } },
+  memfd_create: { parameters: ["buffer", "u32", STRUCT], result: "i32" },
+  write: { parameters: ["i32", "buffer", "usize", STRUCT], result: "i32" },
+  fcntl: { parameters: ["i32", "i32", "i32", STRUCT], result: "i32" },
+  close: { parameters: ["i32", STRUCT], result: "i32" },
+  dlopen: { parameters: ["buffer", "i32", STRUCT], result: "u64", optional: true }, // since glibc 2.34
+  __errno_location: { parameters: [STRUCT], result: "u64" },
+  memcpy: { parameters: ["buffer", "u64", "usize", STRUCT], result: "void" },
 } as const;
 
 /**
