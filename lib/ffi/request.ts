@@ -1,4 +1,5 @@
 /** A request to the kernel, encoded. The layout is that of `ffi/core/src/request.rs`. */
+import { lazy } from "../lazy.ts";
 import { EAGAIN, EINTR } from "../uapi/errno.ts";
 import { F_DUPFD_CLOEXEC } from "../uapi/linux.ts";
 import { Call, numbers } from "./symbols.ts";
@@ -109,7 +110,7 @@ export class Request {
 
   /** A string with its NUL, as {@linkcode data}. */
   string(at: number, value: string): number {
-    return this.data(at, encoder.encode(value + "\0"));
+    return this.data(at, encoder().encode(value + "\0"));
   }
 
   /** Writes a string with its NUL into room of `size` bytes that was made before. */
@@ -147,7 +148,7 @@ export class Request {
   getString(at: number, size: number): string {
     const bytes = this.bytes(at, size);
     const end = bytes.indexOf(0);
-    return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
+    return decoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
   }
 
   /** Makes the call: bpf(2) with `command`. Returns its result or -errno. */
@@ -240,7 +241,13 @@ export class Request {
   }
 }
 
-const encoder = new TextEncoder(), decoder = new TextDecoder();
+/** A request with room for a path, which `field` of its block points to, and where that room is. */
+export function withPath(blockSize: number, field: number): { request: Request; at: number } {
+  const request = new Request(blockSize, blockSize + 8 + PATH_SIZE);
+  return { request, at: request.room(field, PATH_SIZE) };
+}
+
+const encoder = lazy(() => new TextEncoder()), decoder = lazy(() => new TextDecoder());
 
 /** Writes a string with its NUL to where there is room for `size` bytes. */
 export function writeText(bytes: Uint8Array<ArrayBuffer>, start: number, size: number, value: string): void {
@@ -248,14 +255,14 @@ export function writeText(bytes: Uint8Array<ArrayBuffer>, start: number, size: n
   let i = 0, code;
   // by hand, as long as it is ASCII: the encoder takes half a microsecond
   for (; i < length && (code = value.charCodeAt(i)) < 128; i++) bytes[start + i] = code;
-  if (i < length) i = encoder.encodeInto(value, bytes.subarray(start, start + size - 1)).written;
+  if (i < length) i = encoder().encodeInto(value, bytes.subarray(start, start + size - 1)).written;
   bytes[start + i] = 0;
 }
-const duplication = new Request(ARGS).u64(8, BigInt(F_DUPFD_CLOEXEC)).u64(16, 3n);
+const duplication = lazy(() => new Request(ARGS).u64(8, BigInt(F_DUPFD_CLOEXEC)).u64(16, 3n));
 
 /** A second fd for the same object, or -errno. */
 export function duplicate(fd: number): number {
-  return duplication.u64(0, BigInt(fd)).system(Call.fcntl);
+  return duplication().u64(0, BigInt(fd)).system(Call.fcntl);
 }
 
 const NO_FD = -1;

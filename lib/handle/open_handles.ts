@@ -101,13 +101,10 @@ export function reportForgotten(handle: object, kind: HandleKind, fd: number): v
   forgotten.register(handle, { kind, fd, origin }, handle);
 }
 
-/** Where the files of this package are. */
-const OURS = new URL("..", import.meta.url).href;
-
 /** A stack without the frames of this package that it begins with: the first is the caller's. */
 function originOf(stack: string): string {
-  const [message, ...frames] = stack.split("\n");
-  const first = frames.findIndex((frame) => !frame.includes(OURS));
+  const [message, ...frames] = stack.split("\n"), ours = new URL("..", import.meta.url).href;
+  const first = frames.findIndex((frame) => !frame.includes(ours));
   return [message, ...first < 0 ? frames : frames.slice(first)].join("\n");
 }
 

@@ -1,6 +1,7 @@
 /** Where a pin is: the directory, open and locked, and the name in it. */
 import { checkFlag, checkInteger } from "../check.ts";
 import { BpfError, type Reason } from "../error.ts";
+import { lazy } from "../lazy.ts";
 import {
   closeIfOpen,
   type DirectoryEntry,
@@ -94,7 +95,7 @@ export class PinPlace implements Disposable {
     try {
       if (tryLock(directory)) return place;
       for (const ms of pauses(waitMs)) {
-        Atomics.wait(NOTHING, 0, 0, ms);
+        Atomics.wait(unchanged(), 0, 0, ms);
         if (tryLock(directory)) return place;
       }
       throw place.#isLocked();
@@ -252,7 +253,7 @@ export class PinPlace implements Disposable {
   }
 }
 
-const NOTHING = new Int32Array(new SharedArrayBuffer(4)); // that nobody changes, to wait at
+const unchanged = lazy(() => new Int32Array(new SharedArrayBuffer(4))); // to wait at
 
 /** How long to wait before each further look, so that they end in time. */
 function* pauses(waitMs: number): Generator<number> {

@@ -1,6 +1,7 @@
 /** Links to a cgroup. */
 import { checkFlag, checkKeys, keysOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
+import { lazy } from "../lazy.ts";
 import { closeIfOpen, inode, open } from "../os/files.ts";
 import { unlessRefused } from "../refusal.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
@@ -189,10 +190,10 @@ function read({ id, progId, cgroupId, attachType }: Extract<BpfLinkInfo, { type:
   };
 }
 
-const attachTypes: ReadonlySet<AttachTypeName> = new Set(TYPES.cgroup.attachTypes);
+const attachTypes: () => ReadonlySet<AttachTypeName> = lazy(() => new Set(TYPES.cgroup.attachTypes));
 
 function isCgroupAttachType(attachType: AttachTypeName): boolean {
-  return attachTypes.has(attachType);
+  return attachTypes().has(attachType);
 }
 
 /** The kind of target that is a cgroup, and its links. */

@@ -2,6 +2,7 @@
 import { checkFd, checkFlag, checkPath, kindOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle } from "../handle/brand.ts";
+import { lazy } from "../lazy.ts";
 import type { BpfMap } from "../map.ts";
 import { elfFunctionOffsets, type WantedFunctions } from "../os/elf_functions.ts";
 import { closeIfOpen, open, readAt, statPath } from "../os/files.ts";
@@ -62,7 +63,7 @@ const CODE: Usually = {
   example: 'name an executable by its path, a library also as programs load it, such as "libc.so.6"',
 };
 
-const encoder = new TextEncoder();
+const encoder = lazy(() => new TextEncoder());
 
 /** What `look` sees at a path; an error names the field that has the path, and where one would look instead. */
 export function naming<T>(field: string, path: string, of: Usually, look: () => T): T {
@@ -126,7 +127,7 @@ export function whyLoadedFor(
 export function fileOf(value: unknown, pid: number | undefined): string {
   const path = checkPath(value, "target.path");
   // some kernels say EINVAL of a longer one, as of much else
-  if (encoder.encode(path).length >= PATH_MAX) {
+  if (encoder().encode(path).length >= PATH_MAX) {
     throw new RangeError(`target.path must have less than ${PATH_MAX} bytes`);
   }
   return isLibraryName(path) ? findLibrary(path, pid) : path;

@@ -1,4 +1,5 @@
 /** What `/proc` reports of a link to those who may not ask the link: the lines of `fdinfo`. */
+import { lazy } from "../lazy.ts";
 import { type BpfLinkInfo, type KnownLinkType, TYPES } from "../sys/type/mod.ts";
 import type { Fdinfo } from "../sys/type/row.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
@@ -7,15 +8,17 @@ import { LINK_TYPES } from "../uapi/constants.ts";
 export function parseFdinfo(text: string): BpfLinkInfo | undefined {
   const lines = new Lines(text);
   if (!lines.has("link_type")) return undefined;
-  const id = lines.u32("link_id"), progId = lines.u32("prog_id"), type = typeByName.get(lines.type);
+  const id = lines.u32("link_id"), progId = lines.u32("prog_id"), type = typeByName().get(lines.type);
   if (type !== undefined) return TYPES[type].fdinfo(lines, id, progId);
   return { type: "unknown", id, progId, typeNumber: (LINK_TYPES as readonly string[]).indexOf(lines.type) };
 }
 
-const typeByName: ReadonlyMap<string, KnownLinkType> = new Map(
-  (Object.keys(TYPES) as KnownLinkType[]).flatMap((type) =>
-    (TYPES[type].fdinfoTypes ?? [type]).map((name) => [name, type] as const)
-  ),
+const typeByName: () => ReadonlyMap<string, KnownLinkType> = lazy(() =>
+  new Map(
+    (Object.keys(TYPES) as KnownLinkType[]).flatMap((type) =>
+      (TYPES[type].fdinfoTypes ?? [type]).map((name) => [name, type] as const)
+    ),
+  )
 );
 
 class Lines implements Fdinfo {

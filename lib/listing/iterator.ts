@@ -1,6 +1,7 @@
 /** Every link through an iterator program, which is assembled for the running kernel: a record a link, in one read. */
 import { BpfError } from "../error.ts";
 import { btfLayout, type Member, type StructLayout } from "../ffi/btf.ts";
+import { lazy } from "../lazy.ts";
 import { close } from "../os/files.ts";
 import { iterRead, iterReadBriefly } from "../sys/iter.ts";
 import { linkCreate } from "../sys/link_create.ts";
@@ -35,11 +36,13 @@ const NAME_MASK = 0x78; // a name takes whole words, and 120 bytes at most
 type Shape = Pick<LinkRecord<unknown>, "struct" | "fields" | "more" | "name">;
 
 /** What is written of the links of each type that has records. */
-const SHAPES: ReadonlyMap<LinkType, Shape> = new Map(
-  LINK_TYPES.flatMap((type) => {
-    const record = rowOf(type)?.record;
-    return record === undefined ? [] : [[type, record] as const];
-  }),
+const shapes: () => ReadonlyMap<LinkType, Shape> = lazy(() =>
+  new Map(
+    LINK_TYPES.flatMap((type) => {
+      const record = rowOf(type)?.record;
+      return record === undefined ? [] : [[type, record] as const];
+    }),
+  )
 );
 
 /** The structs and members that the program needs, found in the kernel's BTF. */
@@ -53,7 +56,7 @@ export function linkLayout(): Layout {
     bpf_iter__bpf_link: ["link", "meta.seq"],
     bpf_link: ["id", "type", "prog.aux.id"],
   };
-  for (const { struct, fields, more = [], name } of SHAPES.values()) {
+  for (const { struct, fields, more = [], name } of shapes().values()) {
     const paths = [...fields, ...more].flatMap(([, ...paths]) => paths);
     wanted[struct] = ["link", ...paths, ...name === undefined ? [] : [name]];
   }
@@ -139,7 +142,7 @@ function assembleFor(layout: Layout): { instructions: Uint8Array<ArrayBuffer>; f
 
   const blocks: Instruction[] = [];
   const filled = new Map<LinkType, ReadonlySet<number>>();
-  for (const [linkType, shape] of SHAPES) {
+  for (const [linkType, shape] of shapes()) {
     const block = describe(layout.get(shape.struct), shape, access);
     if (block === undefined) continue;
     filled.set(linkType, block.optional);
@@ -164,7 +167,7 @@ function assembleFor(layout: Layout): { instructions: Uint8Array<ArrayBuffer>; f
     ...program.offsets.slice(1).map((offset, i) => load(1, 1, offset, i === program.offsets.length - 2 ? 4 : 8)),
     store(10, 8 - END, 1, 4),
   ];
-  return { instructions: assemble(...head, ...blocks, ...writeRecord), filled };
+  return { instructions: assemble(...head, ...blocks, ...writeRecord()), filled };
 }
 
 /** How a link's own struct is read, to which r6 is no typed pointer. */
@@ -224,7 +227,7 @@ function describe(
     const size = found.size === 8 ? 8 : 4; // smaller numbers are widened
     instructions.push(...access.follow(1, 8, found), store(10, field[0] * 4 - END, 1, size));
   }
-  instructions.push(...text === undefined ? writeRecord : writeNamedRecord(access.follow(3, 8, text)));
+  instructions.push(...text === undefined ? writeRecord() : writeNamedRecord(access.follow(3, 8, text)));
   return { instructions, optional: new Set(more.filter(find).map(([at]) => at)) };
 }
 
@@ -234,8 +237,8 @@ function isNumber({ size }: Member): boolean {
 }
 
 /** With r3 bytes. */
-const write: Instruction[] = [copy(1, 9), copy(2, 10), add(2, -END), call(SEQ_WRITE), set(0, 0), exit];
-const writeRecord: Instruction[] = [storeValue(10, 2 - END, NAME, 2), set(3, NAME), ...write];
+const write = (): Instruction[] => [copy(1, 9), copy(2, 10), add(2, -END), call(SEQ_WRITE), set(0, 0), exit];
+const writeRecord = (): Instruction[] => [storeValue(10, 2 - END, NAME, 2), set(3, NAME), ...write()];
 
 /** `findName` puts its address into r3. */
 function writeNamedRecord(findName: Instruction[]): Instruction[] {
@@ -251,7 +254,7 @@ function writeNamedRecord(findName: Instruction[]): Instruction[] {
     add(0, NAME),
     store(10, 2 - END, 0, 2),
     copy(3, 0),
-    ...write,
+    ...write(),
   ];
 }
 
@@ -300,14 +303,14 @@ export function closeIterator(): void {
   iterator = undefined;
 }
 
-const never = new Int32Array(new SharedArrayBuffer(4));
+const never = lazy(() => new Int32Array(new SharedArrayBuffer(4)));
 
 /** Waits for what never comes: unlike a timer that neither holds the process nor looks like a leak in users' tests. */
 async function closeWhenIdle(): Promise<void> {
   isWatched = true;
   for (let seen = -1; seen !== uses || holders > 0;) {
     seen = uses;
-    await Atomics.waitAsync(never, 0, 0, IDLE_MS).value;
+    await Atomics.waitAsync(never(), 0, 0, IDLE_MS).value;
   }
   isWatched = false;
   closeIterator();

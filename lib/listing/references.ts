@@ -1,6 +1,7 @@
 /** How many references each link has: the one thing that the kernel reports to BPF programs only. */
 import { BpfError } from "../error.ts";
 import { btfFind, btfFindMember } from "../ffi/btf.ts";
+import { lazy } from "../lazy.ts";
 import { close } from "../os/files.ts";
 import { iterRead } from "../sys/iter.ts";
 import { linkCreate } from "../sys/link_create.ts";
@@ -9,21 +10,23 @@ import { SEQ_WRITE } from "../uapi/constants.ts";
 import { add, assemble, call, copy, exit, load, set, skipIf, store } from "./assembler.ts";
 
 /** For each link: writes its reference count and its id, 8 bytes each. */
-const PROGRAM = assemble(
-  load(6, 1, 8), // the link
-  skipIf(6, 0, 10), // none: the end
-  load(1, 1, 0), // what the iterator knows,
-  load(1, 1, 0), // and in it the file
-  load(2, 6, 0),
-  store(10, -16, 2),
-  load(2, 6, 8, 4),
-  store(10, -8, 2),
-  copy(2, 10),
-  add(2, -16),
-  set(3, 16),
-  call(SEQ_WRITE),
-  set(0, 0),
-  exit,
+const program = lazy(() =>
+  assemble(
+    load(6, 1, 8), // the link
+    skipIf(6, 0, 10), // none: the end
+    load(1, 1, 0), // what the iterator knows,
+    load(1, 1, 0), // and in it the file
+    load(2, 6, 0),
+    store(10, -16, 2),
+    load(2, 6, 8, 4),
+    store(10, -8, 2),
+    copy(2, 10),
+    add(2, -16),
+    set(3, 16),
+    call(SEQ_WRITE),
+    set(0, 0),
+    exit,
+  )
 );
 
 /**
@@ -50,7 +53,7 @@ function findTarget(): number {
 }
 
 function collect(attachBtfId: number): Map<number, number> {
-  const bytes = readOnce("references", PROGRAM, attachBtfId);
+  const bytes = readOnce("references", program(), attachBtfId);
   const records = new DataView(bytes.buffer);
   const references = new Map<number, number>();
   for (let at = 0; at < bytes.length; at += 16) {

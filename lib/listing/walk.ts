@@ -3,7 +3,7 @@ import { LinkBatch } from "../ffi/walk.ts";
 import { closeIfOpen } from "../os/files.ts";
 import { refused } from "../refusal.ts";
 import { LINK_GET_NEXT_ID } from "../sys/link.ts";
-import { ASKS_AGAIN, decode, LinkAsker } from "../sys/link_info.ts";
+import { asksAgain, decode, LinkAsker } from "../sys/link_info.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
 
 /** All links, batch after batch. */
@@ -16,7 +16,7 @@ export function* allLinks(): Generator<BpfLinkInfo, void, void> {
  * end on the way are left out; none is left open.
  */
 export function linkWalk(startId: number): BpfLinkInfo[] {
-  const batch = new LinkBatch(), count = batch.read(startId, ASKS_AGAIN);
+  const batch = new LinkBatch(), count = batch.read(startId, asksAgain());
   if (count < 0) throw refused(count, LINK_GET_NEXT_ID, "Cannot list links");
   const infos: BpfLinkInfo[] = [];
   let next = 0;

@@ -3,7 +3,8 @@ import { checkFd, checkString, checkU32 } from "../check.ts";
 import { Call } from "../ffi/symbols.ts";
 import { fast, native } from "../ffi/library.ts";
 import { readKept } from "../ffi/read.ts";
-import { ARGS, duplicate, PATH_SIZE, Request, system } from "../ffi/request.ts";
+import { ARGS, duplicate, PATH_SIZE, Request, system, withPath } from "../ffi/request.ts";
+import { lazy } from "../lazy.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { EAGAIN, EEXIST } from "../uapi/errno.ts";
 import {
@@ -65,12 +66,12 @@ export function open(path: string, flags = 0): number {
   return checked(openAt(AT_FDCWD, path, checkU32(flags, "flags")), OPENAT, () => `Cannot open "${path}"`);
 }
 
-const opening = new Request(ARGS, ARGS + 8 + PATH_SIZE); // kept, for making it takes a microsecond
-const OPENED = opening.room(8, PATH_SIZE);
+const opening = lazy(() => withPath(ARGS, 8)); // kept, for making it takes a microsecond
 
 /** The same of a path that begins at a directory; an fd or -errno. */
 export function openAt(directory: number, path: string, flags: number): number {
-  return opening.u32(0, directory).text(OPENED, PATH_SIZE, path).u32(16, flags | O_CLOEXEC).system(Call.openat);
+  const { request, at } = opening();
+  return request.u32(0, directory).text(at, PATH_SIZE, path).u32(16, flags | O_CLOEXEC).system(Call.openat);
 }
 
 /**
@@ -309,8 +310,7 @@ export function duplicateFd(fd: number): number {
   return copy;
 }
 
-const removal = new Request(ARGS, ARGS + 8 + PATH_SIZE);
-const REMOVED = removal.room(8, PATH_SIZE);
+const removal = lazy(() => withPath(ARGS, 8));
 
 /** What errnos of a removal mean. */
 const UNLINKAT: Refusals = {
@@ -330,9 +330,10 @@ export function unlink(path: string): void {
 
 /** The same of a name in a directory; `path` is for an error's words. Closes the fds `closed` as well. */
 export function unlinkAt(directory: number, name: string, path: string, closed: readonly number[] = []): void {
-  removal.u32(0, directory).text(REMOVED, PATH_SIZE, name);
-  for (const fd of closed) removal.own(fd);
-  checked(removal.system(Call.unlinkat), UNLINKAT, () => `Cannot remove "${path}"`);
+  const { request, at } = removal();
+  request.u32(0, directory).text(at, PATH_SIZE, name);
+  for (const fd of closed) request.own(fd);
+  checked(request.system(Call.unlinkat), UNLINKAT, () => `Cannot remove "${path}"`);
 }
 
 /** Makes a directory for this user alone; what is there already stays. */
@@ -387,14 +388,14 @@ export function renameAt(directory: number, from: string, to: string): void {
   checked(result, RENAMEAT2, () => `Cannot rename "${from}" to "${to}"`);
 }
 
-const locking = new Request(ARGS).u32(8, LOCK_EX | LOCK_NB);
+const locking = lazy(() => new Request(ARGS).u32(8, LOCK_EX | LOCK_NB));
 
 /**
  * Takes the lock of an open file or directory; false if another open file holds it. Closing the fd, or the end of the
  * process, gives it back.
  */
 export function tryLock(fd: number): boolean {
-  const result = locking.u32(0, fd).system(Call.flock);
+  const result = locking().u32(0, fd).system(Call.flock);
   if (result === -EAGAIN) return false;
   checked(result, plain("flock"), () => `Cannot lock fd ${fd}`);
   return true;

@@ -2,6 +2,7 @@
 import { checkInteger, checkString, kindOf, printable } from "../check.ts";
 import { Call } from "../ffi/symbols.ts";
 import { ARGS, Request, system } from "../ffi/request.ts";
+import { lazy } from "../lazy.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { EINVAL, ENOTTY } from "../uapi/errno.ts";
@@ -113,7 +114,7 @@ export function interfaces(netns?: number): Interface[] {
 
 function text(value: DataView | undefined): string | undefined {
   if (value === undefined) return undefined;
-  return decoder.decode(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)).replace(/\0.*$/s, "");
+  return decoder().decode(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)).replace(/\0.*$/s, "");
 }
 
 /** Values of a message by their type. */
@@ -125,7 +126,7 @@ function getLink(
   netns: number | undefined,
   action: string,
 ): { ifindex: number; attributes: Attributes }[] {
-  const name = one !== undefined && "name" in one ? encoder.encode(`${one.name}\0`) : undefined;
+  const name = one !== undefined && "name" in one ? encoder().encode(`${one.name}\0`) : undefined;
   const size = HEADERS + (name === undefined ? 0 : nlattr.sizeof + name.length);
   const question = new DataView(new ArrayBuffer((size + 3) & ~3));
   question.setUint32(nlmsghdr.nlmsg_len, size, true);
@@ -193,7 +194,7 @@ export function checkNetns(fd: number, name: string): void {
   throw refused(type < 0 && type !== -ENOTTY ? type : -EINVAL, SETNS, `Cannot enter ${name}`);
 }
 
-const encoder = new TextEncoder(), decoder = new TextDecoder();
+const encoder = lazy(() => new TextEncoder()), decoder = lazy(() => new TextDecoder());
 
 /** What errnos of looking up an interface mean. */
 const LOOK_UP: Refusals = {
@@ -203,7 +204,7 @@ const LOOK_UP: Refusals = {
 
 /** The number of the interface called `name` in a network namespace (an fd; the caller's own if absent). */
 function interfaceIndex(name: string, netns?: number): number {
-  const bytes = encoder.encode(name);
+  const bytes = encoder().encode(name);
   // ioctl(2) would cut a longer name, and take "eth0:1" for "eth0"
   if (bytes.length >= IFNAMSIZ || name.includes(":")) {
     return getLink({ name }, netns, `Cannot find interface "${name}"`)[0]!.ifindex;
@@ -221,7 +222,7 @@ export function checkDevice(device: unknown): string | number {
   if (typeof device !== "string") {
     throw new TypeError(`device must be the name or number of an interface, not ${kindOf(device)}`);
   }
-  if (encoder.encode(checkString(device, "device")).length < ALTIFNAMSIZ) return device;
+  if (encoder().encode(checkString(device, "device")).length < ALTIFNAMSIZ) return device;
   throw new RangeError(`device must be a name of at most ${ALTIFNAMSIZ - 1} bytes, not "${printable(device)}"`);
 }
 

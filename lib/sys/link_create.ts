@@ -2,6 +2,7 @@
 import { checkFd, checkInteger, checkKeys, checkU32 } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { Request, words } from "../ffi/request.ts";
+import { lazy } from "../lazy.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { CLOSED, explanation, type Refusals } from "../refusal.ts";
 import { type AttachTypeName, attachTypeNumber, Command } from "../uapi/constants.ts";
@@ -9,8 +10,9 @@ import { EINVAL } from "../uapi/errno.ts";
 import { link_create } from "../uapi/layout.ts";
 import { type AnyLinkTypeRow, type LinkCreateOptions, rowOfAttachType, tooOld, TYPES } from "./type/mod.ts";
 
-const LARGEST = Math.max(...Object.values(link_create).map((part) => typeof part === "number" ? 0 : part.sizeof));
-const create = new Request(LARGEST, 1024);
+const largest = (): number =>
+  Math.max(...Object.values(link_create).map((part) => typeof part === "number" ? 0 : part.sizeof));
+const create = lazy(() => new Request(largest(), 1024));
 
 /** What errnos mean to every type; the rows of a type come before them. */
 const LINK_CREATE: Refusals = {
@@ -155,7 +157,7 @@ export function createLink(
   const number = attachTypeNumber(attachType, "attachType");
   const result = options === undefined
     ? words(Command.LINK_CREATE, checkFd(progFd, "progFd"), checkTarget(targetFd) >>> 0, number)
-    : encode(create, progFd, targetFd, number, options).bpf(Command.LINK_CREATE);
+    : encode(create(), progFd, targetFd, number, options).bpf(Command.LINK_CREATE);
   return settle(result, attachType, number, options, action);
 }
 
@@ -168,7 +170,7 @@ export async function createLinkAsync(
   action?: () => string,
 ): Promise<number> {
   const number = attachTypeNumber(attachType, "attachType");
-  const request = encode(new Request(LARGEST, 256), progFd, targetFd, number, options);
+  const request = encode(new Request(largest(), 256), progFd, targetFd, number, options);
   return settle(await request.bpfAsync(Command.LINK_CREATE), attachType, number, options, action);
 }
 
@@ -178,7 +180,7 @@ export async function createLinkAsync(
  */
 export function programFits(progFd: number, attachType: AttachTypeName): boolean {
   const number = attachTypeNumber(attachType, "attachType");
-  return encode(create, progFd, -1, number, undefined).bpf(Command.LINK_CREATE) !== -EINVAL;
+  return encode(create(), progFd, -1, number, undefined).bpf(Command.LINK_CREATE) !== -EINVAL;
 }
 
 function settle(
@@ -215,17 +217,21 @@ function explain(
   return row?.tooOld?.(options) ?? tooOld(attachType) ?? known;
 }
 
-const owners = new Map<string, AnyLinkTypeRow>(); // by the names of their options
-for (const row of Object.values<AnyLinkTypeRow>(TYPES)) {
-  for (const field of row.options?.fields ?? []) owners.set(field, row);
-}
-const OPTIONS = ["flags", "netns", ...owners.keys()];
+/** The types that have options, by the names of those. */
+const owners = lazy(() => {
+  const owners = new Map<string, AnyLinkTypeRow>();
+  for (const row of Object.values<AnyLinkTypeRow>(TYPES)) {
+    for (const field of row.options?.fields ?? []) owners.set(field, row);
+  }
+  return owners;
+});
+const optionNames = lazy(() => ["flags", "netns", ...owners().keys()]);
 
 /** The type whose options are given. */
 function ownerOf(options: LinkCreateOptions): AnyLinkTypeRow | undefined {
   let owner: AnyLinkTypeRow | undefined, ownersField = "";
   for (const key in options) {
-    const row = options[key as keyof LinkCreateOptions] === undefined ? undefined : owners.get(key);
+    const row = options[key as keyof LinkCreateOptions] === undefined ? undefined : owners().get(key);
     if (row === undefined) continue;
     if (owner !== undefined && row !== owner) {
       throw new TypeError(`options may have ${ownersField} or ${key}, not both`);
@@ -251,7 +257,7 @@ function encode(
 ): Request {
   checkFd(progFd, "progFd");
   const target = checkTarget(targetFd);
-  checkKeys(options, "options", OPTIONS);
+  checkKeys(options, "options", optionNames());
   const { flags = 0, netns } = options, codec = ownerOf(options)?.options;
   request.reset(codec?.size(options) ?? link_create.target_btf_id) // all before it, which every type has
     .fd(link_create.prog_fd, progFd)

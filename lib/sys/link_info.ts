@@ -3,6 +3,7 @@ import { checkFd } from "../check.ts";
 import type { BpfError } from "../error.ts";
 import { LinkAnswer } from "../ffi/info.ts";
 import { Request } from "../ffi/request.ts";
+import { lazy } from "../lazy.ts";
 import { refused } from "../refusal.ts";
 import { Command, LINK_TYPES } from "../uapi/constants.ts";
 import { E2BIG, EINVAL } from "../uapi/errno.ts";
@@ -87,14 +88,13 @@ export function linkGetInfoByFd(linkFd: number): BpfLinkInfo {
   const result = plain.fill(linkFd);
   if (result < 0) throw infoRefused(linkFd, result);
   // if the fd is a program or map, its info would be misread as addresses and lengths, where the kernel would write
-  if ((ASKS_AGAIN >>> plain.u32(bpf_link_info.type) & 1) !== 0 && !isLink(linkFd)) throw infoRefused(linkFd, -EINVAL);
+  if ((asksAgain() >>> plain.u32(bpf_link_info.type) & 1) !== 0 && !isLink(linkFd)) throw infoRefused(linkFd, -EINVAL);
   return decode(plain, new LinkAsker(linkFd));
 }
 
 /** Types with names or arrays outside of the struct, as bits. */
-export const ASKS_AGAIN: number = LINK_TYPES.reduce(
-  (bits, type, i) => rowOf(type)?.asksAgain ? bits | 1 << i : bits,
-  0,
+export const asksAgain: () => number = lazy(() =>
+  LINK_TYPES.reduce((bits, type, i) => rowOf(type)?.asksAgain ? bits | 1 << i : bits, 0)
 );
 
 /** The id of a link alone, of an fd that is surely a link's. */

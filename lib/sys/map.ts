@@ -2,6 +2,7 @@
 import { checkFd, checkKeys, checkU32, checkU64, keysOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { Request } from "../ffi/request.ts";
+import { lazy } from "../lazy.ts";
 import { missingCapabilities } from "../os/capabilities.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
 import {
@@ -278,7 +279,7 @@ export function mapFreeze(mapFd: number): void {
   checked(result, MAP_FREEZE, () => `Cannot freeze map (fd ${mapFd})`);
 }
 
-const nextId = new Request(get_id.sizeof);
+const nextId = lazy(() => new Request(get_id.sizeof));
 
 /** What errnos of {@linkcode mapGetNextId} mean. */
 export const MAP_GET_NEXT_ID: Refusals = {
@@ -309,10 +310,11 @@ export const MAP_GET_NEXT_ID: Refusals = {
  * ```
  */
 export function mapGetNextId(startId: number): number | undefined {
-  const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.MAP_GET_NEXT_ID);
+  const request = nextId();
+  const result = request.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.MAP_GET_NEXT_ID);
   if (result === -ENOENT) return undefined;
   checked(result, MAP_GET_NEXT_ID, () => "Cannot list maps");
-  return nextId.getU32(get_id.next_id);
+  return request.getU32(get_id.next_id);
 }
 
 /** What errnos of {@linkcode mapGetFdById} mean. */

@@ -1,7 +1,8 @@
 /** What links, programs and maps have in common: pins, their names on a bpf file system; and which of them an fd is. */
 import { checkFd, checkString, checkU32 } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
-import { PATH_SIZE, Request, words } from "../ffi/request.ts";
+import { PATH_SIZE, Request, withPath, words } from "../ffi/request.ts";
+import { lazy } from "../lazy.ts";
 import { isOlderThan, missingCapabilities } from "../os/capabilities.ts";
 import { closeIfOpen, directoryOf, fileSystemOf, open, readTextFile } from "../os/files.ts";
 import { CLOSED, explanation, plain, type Refusals, refused, unlessRefused } from "../refusal.ts";
@@ -10,8 +11,7 @@ import { EBADF, EINVAL, ENOTSUPP, EPERM } from "../uapi/errno.ts";
 import { BPF_FS_MAGIC, O_PATH } from "../uapi/linux.ts";
 import { batch, obj_pin, prog_bind_map } from "../uapi/layout.ts";
 
-const pinning = new Request(obj_pin.sizeof, obj_pin.sizeof + 8 + PATH_SIZE);
-const PATH = pinning.room(obj_pin.pathname, PATH_SIZE);
+const pinning = lazy(() => withPath(obj_pin.sizeof, obj_pin.pathname));
 
 /** What errnos of {@linkcode objPin} mean. */
 export const OBJ_PIN: Refusals = {
@@ -91,8 +91,9 @@ function whyNotAt(path: string): Explanation {
 
 /** The same, where the path of an error's words is another: one that begins at an open directory. */
 export function pinAs(fd: number, path: string, shown: string): void {
-  pinning.u32(obj_pin.bpf_fd, fd).u32(obj_pin.file_flags, 0);
-  const result = pinning.text(PATH, PATH_SIZE, path).bpf(Command.OBJ_PIN);
+  const { request, at } = pinning();
+  request.u32(obj_pin.bpf_fd, fd).u32(obj_pin.file_flags, 0);
+  const result = request.text(at, PATH_SIZE, path).bpf(Command.OBJ_PIN);
   if (result < 0) throw pinRefused(result, OBJ_PIN, `Cannot pin to "${shown}"`);
 }
 
@@ -145,8 +146,9 @@ export function objGet(path: string, fileFlags = 0): number {
 
 /** The same, where the path of an error's words is another. */
 export function getAs(path: string, shown: string, fileFlags = 0): number {
-  pinning.u32(obj_pin.bpf_fd, 0).u32(obj_pin.file_flags, fileFlags);
-  const result = pinning.text(PATH, PATH_SIZE, path).bpf(Command.OBJ_GET);
+  const { request, at } = pinning();
+  request.u32(obj_pin.bpf_fd, 0).u32(obj_pin.file_flags, fileFlags);
+  const result = request.text(at, PATH_SIZE, path).bpf(Command.OBJ_GET);
   if (result >= 0) return result;
   throw pinRefused(result, OBJ_GET, `Cannot open pin "${shown}"`);
 }

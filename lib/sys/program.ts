@@ -4,6 +4,7 @@ import { complaintOf, suggestionOf } from "../complaint.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { btfFind } from "../ffi/btf.ts";
 import { insisting, Request } from "../ffi/request.ts";
+import { lazy } from "../lazy.ts";
 import { type CAPABILITIES, isOlderThan, lockedDown, missingCapabilities } from "../os/capabilities.ts";
 import { closeIfOpen } from "../os/files.ts";
 import { ADMIN, checked, CLOSED, explanation, type Refusals } from "../refusal.ts";
@@ -272,19 +273,14 @@ function iteratorLoads(): boolean {
   return fd >= 0;
 }
 
-const MEMORY_READERS: ReadonlySet<number> = new Set([
-  PROBE_READ,
-  PROBE_READ_STR,
-  PROBE_READ_KERNEL,
-  PROBE_READ_KERNEL_STR,
-]);
+const MEMORY_READERS: readonly number[] = [PROBE_READ, PROBE_READ_STR, PROBE_READ_KERNEL, PROBE_READ_KERNEL_STR];
 
 /** Whether a program calls one of the helpers that a lockdown forbids. */
 function readsMemory(instructions: ArrayBufferView): boolean {
   const { byteLength, buffer, byteOffset } = instructions, view = new DataView(buffer, byteOffset, byteLength);
   for (let at = 0; at + 8 <= byteLength; at += 8) {
     const isHelperCall = view.getUint8(at) === 0x85 && view.getUint8(at + 1) >> 4 === 0;
-    if (isHelperCall && MEMORY_READERS.has(view.getInt32(at + 4, true))) return true;
+    if (isHelperCall && MEMORY_READERS.includes(view.getInt32(at + 4, true))) return true;
     if (view.getUint8(at) === 0x18) at += 8; // it has a second half
   }
   return false;
@@ -370,7 +366,7 @@ export function nameBytes(name: unknown): Uint8Array {
   return new TextEncoder().encode(name as string).subarray(0, 15);
 }
 
-const nextId = new Request(get_id.sizeof);
+const nextId = lazy(() => new Request(get_id.sizeof));
 
 /** What errnos of {@linkcode progGetNextId} mean. */
 export const PROG_GET_NEXT_ID: Refusals = {
@@ -401,10 +397,11 @@ export const PROG_GET_NEXT_ID: Refusals = {
  * ```
  */
 export function progGetNextId(startId: number): number | undefined {
-  const result = nextId.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.PROG_GET_NEXT_ID);
+  const request = nextId();
+  const result = request.u32(get_id.start_id, checkU32(startId, "startId")).bpf(Command.PROG_GET_NEXT_ID);
   if (result === -ENOENT) return undefined;
   checked(result, PROG_GET_NEXT_ID, () => "Cannot list programs");
-  return nextId.getU32(get_id.next_id);
+  return request.getU32(get_id.next_id);
 }
 
 /** What errnos of {@linkcode progGetFdById} mean. */

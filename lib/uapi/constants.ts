@@ -1,4 +1,5 @@
 /** Numbers, names and types of `linux/bpf.h`. Names are libbpf's (`libbpf_bpf_link_type_str` and its sisters). */
+import { lazy } from "../lazy.ts";
 
 /** Commands of bpf(2). */
 export const Command = {
@@ -284,13 +285,13 @@ export type ProgramType = ProgramTypeName | (string & Record<never, never>);
  */
 export type MapType = MapTypeName | (string & Record<never, never>);
 
-const attachTypes: ReadonlyMap<string, number> = new Map(ATTACH_TYPES.map((name, number) => [name, number]));
-const programTypes: ReadonlyMap<string, number> = new Map(PROGRAM_TYPES.map((name, number) => [name, number]));
-const mapTypes: ReadonlyMap<string, number> = new Map(MAP_TYPES.map((name, number) => [name, number]));
+const attachTypes = lazy(() => numbersOf(ATTACH_TYPES));
+const programTypes = lazy(() => numbersOf(PROGRAM_TYPES));
+const mapTypes = lazy(() => numbersOf(MAP_TYPES));
 
 /** The kernel's number of an attach type. */
 export function attachTypeNumber(value: unknown, name: string): number {
-  return numberOf(value, name, attachTypes, "attach_type_");
+  return numberOf(value, name, attachTypes(), "attach_type_");
 }
 
 /** The name of the kernel's attach type `number`. */
@@ -300,7 +301,7 @@ export function attachTypeName(number: number): AttachTypeName {
 
 /** The kernel's number of a program type. */
 export function programTypeNumber(value: unknown, name: string): number {
-  return numberOf(value, name, programTypes, "program_type_");
+  return numberOf(value, name, programTypes(), "program_type_");
 }
 
 /** The name of the kernel's program type `number`. */
@@ -310,12 +311,16 @@ export function programTypeName(number: number): ProgramTypeName {
 
 /** The kernel's number of a map type. */
 export function mapTypeNumber(value: unknown, name: string): number {
-  return numberOf(value, name, mapTypes, "map_type_");
+  return numberOf(value, name, mapTypes(), "map_type_");
 }
 
 /** The name of the kernel's map type `number`. */
 export function mapTypeName(number: number): MapTypeName {
   return MAP_TYPES[number] ?? `map_type_${number}`;
+}
+
+function numbersOf(names: readonly string[]): ReadonlyMap<string, number> {
+  return new Map(names.map((name, number) => [name, number]));
 }
 
 function numberOf(value: unknown, name: string, known: ReadonlyMap<string, number>, prefix: string): number {

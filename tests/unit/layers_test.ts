@@ -12,7 +12,7 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** From the bottom up; a file belongs to the first row that matches, and may import its own row and those above. */
 const LAYERS: readonly RegExp[] = [
-  /^lib\/(uapi\/.*|check|complaint|json)\.ts$/,
+  /^lib\/(uapi\/.*|check|complaint|json|lazy)\.ts$/,
   /^lib\/error\.ts$/,
   /^lib\/(refusal|wait|ffi\/.*)\.ts$/,
   /^lib\/os\//,
@@ -177,7 +177,7 @@ Deno.test("lib asks Deno for nothing that needs a permission but --allow-ffi, an
     "stderr",
     "telemetry",
   ];
-  const native = ["dlopen", "DynamicLibrary", "ForeignLibraryInterface"];
+  const native = ["dlopen", "DynamicLibrary", "ForeignFunction", "ForeignLibraryInterface"];
   const found = files.flatMap((file) =>
     [...code(file).matchAll(/Deno\.(\w+)/g)].filter(([, name]) =>
       file.startsWith("lib/cli/")

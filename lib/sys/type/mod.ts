@@ -1,5 +1,6 @@
 /** The table of link types. What is known of a type from the kernel's side stands in the file of its name. */
 import type { Explanation } from "../../error.ts";
+import { lazy } from "../../lazy.ts";
 import { isOlderThan, kernelRelease } from "../../os/capabilities.ts";
 import { type AttachTypeName, attachTypeNumber, type LinkType } from "../../uapi/constants.ts";
 import { cgroup, type CgroupCreateOptions, type CgroupLinkInfo } from "./cgroup.ts";
@@ -120,21 +121,24 @@ export const TYPES: { readonly [T in KnownLinkType]: LinkTypeRow<BpfLinkInfos[T]
 };
 
 // a listing asks for each link, and a Map answers sooner than the table
-const rows = new Map(Object.entries<AnyLinkTypeRow>(TYPES) as [LinkType, AnyLinkTypeRow][]);
+const rows = lazy(() => new Map(Object.entries<AnyLinkTypeRow>(TYPES) as [LinkType, AnyLinkTypeRow][]));
 
 /** The row of a type; none of one that is newer than this package. */
 export function rowOf(type: LinkType): AnyLinkTypeRow | undefined {
-  return rows.get(type);
+  return rows().get(type);
 }
 
-const typesOfAttachTypes: KnownLinkType[] = [];
-for (const type of Object.keys(TYPES) as KnownLinkType[]) {
-  for (const name of TYPES[type].attachTypes) typesOfAttachTypes[attachTypeNumber(name, "attachType")] = type;
-}
+const typesOfAttachTypes = lazy(() => {
+  const types: KnownLinkType[] = [];
+  for (const type of Object.keys(TYPES) as KnownLinkType[]) {
+    for (const name of TYPES[type].attachTypes) types[attachTypeNumber(name, "attachType")] = type;
+  }
+  return types;
+});
 
 /** The row of the type of link that LINK_CREATE makes for an attach type. */
 export function rowOfAttachType(attachType: number): AnyLinkTypeRow | undefined {
-  const type = typesOfAttachTypes[attachType];
+  const type = typesOfAttachTypes()[attachType];
   return type && TYPES[type];
 }
 
@@ -145,7 +149,7 @@ export function tooOld(attachType: AttachTypeName): Explanation | undefined {
   if (since === undefined || !isOlderThan(since)) return undefined;
   return {
     reason: "unsupported",
-    meaning: `this kernel has no ${ownSince === undefined ? typesOfAttachTypes[number] : attachType} links`,
+    meaning: `this kernel has no ${ownSince === undefined ? typesOfAttachTypes()[number] : attachType} links`,
     hint: `they came with Linux ${since}; this is ${kernelRelease()}`,
   };
 }
