@@ -125,11 +125,17 @@ export function kindOf(value: unknown): string {
   return name === undefined || name === "Object" ? "an object" : `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}`;
 }
 
+/** Whether a text has visible ASCII characters and spaces only: to compile the sets of Unicode takes half a millisecond. */
+export function isPlain(text: string): boolean {
+  return /^[\x20-\x7e]*$/.test(text);
+}
+
 /**
  * A text without control and formatting characters, which could command a terminal: processes
  * choose their names, and users who may write to a directory those of pins and cgroups.
  */
 export function printable(text: string): string {
+  if (isPlain(text)) return text;
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
     const code = character.codePointAt(0)!.toString(16);
     return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u{${code}}`;

@@ -86,6 +86,7 @@ function* search(
   asking: number | undefined,
 ): Generator<void, Map<number, LinkHolders>, void> {
   const found: FoundOf = new Map(Array.from(ids, (id) => [id, { holders: [], fds: [], pins: new Set() }]));
+  if (found.size === 0) return new Map();
   const self = ownPid();
   let isWhole = yield* addProcesses(found, self, asking);
   isWhole = (yield* addPins(found)) && isWhole;

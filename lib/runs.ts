@@ -10,16 +10,21 @@ export interface Runs {
   readonly timeNs: bigint;
 }
 
-/** The runs of a program; undefined if it is gone or may not be seen. */
-export function runsOf(programId: number): Runs | undefined {
+/** The runs of a program, and its name; undefined if it is gone or may not be seen. */
+export function runsAndName(programId: number): Runs & { readonly name: string } | undefined {
   const fd = visibly(() => unlessGone(() => progGetFdById(programId)));
   if (fd === undefined) return undefined;
   try {
-    const { runCnt, runTimeNs } = progGetInfoByFd(fd);
-    return { count: runCnt, timeNs: runTimeNs };
+    const { runCnt, runTimeNs, name } = progGetInfoByFd(fd);
+    return { count: runCnt, timeNs: runTimeNs, name };
   } finally {
     closeIfOpen(fd);
   }
+}
+
+/** The runs alone. */
+export function runsOf(programId: number): Runs | undefined {
+  return runsAndName(programId);
 }
 
 /** Whether the whole machine counts: the switch kernel.bpf_stats_enabled. */

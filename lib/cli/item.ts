@@ -5,9 +5,9 @@ import type { LinkHolders } from "../holders.ts";
 import { toJson } from "../json.ts";
 import { type LinkInfo, linkKindOf } from "../kind/mod.ts";
 import { Link } from "../link.ts";
-import type { LinkListing, ListOptions } from "../links.ts";
+import type { LinkList, LinkListing, ListOptions } from "../links.ts";
 import { unlessRefused } from "../refusal.ts";
-import { type Runs, runsOf } from "../runs.ts";
+import { type Runs, runsAndName } from "../runs.ts";
 import { type Holder, holderOf, holderText } from "./holder.ts";
 import type { HookRecord, LinkRecord } from "./schema.ts";
 
@@ -30,32 +30,42 @@ export interface Item {
 export function named(info: LinkInfo, names: FullNames, held?: LinkHolders): Item {
   names.learn([info]);
   const deviceName = names.device(info), cgroupPath = names.cgroup(info);
-  const runs = info.programId === undefined ? undefined : runsOf(info.programId);
+  const program = info.programId === undefined ? undefined : runsAndName(info.programId);
   return {
     info,
-    programName: names.program(info.programId),
+    programName: program?.name ?? names.program(info.programId),
     deviceName,
     cgroupPath,
     where: printable(names.where(info, deviceName, cgroupPath)),
-    runs: runs?.count === 0n ? undefined : runs,
+    runs: program?.count === 0n ? undefined : program,
     held: held && { holders: held.holders.map(holderOf), partial: held.partial },
   };
 }
 
 /** The links of the machine with names and holders, which are looked for once. */
-export async function items(
+export function items(
   options: ListOptions,
   names: FullNames,
-): Promise<Pick<LinkListing, "source" | "partial"> & { links: Item[] }> {
-  // of the sources the iterator alone reports in which network namespace an interface is
-  const listing = options.source === undefined
-    ? unlessRefused(() => Link.infos({ ...options, source: "iterator" })) ?? Link.infos(options)
-    : Link.infos(options);
-  const infos = await Array.fromAsync(listing);
+): Pick<LinkListing, "source" | "partial"> & { links: Item[] } {
+  const infos = list(options);
   names.learn(infos);
   const holders = Link.holdersOf(infos.map(({ id }) => id));
   const links = infos.map((info) => named(info, names, holders.get(info.id)));
-  return { source: listing.source, partial: listing.partial, links };
+  return { source: infos.source, partial: infos.partial, links };
+}
+
+/** The infos: where there are few links by their ids, which takes no program to be loaded. */
+function list(options: ListOptions): LinkList {
+  if (options.source !== undefined) return Link.list(options);
+  const infos = unlessRefused(() => Link.list(options));
+  if (infos !== undefined && (infos.source === "iterator" || !infos.some(lacksNetns))) return infos;
+  // of the sources the iterator alone reports in which network namespace an interface is
+  return unlessRefused(() => Link.list({ ...options, source: "iterator" })) ?? infos ?? Link.list(options);
+}
+
+/** Whether a link is at an interface, and nothing says in which network namespace. */
+export function lacksNetns(info: LinkInfo): boolean {
+  return "ifindex" in info && info.attached !== false && info.netnsIno === undefined;
 }
 
 /** The record of a link. */

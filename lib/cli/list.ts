@@ -22,6 +22,7 @@ import {
   hookText,
   type Item,
   items,
+  lacksNetns,
   named,
   programText,
   programWord,
@@ -73,9 +74,9 @@ export const list: Command = {
   ],
   options: FILTER_OPTIONS,
   takes: [0, 0],
-  async run({ values }, output): Promise<number> {
+  run({ values }, output): number {
     const isChosen = chooser(values); // before anything is looked at
-    const found = await items(listOptions(values), new FullNames());
+    const found = items(listOptions(values), new FullNames());
     const answers = found.links.map((item) => isChosen === undefined || isChosen(item));
     const links = found.links.filter((_, i) => answers[i]), isUnclear = answers.includes(undefined);
     const { source } = found, partial = found.partial || isUnclear;
@@ -113,7 +114,7 @@ async function find(which: string): Promise<Item> {
   } catch (error) {
     if (!(error instanceof BpfError && error.reason === "capability" && isNumber(which))) throw error;
   }
-  const { links, source, partial } = await items({}, names);
+  const { links, source, partial } = items({}, names);
   const item = links.find(({ info }) => info.id === Number(which));
   if (item !== undefined) return item;
   if (!partial) throw new NothingThere(`there is no link ${which}`);
@@ -123,8 +124,7 @@ async function find(which: string): Promise<Item> {
 
 /** Whether an interface is in another network namespace, and nothing says in which. */
 function isUnknownDevice(info: LinkInfo, names: FullNames): boolean {
-  return "ifindex" in info && info.attached !== false && info.netnsIno === undefined &&
-    names.device(info) === undefined;
+  return lacksNetns(info) && names.device(info) === undefined;
 }
 
 /** The info of a link as the iterator reports it, which knows in which network namespace an interface is. */

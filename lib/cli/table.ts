@@ -1,9 +1,13 @@
 /** Text for terminals and pipes: harmless, in columns, within a width. */
+import { isPlain } from "../check.ts";
 
 /** JSON on one line, in which such characters are escaped too: JSON alone does that up to U+001F. */
 export function jsonLine(value: unknown): string {
-  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (it) => it.split("").map(escaped).join(""));
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    text = JSON.stringify(value);
+  return isPlain(text)
+    ? text
+    : text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (it) => it.split("").map(escaped).join(""));
 }
 
 /** At most `width` characters: the middle is left out, for the ends of paths and names tell most. */
@@ -73,9 +77,14 @@ export const WIDE = 100;
 /** The width of the main column below which optional ones are left out. */
 const MAIN_LEAST = 16;
 
+/** How many characters a text has. */
+function lengthOf(text: string): number {
+  return isPlain(text) ? text.length : [...text].length;
+}
+
 /** How wide each column is, of rows that have more than one cell. */
 function widthsOf(rows: readonly (readonly string[])[]): number[] {
-  return rows[0]!.map((_, i) => Math.max(...rows.map((row) => row.length === 1 ? 0 : [...row[i] ?? ""].length)));
+  return rows[0]!.map((_, i) => Math.max(...rows.map((row) => row.length === 1 ? 0 : lengthOf(row[i] ?? ""))));
 }
 
 function sumOf(widths: readonly number[]): number {
@@ -112,6 +121,7 @@ export function columns(
   const widths = kept.map((i) => all[i]!);
   const isLast = (i: number) => main === undefined || kept[i] === titles.length - 1;
   let excess = sumOf(widths) - width;
+  const isRoomy = excess <= 0;
   for (const first of [main ?? 0, 0]) {
     for (; excess > 0; excess--) {
       const shares = widths.map((each, i) => i < first || each <= LEAST ? 0 : isLast(i) ? each : each / 2);
@@ -123,14 +133,14 @@ export function columns(
   // of who holds a link, the first words tell most
   const cut = (texts: Iterable<string>, width: number) =>
     new Map(Array.from(texts, (text) => [text, cutOff(text, width)]));
-  const short = kept.map((column, i) => {
+  const short = isRoomy ? undefined : kept.map((column, i) => {
     const texts = new Set(rows.flatMap((row) => row.length === 1 ? [] : [row[column] ?? ""]));
     return (main !== undefined && isLast(i) ? cut : shortenAll)(texts, widths[i]!);
   });
   return rows.map((row) =>
     row.length === 1 ? shorten(row[0]!, width) : kept.map((column, i) => {
-      const text = short[i]!.get(row[column] ?? "")!;
-      return text + " ".repeat(widths[i]! - [...text].length + GAP);
+      const cell = row[column] ?? "", text = short?.[i]?.get(cell) ?? cell;
+      return text + " ".repeat(widths[i]! - lengthOf(text) + GAP);
     }).join("").trimEnd()
   );
 }

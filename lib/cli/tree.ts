@@ -28,14 +28,14 @@ export const tree: Command = {
   ],
   options: FILTER_OPTIONS,
   takes: [0, 0],
-  async run({ values }, output): Promise<number> {
+  run({ values }, output): number {
     const isChosen = chooser(values), options: ListOptions = { source: listOptions(values).source };
-    const names = new FullNames(), found = await items(options, names), asked = places();
+    const names = new FullNames(), found = items(options, names), asked = places();
     let all = found.links;
     let hooks = hooksOf(asked.places, found.links, names);
     if (hooks.some(({ entries }) => entries.some(({ link }) => link === undefined))) {
       // the link may have been made in between
-      const { links } = await items(options, names);
+      const { links } = items(options, names);
       all = [...new Map([...found.links, ...links].map((item) => [item.info.id, item])).values()];
       hooks = hooksOf(asked.places, all, names);
     }

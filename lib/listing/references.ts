@@ -1,6 +1,6 @@
 /** How many references each link has: the one thing that the kernel reports to BPF programs only. */
 import { BpfError } from "../error.ts";
-import { btfFind, btfFindMember } from "../ffi/btf.ts";
+import { btfLayout } from "../ffi/btf.ts";
 import { lazy } from "../lazy.ts";
 import { close } from "../os/files.ts";
 import { iterRead } from "../sys/iter.ts";
@@ -46,10 +46,12 @@ export function linkReferences(): Map<number, number> | undefined {
 /** The id of what the iterator is, 0 without one; looked up once. */
 let target: number | undefined;
 
+/** In one look at the kernel's BTF, of which each takes a millisecond. */
 function findTarget(): number {
-  // the first two members, 8 bytes apart
-  const isAsExpected = btfFindMember("bpf_link", "refcnt") === 0 && btfFindMember("bpf_link", "id") === 1;
-  return isAsExpected ? btfFind("function", "bpf_iter_bpf_link") ?? 0 : 0;
+  const layout = btfLayout({ "bpf_iter_bpf_link()": [], bpf_link: ["refcnt", "id"] });
+  const members = layout.get("bpf_link")?.members;
+  const isAsExpected = members?.get("refcnt")?.offsets[0] === 0 && members.get("id")?.offsets[0] === 8;
+  return isAsExpected ? layout.get("bpf_iter_bpf_link()")?.id ?? 0 : 0;
 }
 
 function collect(attachBtfId: number): Map<number, number> {

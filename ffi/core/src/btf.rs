@@ -75,6 +75,16 @@ const ROOTS: usize = 32;
 /// Room for half a million types: kernels have a quarter of that.
 const MARKS: usize = 8192;
 
+/// A name that is looked for, and its first letters in two words, if it has so many.
+struct Root<'a> {
+    kind: u32,
+    name: &'a [u8],
+    head: Option<u32>,
+    tail: Option<u32>,
+    /// The number of its string in the query.
+    i: usize,
+}
+
 struct Index<'a, 'b> {
     btf: &'b Btf<'a>,
     marks: &'b [MaybeUninit<u32>],
@@ -167,13 +177,19 @@ impl<'a> Btf<'a> {
                     [name @ .., b'(', b')'] => (FUNCTION, name),
                     _ => (STRUCT, string),
                 };
-                roots.get_mut(count).ok_or(EINVAL)?.write((kind, name, i));
+                roots.get_mut(count).ok_or(EINVAL)?.write(Root {
+                    kind,
+                    name,
+                    head: word(name, 0),
+                    tail: word(name, 4),
+                    i,
+                });
                 count += 1;
             }
             first = string.is_empty();
         }
         // SAFETY: so many were written
-        let roots = unsafe { core::slice::from_raw_parts(roots.as_ptr().cast::<(u32, &[u8], usize)>(), count) };
+        let roots = unsafe { core::slice::from_raw_parts(roots.as_ptr().cast::<Root>(), count) };
         let (mut at, mut id) = (0, 1);
         while at < self.types.len() {
             if id % STRIDE == 1 {
@@ -183,8 +199,14 @@ impl<'a> Btf<'a> {
             let kind = info >> 24 & 0x1f;
             if kind == STRUCT || kind == FUNCTION {
                 let name = word(self.types, at).ok_or(EINVAL)?;
-                for (_, _, i) in roots.iter().filter(|root| root.0 == kind && self.is_named(name, root.1, None)) {
-                    answers[i * ANSWER] = id as u32;
+                // most are told apart by their first letters, which are read once
+                let (head, tail) = (word(self.strings, name as usize), word(self.strings, name as usize + 4));
+                for root in roots {
+                    let may_be =
+                        (root.head.is_none() || root.head == head) && (root.tail.is_none() || root.tail == tail);
+                    if may_be && root.kind == kind && self.is_named(name, root.name, None) {
+                        answers[root.i * ANSWER] = id as u32;
+                    }
                 }
             }
             at += size(info)?;
@@ -298,18 +320,38 @@ impl Index<'_, '_> {
 }
 
 /// Bytes of a type: three words, and what its kind adds for each member, or once.
+#[inline(always)] // for each of more than a hundred thousand types: a call would take as long as the rest
 fn size(info: u32) -> Result<usize, i32> {
-    let members = (info & 0xffff) as usize;
-    let more = match info >> 24 & 0x1f {
-        1 | 14 | 17 => 4,                // int, var, declaration tag
-        3 => 12,                         // array
-        4 | 5 | 15 | 19 => 12 * members, // struct, union, section, enum64
-        6 | 13 => 8 * members,           // enum, function prototype
-        2 | 7..=12 | 16 | 18 => 0,       // pointer, forward, typedef, qualifiers, function, float, type tag
-        _ => return Err(EINVAL),         // a kind newer than this code
-    };
-    Ok(12 + more)
+    // a table: the branches of a match would be mispredicted for every other type
+    match SIZES.get((info >> 24 & 0x1f) as usize) {
+        Some((once, each)) if *once != 0 => Ok(*once as usize + *each as usize * (info & 0xffff) as usize),
+        _ => Err(EINVAL), // a kind newer than this code
+    }
 }
+
+/// Bytes once, and of each member, by kind.
+const SIZES: [(u8, u8); 20] = [
+    (0, 0),
+    (16, 0),  // int
+    (12, 0),  // pointer
+    (24, 0),  // array
+    (12, 12), // struct
+    (12, 12), // union
+    (12, 8),  // enum
+    (12, 0),  // forward
+    (12, 0),  // typedef
+    (12, 0),  // volatile
+    (12, 0),  // const
+    (12, 0),  // restrict
+    (12, 0),  // function
+    (12, 8),  // function prototype
+    (16, 0),  // var
+    (12, 12), // section
+    (12, 0),  // float
+    (16, 0),  // declaration tag
+    (12, 0),  // type tag
+    (12, 12), // enum64
+];
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let four = bytes.get(at..at + 4)?;

@@ -2,7 +2,7 @@
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
-use crate::syscall::{self, AT_FDCWD, EFAULT, EINVAL, ENOENT, ESRCH, c_string, nr, syscall};
+use crate::syscall::{self, AT_FDCWD, EACCES, EFAULT, EINVAL, ENOENT, ESRCH, c_string, nr, syscall};
 
 /// An fd of a link. A process that does not let itself be looked at has one record, with the fd -1. The last record of a
 /// call that did not come to the end has the id 0: process and fd from which to go on.
@@ -111,10 +111,10 @@ fn look_at(pid: u32, process: i32, from: u32, found: &mut Records) -> i32 {
                 result if is_over(result) => {}
                 errno => refused = errno,
             }
-            true
+            refused != -EACCES // which is about the process: so it would be for every fd
         })
     });
-    if result == 0 { refused } else { result }
+    if result == 0 || refused == -EACCES { refused } else { result }
 }
 
 /// The id of the link of an fd; not positive if it is something else.

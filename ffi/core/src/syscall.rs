@@ -10,6 +10,7 @@ pub const EINTR: i32 = 4;
 pub const E2BIG: i32 = 7;
 pub const EBADF: i32 = 9;
 pub const EAGAIN: i32 = 11;
+pub const EACCES: i32 = 13;
 pub const EFAULT: i32 = 14;
 pub const EEXIST: i32 = 17;
 pub const ENODEV: i32 = 19;
