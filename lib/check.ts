@@ -72,7 +72,9 @@ export function checkKeys(value: unknown, name: string, keys: readonly string[])
     throw new TypeError(`${name} must be an object, not ${kindOf(value)}`);
   }
   for (const key in value) {
-    if (!keys.includes(key)) {
+    let i = 0;
+    while (i < keys.length && keys[i] !== key) i++; // includes() is a call
+    if (i === keys.length) {
       throw new TypeError(`${name} has no field "${printable(key)}"; it may have ${keys.join(", ")}`);
     }
   }

@@ -13,10 +13,10 @@ import { attachAll, attachAllAsync, type AttachEntry, checkEntries, type LinkGro
 import { findHolders, findHoldersAsync, type HoldersOptions, type LinkHolders } from "./holders.ts";
 import { placeOf } from "./names.ts";
 
-import { brand } from "./handle/brand.ts";
+import { brand, checkHandle } from "./handle/brand.ts";
 import { traceIf } from "./handle/open_handles.ts";
-import { OwnedFd, type PinOptions } from "./handle/owned.ts";
-import { attachLater, attachNow, type AttachOptions, fdOf, type MadeLink } from "./kind/attach.ts";
+import { type HandleClass, OwnedFd, type PinOptions } from "./handle/owned.ts";
+import { attachLater, attachNow, type AttachOptions, fdOf, type MadeLink, type Origin } from "./kind/attach.ts";
 import {
   type AttachTargets,
   kindFor,
@@ -57,6 +57,7 @@ export type AnyLink = { [K in LinkType]: Link<K> }[LinkType];
 /** The link that a target makes; of one of several targets, that of one of them. */
 export type LinkOf<K extends TargetType> = { [P in K]: Link<LinkTypeOf<P>> }[K];
 
+const UPDATE_KEYS = ["expected"];
 const ON_CLOSE = ["detach", "keep"] as const;
 const MAX_ID = 0x7fffffff;
 
@@ -64,7 +65,7 @@ const MAX_ID = 0x7fffffff;
 export let adoptLink: <T extends LinkType>(fd: number, type: T, options: AttachOptions) => Link<T>;
 
 /** Types whose LINK_DETACH gave EOPNOTSUPP: it would give it again, and a short scope feels each call. */
-const undetachable = new Set<LinkType>();
+const undetachable: { [T in LinkType]?: true } = {};
 
 /**
  * A tie between a program and a place in the kernel, as a value with a scope.
@@ -123,14 +124,18 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** What {@linkcode ensurePinned} needs of the class. */
   static readonly #MAKER: LinkMaker = { attach: Link.attach, opened: (fd, path) => Link.#openedAt(fd, path) };
 
-  readonly #owned: OwnedFd;
+  static readonly #CLASS: HandleClass<Link> = {
+    kind: "link",
+    name: (link) => `link ${link.#numbered("")}`,
+    isSame: (link, fd) => isLink(fd) && linkGetId(fd) === link.id,
+  };
+
+  readonly #owned: OwnedFd<Link>;
   #id: number; // 0: not asked for yet
   readonly #origin: Origin;
   #chosen: "detach" | "keep" | undefined; // onClose was given, or set by hand
-  #abort: Disposable | undefined;
-  #failure: { error: unknown } | undefined; // of a detachment on abort, for the next close
-  #end: "detaching" | "detached" | undefined; // what closing has done
-  #looks: Set<() => void> | undefined; // of untilDetached(), to be taken at once
+  #abort: Abort | undefined;
+  #waiting: Waiting | undefined; // in untilDetached()
   /** The type of the link. It stays readable after {@linkcode close}. */
   readonly type: T;
 
@@ -140,13 +145,7 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     this.#origin = origin;
     this.#chosen = onClose;
     const forgotten = !origin.isMade ? "closed" : Link.traceLeaks ? "reported" : "left open";
-    this.#owned = new OwnedFd(
-      "link",
-      fd,
-      forgotten,
-      () => `link ${this.#numbered("")}`,
-      (other) => isLink(other) && linkGetId(other) === this.id,
-    );
+    this.#owned = new OwnedFd(Link.#CLASS, this, fd, forgotten);
     if (origin.isMade) this.#followOnClose();
   }
 
@@ -661,12 +660,12 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   }
 
   static #attached<K extends TargetType>(
-    { fd, type, attachType, isHere }: MadeLink<K>,
+    made: MadeLink<K>,
     signal: AbortSignal | undefined,
     onClose: "detach" | "keep" | undefined,
   ): LinkOf<K> {
-    const link = new Link(fd, type, 0, { isMade: true, isHere, attachType }, onClose);
-    link.#abort = onAbort(signal, () => link.#endOnAbort());
+    const link = new Link(made.fd, made.type, 0, made, onClose);
+    if (signal !== undefined) link.#abort = { listener: onAbort(signal, () => link.#endOnAbort()), failure: undefined };
     return link as LinkOf<K>;
   }
 
@@ -818,13 +817,13 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
    * ```
    */
   update(source: Program | BpfMap, options?: { expected?: Program | BpfMap | undefined }): void {
-    if (options !== undefined) checkKeys(options, "options", ["expected"]);
-    const { fd, type } = this, expected = options?.expected;
-    const newFd = fdOf(source, type), oldFd = expected && fdOf(expected, type, "options.expected");
+    if (options !== undefined) checkKeys(options, "options", UPDATE_KEYS);
+    const { fd, type } = this, { update, holds = "program" } = linkKindOf(type), expected = options?.expected;
+    checkHandle(source, holds, "source");
+    if (expected !== undefined) checkHandle(expected, holds, "options.expected");
     const action = () => `Cannot update ${this.#describe()}`;
-    const { update } = linkKindOf(type);
-    if (update !== undefined) update({ fd, attachType: this.#origin.attachType }, source, expected, action);
-    else updateLink(fd, newFd, oldFd === undefined ? undefined : { oldProgFd: oldFd }, action);
+    if (update !== undefined) update(fd, source, expected, action, this.#origin.attachType);
+    else updateLink(fd, source.fd, expected?.fd, action);
   }
 
   /**
@@ -885,13 +884,14 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
         hint: "Link.untilGone() waits for the end of a link",
       });
     }
+    const waiting = this.#waiting ??= { looks: new Set(), end: undefined };
     await poll(
       () => {
         if (this.closed) this.#throwFailure();
-        return this.#end === undefined ? !this.attached() : this.#end === "detached";
+        return waiting.end === undefined ? !this.attached() : waiting.end === "detached";
       },
       options,
-      this.#looks ??= new Set(),
+      waiting.looks,
     );
   }
 
@@ -1187,13 +1187,13 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (this.closed) return this.#throwFailure();
     const keeps = this.onClose === "keep", fd = this.#leave();
     if (keeps) return close(fd);
-    const result = undetachable.has(this.type) ? -EOPNOTSUPP : tryDetachAndClose(fd);
+    const result = undetachable[this.type] ? -EOPNOTSUPP : tryDetachAndClose(fd);
     try {
       this.#settleEnd(result, fd);
     } finally {
       if (result < 0) closeIfOpen(fd);
     }
-    this.#owned.removePins(this.#id);
+    if (this.#owned.hasPins) this.#owned.removePins(this.#id);
   }
 
   /**
@@ -1215,8 +1215,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   async closeAsync(): Promise<void> {
     if (this.closed) return this.#throwFailure();
     const keeps = this.onClose === "keep", fd = this.#leave();
-    if (!keeps) this.#end = "detaching"; // before the first await, for callers that wait in untilDetached()
     if (keeps) return await closeAsync(fd);
+    if (this.#waiting !== undefined) this.#waiting.end = "detaching"; // before the first await, and so the next look
     this.#settleEnd(await tryDetachAndCloseAsync(fd));
     await this.#owned.removePinsAsync(this.#id);
   }
@@ -1233,9 +1233,9 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
 
   /** What a detachment at the end gave, `fd` if it is open. That a type has none is no failure: closing is all there is. */
   #settleEnd(result: number, fd?: number): void {
-    this.#end = result < 0 ? undefined : "detached";
+    if (this.#waiting !== undefined) this.#waiting.end = result < 0 ? undefined : "detached";
     if (result === -EOPNOTSUPP) {
-      undetachable.add(this.type);
+      undetachable[this.type] = true;
       result = 0;
     }
     this.#checkDetached(result, fd);
@@ -1255,14 +1255,14 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** Marks the handle closed and returns the fd. */
   #leave(): number {
     const fd = this.#owned.release();
-    this.#abort?.[Symbol.dispose]();
+    this.#abort?.listener?.[Symbol.dispose]();
     this.#look();
     return fd;
   }
 
   /** Lets those who wait in {@linkcode untilDetached} look now. */
   #look(): void {
-    this.#looks?.forEach((look) => look());
+    this.#waiting?.looks.forEach((look) => look());
   }
 
   #endOnAbort(): void {
@@ -1270,14 +1270,15 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
       this.onClose = "detach";
       this.close();
     } catch (error) {
-      this.#failure = { error };
+      this.#abort!.failure = { error };
     }
   }
 
   #throwFailure(): void {
-    const failure = this.#failure;
-    this.#failure = undefined;
-    if (failure !== undefined) throw failure.error;
+    const abort = this.#abort, failure = abort?.failure;
+    if (abort === undefined || failure === undefined) return;
+    abort.failure = undefined;
+    throw failure.error;
   }
 
   /** The link in an error's words: `link 7 (xdp on "eth0")`. Asks the kernel if its fd is open. */
@@ -1300,20 +1301,25 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
       return `Link ${shown}`;
     });
     adoptLink = (fd, type, { signal, onClose }) => {
-      const made = { fd, type, attachType: undefined, isHere: true };
+      const made = { fd, type, isMade: true, isHere: true, attachType: undefined };
       return Link.#attached(made as MadeLink<TargetType>, signal, onClose) as Link<typeof type>;
     };
   }
 }
 
-/** Where a handle has its link from. */
-interface Origin {
-  /** The handle made the link; else it opened it. */
-  readonly isMade: boolean;
-  /** It was made for a target in this network namespace. */
-  readonly isHere: boolean;
-  /** As what the program is attached, where the type has several. */
-  readonly attachType: AttachTypeName | undefined;
+/** A signal that ends a link. */
+interface Abort {
+  readonly listener: Disposable | undefined;
+  /** Why the link could not be detached, for the next close. */
+  failure: { readonly error: unknown } | undefined;
+}
+
+/** Those who wait until a link is detached. */
+interface Waiting {
+  /** Their looks, to be taken at once. */
+  readonly looks: Set<() => void>;
+  /** What closing has done. */
+  end: "detaching" | "detached" | undefined;
 }
 
 function checkIds(ids: readonly number[]): number[] {

@@ -12,7 +12,7 @@ import {
 } from "./check.ts";
 import { BpfError } from "./error.ts";
 import { btfFind, btfStructSize } from "./ffi/btf.ts";
-import { OwnedFd, type PinOptions } from "./handle/owned.ts";
+import { type HandleClass, OwnedFd, type PinOptions } from "./handle/owned.ts";
 import { checkClaim, PinPlace } from "./handle/pin_place.ts";
 
 import { brand, checkHandle } from "./handle/brand.ts";
@@ -163,7 +163,13 @@ const MOST = 256 * 1024; // elements
  * ```
  */
 export class BpfMap implements Disposable {
-  readonly #owned: OwnedFd;
+  static readonly #CLASS: HandleClass<BpfMap> = {
+    kind: "map",
+    name: ({ id }) => `map ${id}`,
+    isSame: ({ id }, fd) => isMap(fd) && mapGetInfoByFd(fd).id === id,
+  };
+
+  readonly #owned: OwnedFd<BpfMap>;
   readonly #info: KernelMapInfo;
   #elements: Elements | undefined;
   readonly #closing = new AbortController();
@@ -175,14 +181,7 @@ export class BpfMap implements Disposable {
       closeIfOpen(fd);
       throw error;
     }
-    const { id } = this.#info;
-    this.#owned = new OwnedFd(
-      "map",
-      fd,
-      "closed",
-      () => `map ${id}`,
-      (other) => isMap(other) && mapGetInfoByFd(other).id === id,
-    );
+    this.#owned = new OwnedFd(BpfMap.#CLASS, this, fd, "closed");
   }
 
   static {

@@ -2,7 +2,7 @@
 import { type AttachTo, findPlace } from "./btf/load_target.ts";
 import { bytesOf, checkFd, checkFlag, checkInteger, checkKeys, checkPath, checkU32, keysOf } from "./check.ts";
 import { BpfError } from "./error.ts";
-import { OwnedFd, type PinOptions } from "./handle/owned.ts";
+import { type HandleClass, OwnedFd, type PinOptions } from "./handle/owned.ts";
 
 import { brand } from "./handle/brand.ts";
 import { toJson } from "./json.ts";
@@ -180,7 +180,13 @@ export let adoptProgram: (
  * ```
  */
 export class Program implements Disposable {
-  readonly #owned: OwnedFd;
+  static readonly #CLASS: HandleClass<Program> = {
+    kind: "program",
+    name: ({ id }) => `program ${id}`,
+    isSame: ({ id }, fd) => isProgram(fd) && progGetInfoByFd(fd).id === id,
+  };
+
+  readonly #owned: OwnedFd<Program>;
   // if it was loaded here: no kernel reports them
   readonly #expectedAttachType: AttachTypeName | undefined;
   readonly #device: number | undefined;
@@ -207,14 +213,7 @@ export class Program implements Disposable {
       closeIfOpen(fd);
       throw error;
     }
-    const { id } = this;
-    this.#owned = new OwnedFd(
-      "program",
-      fd,
-      "closed",
-      () => `program ${id}`,
-      (other) => isProgram(other) && progGetInfoByFd(other).id === id,
-    );
+    this.#owned = new OwnedFd(Program.#CLASS, this, fd, "closed");
     this.#expectedAttachType = expectedAttachType;
     this.#device = device;
     this.log = log;

@@ -14,8 +14,9 @@ export interface OpenHandle {
   readonly origin?: string;
 }
 
-const KINDS: readonly (HandleKind | "ring")[] = ["link", "program", "map", "ring"];
-let kinds = new Uint8Array(256); // by fd: 0, or index in KINDS plus 1, and perhaps HELD_DETACH
+const NUMBERS = { link: 1, program: 2, map: 3, ring: 4 } as const;
+const KINDS = ["none", "link", "program", "map", "ring"] as const;
+let kinds = new Uint8Array(256); // by fd: 0, or one of NUMBERS, and perhaps HELD_DETACH
 const origins = new Map<number, string>();
 let isTraced = () => false;
 const forgotten = new FinalizationRegistry<OpenHandle>(({ kind, fd, origin }) => {
@@ -27,14 +28,16 @@ const forgotten = new FinalizationRegistry<OpenHandle>(({ kind, fd, origin }) =>
 
 /** Remembers an fd, in an array: inserting into a Map takes about as long as most link calls. */
 export function track(kind: HandleKind | "ring", fd: number): void {
-  if (fd >= kinds.length) {
-    const larger = new Uint8Array(fd * 2);
-    larger.set(kinds);
-    kinds.fill(0); // a thread may look at it when this isolate is gone
-    kinds = larger;
-  }
-  kinds[fd] = KINDS.indexOf(kind) + 1;
+  if (fd >= kinds.length) grow(fd * 2);
+  kinds[fd] = NUMBERS[kind];
   if (isTraced()) origins.set(fd, originOf(new Error().stack ?? "\n    somewhere"));
+}
+
+function grow(length: number): void {
+  const larger = new Uint8Array(length);
+  larger.set(kinds);
+  kinds.fill(0); // a thread may look at it when this isolate is gone
+  kinds = larger;
 }
 
 /** Says what decides whether it is remembered where handles are made: `Link.traceLeaks`, of a class that imports this. */
@@ -144,8 +147,8 @@ function release(fd: number): void {
 export function openHandles(): readonly OpenHandle[] {
   const handles: OpenHandle[] = [];
   kinds.forEach((kind, fd) => {
-    const origin = origins.get(fd), name = KINDS[(kind & ~HELD_DETACH) - 1];
-    if (name !== undefined && name !== "ring") {
+    const origin = origins.get(fd), name = KINDS[kind & ~HELD_DETACH]!;
+    if (name !== "none" && name !== "ring") {
       handles.push({ kind: name, fd, ...origin === undefined ? {} : { origin } });
     }
   });

@@ -17,39 +17,45 @@ export interface PinOptions {
   makeDirectories?: boolean | undefined;
 }
 
+/** What a class of handles says of them. */
+export interface HandleClass<T> {
+  readonly kind: HandleKind;
+  /** The object in an error's words; it may not ask the kernel. */
+  name(handle: T): string;
+  /** Whether another fd is of the same object. */
+  isSame(handle: T, fd: number): boolean;
+}
+
 /** The fd of a handle, with the pins that the handle knows. */
-export class OwnedFd {
+export class OwnedFd<T> {
   #fd: number;
   #openedPath: string | undefined; // the pin that it was opened from
-  readonly #pins: string[] = []; // made by this handle, and not removed by it
+  #pins: string[] | undefined; // made by this handle, and not removed by it
   readonly #isRegistered: boolean; // with the garbage collector
-  readonly #name: () => string;
-  readonly #isSame: (fd: number) => boolean;
+  readonly #class: HandleClass<T>;
+  readonly #handle: T;
 
-  /**
-   * @param name The object in an error's words; it may not ask the kernel.
-   * @param isSame Whether another fd is of the same object.
-   */
-  constructor(
-    kind: HandleKind,
-    fd: number,
-    forgotten: Forgotten,
-    name: () => string,
-    isSame: (fd: number) => boolean,
-  ) {
+  constructor(kind: HandleClass<T>, handle: T, fd: number, forgotten: Forgotten) {
     this.#fd = fd;
-    this.#name = name;
-    this.#isSame = isSame;
+    this.#class = kind;
+    this.#handle = handle;
     this.#isRegistered = forgotten !== "left open";
-    track(kind, fd);
-    if (forgotten === "closed") closeForgotten(this, kind, fd);
-    else if (forgotten === "reported") reportForgotten(this, kind, fd);
+    track(kind.kind, fd);
+    if (forgotten !== "left open") (forgotten === "closed" ? closeForgotten : reportForgotten)(this, kind.kind, fd);
+  }
+
+  get #name(): string {
+    return this.#class.name(this.#handle);
   }
 
   /** The fd, if the handle is not closed. */
   get fd(): number {
-    if (this.closed) throw new Deno.errors.BadResource(`Cannot use ${this.#name()}: it is closed`);
+    if (this.closed) this.#throwClosed();
     return this.#fd;
+  }
+
+  #throwClosed(): never {
+    throw new Deno.errors.BadResource(`Cannot use ${this.#name}: it is closed`);
   }
 
   get closed(): boolean {
@@ -63,12 +69,12 @@ export class OwnedFd {
 
   /** The pin that the handle made last, or was opened from. */
   get pinnedPath(): string | undefined {
-    return this.#pins.at(-1) ?? this.#openedPath;
+    return this.#pins?.at(-1) ?? this.#openedPath;
   }
 
   /** Whether the handle made pins that are still there, as far as it knows. */
   get hasPins(): boolean {
-    return this.#pins.length > 0;
+    return this.#pins !== undefined && this.#pins.length > 0;
   }
 
   /** Remembers the pin that it was opened from. */
@@ -80,7 +86,7 @@ export class OwnedFd {
     const fd = this.fd, file = absolutePath(checkPath(path, "path"));
     if (options !== undefined) checkKeys(options, "options", ["makeDirectories"]);
     pinAt(fd, file, checkFlag(options?.makeDirectories, "options.makeDirectories"));
-    this.#pins.push(file);
+    (this.#pins ??= []).push(file);
   }
 
   /** Removes the pin that {@linkcode pinnedPath} names, if it still holds the object; `linkId` is the id of a link. */
@@ -88,10 +94,10 @@ export class OwnedFd {
     void this.fd; // throws if it is closed
     const path = this.pinnedPath;
     if (path === undefined) {
-      throw new Deno.errors.BadResource(`Cannot unpin ${this.#name()}: this handle knows no pin of it`);
+      throw new Deno.errors.BadResource(`Cannot unpin ${this.#name}: this handle knows no pin of it`);
     }
     this.#removeAt(path, linkId, LOCK_WAIT_MS);
-    if (this.#pins.pop() === undefined) this.#openedPath = undefined;
+    if (this.#pins?.pop() === undefined) this.#openedPath = undefined;
   }
 
   #removeAt(path: string, linkId: number | undefined, waitMs: number): void {
@@ -105,7 +111,7 @@ export class OwnedFd {
    * remembers those that it could not remove, and throws why.
    */
   removePins(linkId?: number): void {
-    if (this.#pins.length === 0) return;
+    if (this.#pins === undefined) return;
     const failures: unknown[] = [], waitMs = waitFor(LOCK_WAIT_MS);
     for (const path of this.#pins.splice(0)) {
       try {
@@ -119,7 +125,7 @@ export class OwnedFd {
 
   /** The same without blocking the event loop. */
   async removePinsAsync(linkId?: number): Promise<void> {
-    if (this.#pins.length === 0) return;
+    if (this.#pins === undefined) return;
     const failures: unknown[] = [], waitMs = waitFor(LOCK_WAIT_MS);
     for (const path of this.#pins.splice(0)) {
       try {
@@ -136,19 +142,19 @@ export class OwnedFd {
   /** A pin that is gone, or somebody else's by now, is none of ours. */
   #notRemoved(path: string, error: unknown, failures: unknown[]): void {
     if (error instanceof BpfError && (GONE.includes(error.reason) || error.code === "EISDIR")) return;
-    this.#pins.push(path);
+    this.#pins!.push(path);
     failures.push(error);
   }
 
   #remove(place: PinPlace): void {
-    const found = place.find(), action = `Cannot unpin ${this.#name()}`;
+    const found = place.find(), action = `Cannot unpin ${this.#name}`;
     if (found === undefined) {
       const meaning = `nothing is pinned at "${place.path}" any more`;
       throw new BpfError(ENOENT, { action, command: "OBJ_GET", reason: "gone", meaning });
     }
     let isRemoved = false;
     try {
-      if (!this.#isSame(found.object)) {
+      if (!this.#class.isSame(this.#handle, found.object)) {
         throw new BpfError(EEXIST, {
           action,
           command: "unlinkat",

@@ -3,10 +3,10 @@ import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle, isHandle } from "../handle/brand.ts";
 import { closeIfOpen } from "../os/files.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
-import { createLink, createLinkAsync } from "../sys/link_create.ts";
+import { linkCreate, linkCreateAsync } from "../sys/link_create.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { unlessRefused } from "../refusal.ts";
-import { openRawTracepoint, openRawTracepointAsync } from "../sys/raw_tracepoint.ts";
+import { rawTracepointOpen, rawTracepointOpenAsync } from "../sys/raw_tracepoint.ts";
 import { EINVAL } from "../uapi/errno.ts";
 import type { AttachTypeName, LinkType, ProgramType } from "../uapi/constants.ts";
 import type { Attachment } from "./kind.ts";
@@ -29,14 +29,20 @@ export interface AttachOptions {
   onClose?: "detach" | "keep" | undefined;
 }
 
-/** A link that was made. */
-export interface MadeLink<K extends TargetType> {
-  readonly fd: number;
-  readonly type: LinkTypeOf<K>;
-  /** As what the program is attached, where the type has several. */
-  readonly attachType: AttachTypeName | undefined;
+/** Where a handle has its link from. */
+export interface Origin {
+  /** The handle made the link; else it opened it. */
+  readonly isMade: boolean;
   /** It was made for a target in this network namespace. */
   readonly isHere: boolean;
+  /** As what the program is attached, where the type has several. */
+  readonly attachType: AttachTypeName | undefined;
+}
+
+/** A link that was made. */
+export interface MadeLink<K extends TargetType> extends Origin {
+  readonly fd: number;
+  readonly type: LinkTypeOf<K>;
 }
 
 /** Everything about a link that is to be made, checked; what its target names is open. */
@@ -60,11 +66,11 @@ function plan<K extends TargetType>(
 
 /** The two ways to make a link. */
 interface Calls<R> {
-  createLink(...args: Parameters<typeof createLink>): R;
-  openRawTracepoint(...args: Parameters<typeof openRawTracepoint>): R;
+  linkCreate(...args: Parameters<typeof linkCreate>): R;
+  rawTracepointOpen(...args: Parameters<typeof rawTracepointOpen>): R;
 }
-const NOW: Calls<number> = { createLink, openRawTracepoint };
-const LATER: Calls<Promise<number>> = { createLink: createLinkAsync, openRawTracepoint: openRawTracepointAsync };
+const NOW: Calls<number> = { linkCreate, rawTracepointOpen };
+const LATER: Calls<Promise<number>> = { linkCreate: linkCreateAsync, rawTracepointOpen: rawTracepointOpenAsync };
 
 /** Makes a link. */
 export function attachNow<K extends TargetType>(
@@ -98,27 +104,26 @@ export async function attachLater<K extends TargetType>(
   }
 }
 
-function submit<K extends TargetType, R>(calls: Calls<R>, planned: Plan<K>): R {
-  const { attachment: a, sourceFd } = planned, action = () => actionOf(planned);
+function submit<K extends TargetType, R>(calls: Calls<R>, { attachment: a, sourceFd }: Plan<K>): R {
   return "rawTracepoint" in a
-    ? calls.openRawTracepoint(a.rawTracepoint, sourceFd, a.cookie, action)
-    : calls.createLink(sourceFd, a.targetFd, a.attachType, a.options, action);
+    ? calls.rawTracepointOpen(a.rawTracepoint, sourceFd, a.cookie)
+    : calls.linkCreate(sourceFd, a.targetFd, a.attachType, a.options);
 }
 
 function actionOf<K extends TargetType>({ source, kind, target }: Plan<K>): string {
   return `Cannot attach ${isHandle(source, "map") ? "map" : "program"} ${source.id} to ${kind.describe(target)}`;
 }
 
-/** The same refusal, explained by the answers to further questions. */
+/** The same refusal in the user's words, explained by the answers to further questions. */
 function explained<K extends TargetType>(error: unknown, planned: Plan<K>): unknown {
   if (!(error instanceof BpfError)) return error;
   const { kind, target, attachment, source } = planned;
   // a kernel without such links answers every question about them with EINVAL
   const isTooOld = error.code === "EINVAL" && error.reason === "unsupported";
-  const why = wrongType(error, planned) ??
-    (isTooOld ? undefined : unlessRefused(() => kind.whyRefused?.(error, target, attachment, source)));
-  if (why === undefined) return error;
-  return new BpfError(error.errno, { action: actionOf(planned), command: error.command, log: error.log, ...why });
+  const { reason, meaning, hint } = wrongType(error, planned) ??
+    (isTooOld ? undefined : unlessRefused(() => kind.whyRefused?.(error, target, attachment, source))) ?? error;
+  const { errno, command } = error;
+  return new BpfError(errno, { action: actionOf(planned), command, reason, meaning, hint });
 }
 
 /** The kernel says EINVAL of a program of another type, and of much else. */
@@ -136,25 +141,25 @@ function wrongType<K extends TargetType>(
 
 function made<K extends TargetType>(planned: Plan<K>, fd: number): MadeLink<K> {
   const { kind, target, attachment } = planned;
-  try {
-    checkMade(planned, fd);
-  } catch (error) {
-    closeIfOpen(fd);
-    throw error;
-  }
+  if ("rawTracepoint" in attachment && attachment.rawTracepoint === undefined) checkType(planned, fd);
   return {
     fd,
     type: kind.linkType,
-    attachType: "attachType" in attachment ? attachment.attachType : undefined,
+    isMade: true,
     isHere: !("netns" in target && target.netns !== undefined),
+    attachType: "attachType" in attachment ? attachment.attachType : undefined,
   };
 }
 
-/** Whether an opened program was loaded for a function or for a tracepoint, only its link says. */
-function checkMade<K extends TargetType>({ kind, source, target, attachment }: Plan<K>, fd: number): void {
-  if (!("rawTracepoint" in attachment) || attachment.rawTracepoint !== undefined) return;
+/** Whether an opened program was loaded for a function or for a tracepoint, only its link says; a wrong one is closed. */
+function checkType<K extends TargetType>({ kind, source, target }: Plan<K>, fd: number): void {
   if (expectedAttachTypeOf(source as Program) !== undefined) return;
-  const { type } = linkGetInfoByFd(fd);
+  let type: LinkType | undefined;
+  try {
+    type = linkGetInfoByFd(fd).type;
+  } finally {
+    if (type !== kind.linkType) closeIfOpen(fd);
+  }
   if (type === kind.linkType) return;
   throw new BpfError(EINVAL, {
     action: `Cannot attach program ${source.id} to ${kind.describe(target)}`,

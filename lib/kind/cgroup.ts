@@ -1,14 +1,13 @@
 /** Links to a cgroup. */
 import { checkFlag, checkKeys, keysOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
-import { lazy } from "../lazy.ts";
 import { closeIfOpen, inode, open } from "../os/files.ts";
 import { unlessRefused } from "../refusal.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { updateLink } from "../sys/link.ts";
 import { programFits } from "../sys/link_create.ts";
 import { type ProgQuery, progQuery } from "../sys/prog_query.ts";
-import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
+import { type BpfLinkInfo, typeOfAttachType, TYPES } from "../sys/type/mod.ts";
 import {
   type AttachTypeName,
   attachTypeNumber,
@@ -29,7 +28,6 @@ import {
   type LinkInfoBase,
   type LinkKind,
   type Look,
-  type UpdatedLink,
 } from "./kind.ts";
 import { encodePosition, type LinkAnchor, type Position } from "./position.ts";
 import { create, NO_TARGET } from "./probe.ts";
@@ -99,7 +97,7 @@ function prepare(program: Program, target: CgroupTarget): Attachment {
   const attachType = attachTypeOf(
     target.attachType,
     program,
-    isCgroupAttachType,
+    "cgroup",
     "an attach type that begins with cgroup_, or lsm_cgroup",
   );
   const preorder = checkFlag(target.preorder, "target.preorder");
@@ -154,10 +152,11 @@ function requireRevision(fd: number, attachType: AttachTypeName): void {
 
 /** The kernel would run a program in a place that it was not verified for. */
 function update(
-  { fd, attachType }: UpdatedLink,
+  linkFd: number,
   program: Program,
   expected: Held | undefined,
   action: () => string,
+  attachType: AttachTypeName | undefined,
 ): void {
   if (
     attachType !== undefined && expectedAttachTypeOf(program) !== attachType && !programFits(program.fd, attachType)
@@ -170,7 +169,7 @@ function update(
       hint: "load it for this attach type; the kernel would run it all the same",
     });
   }
-  updateLink(fd, program.fd, expected && { oldProgFd: expected.fd }, action);
+  updateLink(linkFd, program.fd, expected?.fd, action);
 }
 
 function describe(target: CgroupTarget): string {
@@ -190,12 +189,6 @@ function read({ id, progId, cgroupId, attachType }: Extract<BpfLinkInfo, { type:
   };
 }
 
-const attachTypes: () => ReadonlySet<AttachTypeName> = lazy(() => new Set(TYPES.cgroup.attachTypes));
-
-function isCgroupAttachType(attachType: AttachTypeName): boolean {
-  return attachTypes().has(attachType);
-}
-
 /** The kind of target that is a cgroup, and its links. */
 export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", CgroupInfo> = {
   linkType: "cgroup",
@@ -206,7 +199,7 @@ export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", 
   read,
   readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: ({ cgroupId, attachType }, { cgroup }) => `${cgroup ?? `cgroup ${cgroupId}`} ${attachType}`,
-  update: (link, source, expected, action) => update(link, source as Program, expected, action),
+  update: (fd, source, expected, action, attachType) => update(fd, source as Program, expected, action, attachType),
   isAt: (info, { attachType, targetFd }) => info.attachType === attachType && info.cgroupId === inode(targetFd),
   probe: {
     examples: [{ program: { type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress" } }],
@@ -235,8 +228,7 @@ export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", 
 function look(target: Omit<CgroupTarget, "position" | "expectedRevision">): Look {
   checkKeys(target, "target", ["type", "cgroup", "attachType", "preorder"]);
   const attachType = target.attachType!;
-  attachTypeNumber(attachType, "target.attachType"); // throws if there is no such type
-  if (!isCgroupAttachType(attachType)) {
+  if (typeOfAttachType(attachTypeNumber(attachType, "target.attachType")) !== "cgroup") {
     throw new TypeError(`target.attachType must begin with cgroup_, or be lsm_cgroup, not "${attachType}"`);
   }
   return within(openTarget(target.cgroup, "target.cgroup", CGROUPS), (fd) => {

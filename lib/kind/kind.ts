@@ -73,8 +73,17 @@ export interface LinkKind<L extends LinkType, I> {
   where(info: I, names: PlaceNames): string;
   /** What links hold, if no program. */
   readonly holds?: HandleKind & "map";
-  /** Puts another program or map into a link, where the kernel's update alone is not safe. */
-  update?(link: UpdatedLink, source: Held, expected: Held | undefined, action: () => string): void;
+  /**
+   * Puts another program or map into a link, where the kernel's update alone is not safe. `attachType` is as what the
+   * program is attached, where the type has several.
+   */
+  update?(
+    linkFd: number,
+    source: Held,
+    expected: Held | undefined,
+    action: () => string,
+    attachType: AttachTypeName | undefined,
+  ): void;
   /** The place that a link shares with others, and its order there, where the kernel cannot be asked for that. */
   shares?(info: I): { readonly place: string; readonly order: number };
 }
@@ -84,13 +93,6 @@ export interface Held {
   readonly id: number;
   readonly fd: number;
   readonly type: string;
-}
-
-/** A link that is to hold something else. */
-export interface UpdatedLink {
-  readonly fd: number;
-  /** As what the program is attached, where the type has several. */
-  readonly attachType: AttachTypeName | undefined;
 }
 
 /** Names of what infos give numbers of. What takes a look at other files is absent where words are to be cheap and stable. */

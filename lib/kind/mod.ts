@@ -1,5 +1,6 @@
 /** The table of all kinds: what can be attached to, what it makes, and how its info is read. */
 import { kindOf } from "../check.ts";
+import { lazy } from "../lazy.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
@@ -187,15 +188,20 @@ export const HOOK_KINDS: ReadonlyMap<LinkType, HookKind<never>> = new Map(
   Object.values(KINDS).flatMap(({ linkType, hook }) => hook === undefined ? [] : [[linkType, hook as HookKind<never>]]),
 );
 
+const kinds = lazy(() => new Map<string, KindOf<TargetType>>(Object.entries(KINDS)));
+
 /** The kind of a target. */
 export function kindFor<K extends TargetType>(target: { type: K }): KindOf<K> {
   if (typeof target !== "object" || target === null) {
     throw new TypeError(`target must be an object, not ${kindOf(target)}`);
   }
-  if (Object.hasOwn(KINDS, target.type)) return KINDS[target.type];
+  return kinds().get(target.type) as KindOf<K> | undefined ?? throwNoKind(target.type);
+}
+
+function throwNoKind(type: unknown): never {
   throw new TypeError(
     `target.type must be one of ${Object.keys(KINDS).map((type) => `"${type}"`).join(", ")}, not ${
-      typeof target.type === "string" ? `"${target.type}"` : kindOf(target.type)
+      typeof type === "string" ? `"${type}"` : kindOf(type)
     }`,
   );
 }

@@ -63,7 +63,7 @@ function prepare(program: Program, target: NetnsTarget): Attachment {
   const attachType = attachTypeOf(
     target.attachType,
     program,
-    (name) => TYPES.netns.attachTypes.includes(name),
+    "netns",
     '"sk_lookup" or "flow_dissector"',
   );
   const { fd, temporary } = openNetns(target.netns ?? OWN_NETNS, "target.netns");

@@ -30,11 +30,26 @@ export type Position<A = Anchor> = "first" | "last" | {
 const FORMS = '"first", "last", { before: … } or { after: … }';
 
 /** The flags and the anchor of LINK_CREATE for a position. */
+interface Encoded {
+  readonly flags: number;
+  readonly relative: RelativeOptions | undefined;
+}
+const LAST: Encoded = { flags: 0, relative: undefined };
+
+/** Checks a position and encodes it. */
 export function encodePosition(
   position: Position | undefined,
   expectedRevision: bigint | undefined,
   anchors: "links" | "links and programs",
-): { flags: number; relative: RelativeOptions | undefined } {
+): Encoded {
+  return position === undefined && expectedRevision === undefined ? LAST : encode(position, expectedRevision, anchors);
+}
+
+function encode(
+  position: Position | undefined,
+  expectedRevision: bigint | undefined,
+  anchors: "links" | "links and programs",
+): Encoded {
   if (expectedRevision !== undefined && checkU64(expectedRevision, "target.expectedRevision") === 0n) {
     throw new RangeError('target.expectedRevision must not be 0n, which the kernel takes for "unchecked"');
   }

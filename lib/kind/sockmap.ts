@@ -69,7 +69,7 @@ function prepare(program: Program, target: SockmapTarget): Attachment {
   const attachType = attachTypeOf(
     target.attachType,
     program,
-    (name) => TYPES.sockmap.attachTypes.includes(name),
+    "sockmap",
     TYPES.sockmap.attachTypes.map((name) => `"${name}"`).join(", "),
   );
   return { attachType, targetFd };

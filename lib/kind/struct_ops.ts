@@ -8,7 +8,7 @@ import { linkGetInfoByFd } from "../sys/link_info.ts";
 import { mapGetFdById } from "../sys/map.ts";
 import { type BpfLinkInfo, TYPES } from "../sys/type/mod.ts";
 import { EEXIST } from "../uapi/errno.ts";
-import type { Attachment, Held, Kind, LinkInfoBase, LinkKind, UpdatedLink } from "./kind.ts";
+import type { Attachment, Held, Kind, LinkInfoBase, LinkKind } from "./kind.ts";
 import { mapFd } from "./target.ts";
 
 /**
@@ -58,12 +58,12 @@ function describe(): string {
  * is given what was seen, so it refuses then.
  */
 function update(
-  { fd }: UpdatedLink,
+  linkFd: number,
   map: Held,
   expected: Held | undefined,
   action: () => string,
 ): void {
-  const info = linkGetInfoByFd(fd), held = info.type === "struct_ops" ? info.mapId : 0;
+  const info = linkGetInfoByFd(linkFd), held = info.type === "struct_ops" ? info.mapId : 0;
   if (map.id === held || map.id === expected?.id) {
     throw new BpfError(EEXIST, {
       action: action(),
@@ -73,11 +73,11 @@ function update(
       hint: "the kernel would crash on it; make a new map for each update",
     });
   }
-  if (expected !== undefined) return updateLink(fd, map.fd, { oldMapFd: expected.fd }, action);
-  if (held === 0) return updateLink(fd, map.fd, undefined, action); // detached for good
+  if (expected !== undefined) return updateLink(linkFd, map.fd, expected.fd, action);
+  if (held === 0) return updateLink(linkFd, map.fd, undefined, action); // detached for good
   const heldFd = mapGetFdById(held);
   try {
-    updateLink(fd, map.fd, { oldMapFd: heldFd }, action);
+    updateLink(linkFd, map.fd, heldFd, action);
   } finally {
     closeIfOpen(heldFd);
   }

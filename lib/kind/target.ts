@@ -13,7 +13,14 @@ import { mounts } from "../os/proc.ts";
 import { unlessRefused } from "../refusal.ts";
 import { expectedAttachTypeOf, type Program } from "../program.ts";
 import { programFits } from "../sys/link_create.ts";
-import { type AttachType, type AttachTypeName, attachTypeNumber, type MapType } from "../uapi/constants.ts";
+import { typeOfAttachType } from "../sys/type/mod.ts";
+import {
+  type AttachType,
+  type AttachTypeName,
+  attachTypeNumber,
+  type LinkType,
+  type MapType,
+} from "../uapi/constants.ts";
 import { O_NONBLOCK, PATH_MAX } from "../uapi/linux.ts";
 import type { Attachment, FunctionNames, PlaceNames } from "./kind.ts";
 
@@ -26,14 +33,16 @@ export function closeTemporary({ temporary }: Attachment): void {
 export type Netns = string | URL | number;
 
 /** An fd of a namespace or directory that the user gives as path or fd, and what to close after the call. */
-export function openTarget(value: unknown, name: string, of: Usually): { fd: number; temporary: number[] } {
-  if (typeof value === "number") return { fd: checkFd(value, name), temporary: [] };
+export function openTarget(value: unknown, name: string, of: Usually): { fd: number; temporary: readonly number[] } {
+  if (typeof value === "number") return { fd: checkFd(value, name), temporary: NONE };
   if (typeof value !== "string" && !(value instanceof URL)) {
     throw new TypeError(`${name} must be a path, a file: URL or an fd, not ${kindOf(value)}`);
   }
   const path = checkPath(value, name), fd = naming(name, path, of, () => open(path));
   return { fd, temporary: [fd] };
 }
+
+const NONE: readonly number[] = [];
 
 /** Where files of a kind usually are: those that a path which does not exist may mean, and an example. */
 export interface Usually {
@@ -134,7 +143,7 @@ export function fileOf(value: unknown, pid: number | undefined): string {
 }
 
 /** The same for a network namespace, which is checked to be one. */
-export function openNetns(value: unknown, name: string): { fd: number; temporary: number[] } {
+export function openNetns(value: unknown, name: string): { fd: number; temporary: readonly number[] } {
   const target = openTarget(value, name, NETWORK_NAMESPACES);
   try {
     checkNetns(target.fd, `${name} ${typeof value === "number" ? `(fd ${value})` : `"${value}"`}`);
@@ -154,11 +163,11 @@ export function mapFd(value: BpfMap, name: string, types?: readonly MapType[]): 
   return value.fd;
 }
 
-/** The attach type of a target: as given, or as the program was loaded for. */
+/** The attach type of a target: as given, or as the program was loaded for; one of those that make links of a type. */
 export function attachTypeOf<T extends AttachTypeName>(
   given: T | undefined,
   program: Program,
-  fits: (attachType: AttachTypeName) => boolean,
+  linkType: LinkType,
   among: string,
 ): T {
   const attachType = given ?? expectedAttachTypeOf(program);
@@ -167,9 +176,9 @@ export function attachTypeOf<T extends AttachTypeName>(
       `target.attachType is required: the kernel does not report for which attach type program ${program.id} was loaded; it may be ${among}`,
     );
   }
-  attachTypeNumber(attachType, "target.attachType"); // throws if there is no such type
-  if (!fits(attachType)) throw new TypeError(`target.attachType must be ${among}, not "${attachType}"`);
-  return attachType as T;
+  const number = attachTypeNumber(attachType, "target.attachType");
+  if (typeOfAttachType(number) === linkType) return attachType as T;
+  throw new TypeError(`target.attachType must be ${among}, not "${attachType}"`);
 }
 
 /** A network interface, by name (also a second one, `altname`) or number. */

@@ -1,5 +1,6 @@
 /** The commands of bpf(2) on links that exist. */
 import { checkFd, checkKeys, checkU32, keysOf } from "../check.ts";
+import type { BpfError } from "../error.ts";
 import { Request, words } from "../ffi/request.ts";
 import { ADMIN, checked, CLOSED, NOT_A_LINK, type Refusals, refused, unlessRefused } from "../refusal.ts";
 import { BPF_F_REPLACE, Command } from "../uapi/constants.ts";
@@ -220,42 +221,46 @@ const UPDATE_NO_LINK: Refusals = { command: "LINK_UPDATE", rows: { ...LINK_UPDAT
  * ```
  */
 export function linkUpdate(linkFd: number, newProgFd: number, options?: LinkUpdateOptions): void {
-  updateLink(linkFd, newProgFd, options);
-}
-
-/** {@linkcode linkUpdate} whose error begins with `action`. */
-export function updateLink(
-  linkFd: number,
-  newProgFd: number,
-  options: LinkUpdateOptions | undefined,
-  action?: () => string,
-): void {
-  let flags = 0, old = 0, expected = false;
+  let flags = 0, expectedFd: number | undefined;
   if (options !== undefined) {
     checkKeys(options, "options", UPDATE_OPTIONS);
-    if (options.oldProgFd !== undefined && options.oldMapFd !== undefined) {
+    const { oldProgFd, oldMapFd } = options;
+    if (oldProgFd !== undefined && oldMapFd !== undefined) {
       throw new TypeError("options may have oldProgFd or oldMapFd, not both");
     }
-    flags = checkU32(options.flags ?? 0, "options.flags");
-    expected = options.oldProgFd !== undefined || options.oldMapFd !== undefined;
-    if (expected) {
-      flags |= BPF_F_REPLACE;
-      old = options.oldProgFd === undefined
-        ? checkFd(options.oldMapFd, "options.oldMapFd")
-        : checkFd(options.oldProgFd, "options.oldProgFd");
-    }
+    if (options.flags !== undefined) flags = checkU32(options.flags, "options.flags");
+    if (oldProgFd !== undefined) expectedFd = checkFd(oldProgFd, "options.oldProgFd");
+    else if (oldMapFd !== undefined) expectedFd = checkFd(oldMapFd, "options.oldMapFd");
   }
-  checkFd(linkFd, "linkFd");
-  checkFd(newProgFd, "newProgFd");
-  const result = words(Command.LINK_UPDATE, linkFd, newProgFd, flags, old);
-  if (result < 0) {
-    const refusals = result === -EINVAL
-      ? explainInvalid(linkFd, flags)
-      : expected && !(result === -EPERM && holds(linkFd, old))
-      ? UPDATE_EXPECTED
-      : LINK_UPDATE;
-    throw refused(result, refusals, action?.() ?? `Cannot update link (fd ${linkFd})`);
-  }
+  updateLink(checkFd(linkFd, "linkFd"), checkFd(newProgFd, "newProgFd"), expectedFd, undefined, flags);
+}
+
+/** {@linkcode linkUpdate} whose arguments are right, and whose error begins with `action`. */
+export function updateLink(
+  linkFd: number,
+  newFd: number,
+  expectedFd: number | undefined,
+  action?: () => string,
+  flags = 0,
+): void {
+  if (expectedFd !== undefined) flags |= BPF_F_REPLACE;
+  const result = words(Command.LINK_UPDATE, linkFd, newFd, flags, expectedFd);
+  if (result < 0) throw updateRefused(result, linkFd, expectedFd, flags, action);
+}
+
+function updateRefused(
+  result: number,
+  linkFd: number,
+  expectedFd: number | undefined,
+  flags: number,
+  action: (() => string) | undefined,
+): BpfError {
+  const refusals = result === -EINVAL
+    ? explainInvalid(linkFd, flags)
+    : expectedFd !== undefined && !(result === -EPERM && holds(linkFd, expectedFd))
+    ? UPDATE_EXPECTED
+    : LINK_UPDATE;
+  return refused(result, refusals, action?.() ?? `Cannot update link (fd ${linkFd})`);
 }
 
 /** What errnos of {@linkcode linkGetNextId} mean. */

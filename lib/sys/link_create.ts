@@ -111,7 +111,11 @@ export function linkCreate(
   attachType: AttachTypeName,
   options?: LinkCreateOptions,
 ): number {
-  return createLink(progFd, targetFd, attachType, options);
+  const number = attachTypeNumber(attachType, "attachType");
+  const result = options === undefined
+    ? words(Command.LINK_CREATE, checkFd(progFd, "progFd"), checkTarget(targetFd) >>> 0, number)
+    : encode(create(), progFd, targetFd, number, options).bpf(Command.LINK_CREATE);
+  return settle(result, attachType, number, options);
 }
 
 /**
@@ -143,35 +147,9 @@ export async function linkCreateAsync(
   attachType: AttachTypeName,
   options?: LinkCreateOptions,
 ): Promise<number> {
-  return await createLinkAsync(progFd, targetFd, attachType, options);
-}
-
-/** {@linkcode linkCreate} whose error begins with `action`. */
-export function createLink(
-  progFd: number,
-  targetFd: number,
-  attachType: AttachTypeName,
-  options: LinkCreateOptions | undefined,
-  action?: () => string,
-): number {
-  const number = attachTypeNumber(attachType, "attachType");
-  const result = options === undefined
-    ? words(Command.LINK_CREATE, checkFd(progFd, "progFd"), checkTarget(targetFd) >>> 0, number)
-    : encode(create(), progFd, targetFd, number, options).bpf(Command.LINK_CREATE);
-  return settle(result, attachType, number, options, action);
-}
-
-/** {@linkcode createLink} on another thread. */
-export async function createLinkAsync(
-  progFd: number,
-  targetFd: number,
-  attachType: AttachTypeName,
-  options: LinkCreateOptions | undefined,
-  action?: () => string,
-): Promise<number> {
   const number = attachTypeNumber(attachType, "attachType");
   const request = encode(new Request(largest(), 256), progFd, targetFd, number, options);
-  return settle(await request.bpfAsync(Command.LINK_CREATE), attachType, number, options, action);
+  return settle(await request.bpfAsync(Command.LINK_CREATE), attachType, number, options);
 }
 
 /**
@@ -188,11 +166,10 @@ function settle(
   attachType: AttachTypeName,
   number: number,
   options: LinkCreateOptions | undefined,
-  action: (() => string) | undefined,
 ): number {
   if (result >= 0) return result;
   throw new BpfError(-result, {
-    action: action?.() ?? `Cannot create link (${attachType})`,
+    action: `Cannot create link (${attachType})`,
     command: LINK_CREATE.command,
     ...explain(result, attachType, rowFor(number, options), options),
   });

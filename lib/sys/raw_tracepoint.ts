@@ -91,7 +91,7 @@ export const FUNCTION_OPEN: Refusals = {
  * ```
  */
 export function rawTracepointOpen(name: string | undefined, progFd: number, cookie?: bigint): number {
-  return openRawTracepoint(name, progFd, cookie);
+  return settle(encode(name, progFd, cookie).bpf(Command.RAW_TRACEPOINT_OPEN), name);
 }
 
 /**
@@ -118,27 +118,7 @@ export async function rawTracepointOpenAsync(
   progFd: number,
   cookie?: bigint,
 ): Promise<number> {
-  return await openRawTracepointAsync(name, progFd, cookie);
-}
-
-/** {@linkcode rawTracepointOpen} whose error begins with `action`. */
-export function openRawTracepoint(
-  name: string | undefined,
-  progFd: number,
-  cookie: bigint | undefined,
-  action?: () => string,
-): number {
-  return settle(encode(name, progFd, cookie).bpf(Command.RAW_TRACEPOINT_OPEN), name, action);
-}
-
-/** {@linkcode openRawTracepoint} on another thread. */
-export async function openRawTracepointAsync(
-  name: string | undefined,
-  progFd: number,
-  cookie: bigint | undefined,
-  action?: () => string,
-): Promise<number> {
-  return settle(await encode(name, progFd, cookie).bpfAsync(Command.RAW_TRACEPOINT_OPEN), name, action);
+  return settle(await encode(name, progFd, cookie).bpfAsync(Command.RAW_TRACEPOINT_OPEN), name);
 }
 
 function encode(name: string | undefined, progFd: number, cookie: bigint | undefined): Request {
@@ -150,8 +130,8 @@ function encode(name: string | undefined, progFd: number, cookie: bigint | undef
   return request;
 }
 
-function settle(result: number, name: string | undefined, action: (() => string) | undefined): number {
-  const refusals = name === undefined ? FUNCTION_OPEN : RAW_TRACEPOINT_OPEN;
-  const usual = () => name === undefined ? "Cannot attach program" : `Cannot attach to raw tracepoint "${name}"`;
-  return checked(result, refusals, action ?? usual);
+function settle(result: number, name: string | undefined): number {
+  return name === undefined
+    ? checked(result, FUNCTION_OPEN, () => "Cannot attach program")
+    : checked(result, RAW_TRACEPOINT_OPEN, () => `Cannot attach to raw tracepoint "${name}"`);
 }

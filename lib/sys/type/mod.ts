@@ -136,9 +136,14 @@ const typesOfAttachTypes = lazy(() => {
   return types;
 });
 
-/** The row of the type of link that LINK_CREATE makes for an attach type. */
+/** The type of link that LINK_CREATE makes for an attach type. */
+export function typeOfAttachType(attachType: number): KnownLinkType | undefined {
+  return typesOfAttachTypes()[attachType];
+}
+
+/** The row of that type. */
 export function rowOfAttachType(attachType: number): AnyLinkTypeRow | undefined {
-  const type = typesOfAttachTypes()[attachType];
+  const type = typeOfAttachType(attachType);
   return type && TYPES[type];
 }
 
