@@ -5,7 +5,6 @@ import { linkFds } from "./ffi/holders.ts";
 import { type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { parseFdinfo } from "./listing/fdinfo.ts";
 import { visitPins, withPinnedLink } from "./listing/pins.ts";
-import type { LinkRecords } from "./listing/records.ts";
 import { loadedIterator, useIterator } from "./listing/iterator.ts";
 import { allLinks, linkWalk } from "./listing/walk.ts";
 import { readTextFile } from "./os/files.ts";
@@ -98,41 +97,29 @@ function hasManyLinks(): boolean {
   return true;
 }
 
-/** Infos piece by piece: none at the end. */
-type NextPiece = () => LinkInfo[];
+/** Infos in pieces, none of which is empty. */
+type Pieces = Generator<LinkInfo[], void, void>;
 type Types = readonly LinkType[] | undefined;
 
 /** Of records: with thousands of infos that are still to be taken, V8 makes each as if it would stay. */
 const PIECE = 256;
 
-const PIECES: { readonly [S in Source]: (types: Types) => NextPiece } = {
-  iterator(types): NextPiece {
-    let records: LinkRecords | undefined;
-    return () => (records ??= useIterator().run(types)).take(linkKindOf, PIECE);
+const PIECES: { readonly [S in Source]: (types: Types) => Pieces } = {
+  *iterator(types): Pieces {
+    using records = useIterator().run(types);
+    for (let piece; (piece = records.take(linkKindOf, PIECE)).length > 0;) yield piece;
   },
-  syscall(types): NextPiece {
-    let lastId = 0;
-    return () => {
-      for (;;) {
-        const piece = linkWalk(lastId);
-        lastId = piece.at(-1)?.id ?? lastId;
-        const infos = read(piece, types);
-        if (infos.length > 0 || piece.length === 0) return infos;
-      }
-    };
+  *syscall(types): Pieces {
+    for (let lastId = 0, piece; (piece = linkWalk(lastId)).length > 0; lastId = piece.at(-1)!.id) {
+      const infos = read(piece, types);
+      if (infos.length > 0) yield infos;
+    }
   },
-  proc: (types) => once(() => read([...visibleLinks().values()].sort((a, b) => a.id - b.id), types)),
+  *proc(types): Pieces {
+    const infos = read([...visibleLinks().values()].sort((a, b) => a.id - b.id), types);
+    if (infos.length > 0) yield infos;
+  },
 };
-
-/** All in one piece. */
-function once(readAll: () => LinkInfo[]): NextPiece {
-  let isDone = false;
-  return () => {
-    if (isDone) return [];
-    isDone = true;
-    return readAll();
-  };
-}
 
 /** The links of a type that there are now; none for callers that may not see all. */
 export function linksOf(type: LinkType): BpfLinkInfo[] {
@@ -140,7 +127,8 @@ export function linksOf(type: LinkType): BpfLinkInfo[] {
     case "syscall":
       return [...allLinks()];
     case "iterator": {
-      const records = useIterator().run([type]), infos: BpfLinkInfo[] = [];
+      using records = useIterator().run([type]);
+      const infos: BpfLinkInfo[] = [];
       for (let at = records.first; at < records.end; at = records.next(at)) {
         const info = records.info(at);
         if (info !== undefined) infos.push(info);
@@ -199,27 +187,24 @@ export function listLinks(options: ListOptions): LinkList {
 
 /** All infos that a source has now. */
 export function readAll(source: Source, types: Types): LinkInfo[] {
-  if (source === "iterator") return useIterator().runBriefly(types).take(linkKindOf, Infinity);
-  const nextPiece = PIECES[source](types), all = nextPiece();
-  if (source !== "syscall") return all; // it is the only piece
-  for (let piece; (piece = nextPiece()).length > 0;) all.push(...piece);
-  return all;
+  if (source !== "iterator") return [...PIECES[source](types)].flat();
+  using records = useIterator().run(types);
+  return records.take(linkKindOf, Infinity);
 }
 
 /** A listing, which is read piece by piece when it is asked for; it holds no fd in between. */
 export class Listing extends Closable<LinkInfo> implements LinkListing {
   readonly source: Source;
   readonly #signal: AbortSignal | undefined;
-  readonly #nextPiece: NextPiece;
-  #piece: LinkInfo[] = [];
+  readonly #pieces: Pieces;
+  #piece: readonly LinkInfo[] = [];
   #next = 0;
-  #isDone = false;
 
   constructor({ source, types, signal }: ListOptions) {
     super();
     this.#signal = signal;
     this.source = chooseSource(source, false);
-    this.#nextPiece = PIECES[this.source](types);
+    this.#pieces = PIECES[this.source](types);
   }
 
   get partial(): boolean {
@@ -228,27 +213,30 @@ export class Listing extends Closable<LinkInfo> implements LinkListing {
 
   /** Not async: a promise that is resolved at once costs a third. */
   next(): Promise<IteratorResult<LinkInfo, void>> {
+    const value = this.#piece[this.#next];
+    if (value === undefined || this.#signal?.aborted) return this.#nextPiece();
+    this.#next++;
+    return Promise.resolve({ done: false, value });
+  }
+
+  /** The same for the first of a piece, and where there is none. */
+  #nextPiece(): Promise<IteratorResult<LinkInfo, void>> {
+    if (this.#signal?.aborted) {
+      this.close();
+      return Promise.reject(this.#signal.reason);
+    }
     try {
-      if (this.#signal?.aborted) {
-        this.close();
-        throw this.#signal.reason;
-      }
-      if (this.#next === this.#piece.length && !this.#isDone) {
-        this.#piece = this.#nextPiece();
-        this.#next = 0;
-      }
-      const value = this.#piece[this.#next++];
-      if (value !== undefined) return Promise.resolve({ done: false, value });
-      this.#isDone = true;
-      return Promise.resolve({ done: true, value });
+      this.#piece = this.#pieces.next().value ?? [];
     } catch (error) {
       return Promise.reject(error);
     }
+    this.#next = 1;
+    const [value] = this.#piece;
+    return Promise.resolve(value === undefined ? { done: true, value } : { done: false, value });
   }
 
   close(): void {
-    this.#isDone = true;
+    this.#pieces.return();
     this.#piece = [];
-    this.#next = 0;
   }
 }

@@ -77,7 +77,7 @@ type What = "program" | "attached" | "target";
 type Step = IteratorResult<LinkEvent, void>;
 
 /** A look at all links, in the order of their ids. They are named by where they come in it. */
-interface Look {
+interface Look extends Disposable {
   /** Behind the last one. */
   readonly end: number;
   /** How much of both looks is the same, where that can be told at once: what is new comes last. */
@@ -130,15 +130,14 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
       if (this.#last !== undefined && this.#events.length === 0) this.#settling.resolve();
       const value = this.#events.pop();
       if (value !== undefined) return { done: false, value };
-      await this.#untilDue();
+      const ms = this.#due - performance.now();
+      if (ms > 0) await this.#pause(ms);
       if (!this.#isClosed) this.#compare();
     }
     return { done: true, value: undefined };
   }
 
-  async #untilDue(): Promise<void> {
-    const ms = this.#due - performance.now();
-    if (ms <= 0) return;
+  async #pause(ms: number): Promise<void> {
     try {
       await pause(ms, this.#signal, this.#closing.signal);
     } catch (error) {
@@ -166,6 +165,7 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
       if (was <= is) i = before!.next(i);
       if (is <= was) j = now.next(j);
     }
+    before?.[Symbol.dispose]();
     this.#last = now;
     this.#events = events.reverse();
   }
@@ -203,6 +203,7 @@ class Watcher extends Waiting<LinkEvent> implements LinkWatcher {
     if (this.#isClosed) return;
     this.#closing.abort();
     this.#settling.resolve();
+    this.#last?.[Symbol.dispose]();
     this.#last = undefined;
     this.#infos.clear();
     this.#events = [];
@@ -247,6 +248,10 @@ class RecordLook implements Look {
   info(at: number): LinkInfo | undefined {
     return this.#records.decode(at, linkKindOf);
   }
+
+  [Symbol.dispose](): void {
+    this.#records[Symbol.dispose]();
+  }
 }
 
 /** By infos. */
@@ -282,6 +287,8 @@ class InfoLook implements Look {
   info(at: number): LinkInfo {
     return this.#infos[at]!;
   }
+
+  [Symbol.dispose](): void {}
 }
 
 /** What is no target: the fields that are compared by themselves, and counters. */

@@ -3,7 +3,7 @@ import { BpfError } from "../error.ts";
 import { btfLayout, type Member, type StructLayout } from "../ffi/btf.ts";
 import { lazy } from "../lazy.ts";
 import { close } from "../os/files.ts";
-import { iterRead, iterReadBriefly } from "../sys/iter.ts";
+import { iterReadLent } from "../sys/iter.ts";
 import { linkCreate } from "../sys/link_create.ts";
 import { linkGetId } from "../sys/link_info.ts";
 import { progLoad } from "../sys/program.ts";
@@ -112,12 +112,7 @@ export class LinkIterator implements Disposable {
 
   /** Runs the program over all links there are now; the records are those of the types that are wanted. */
   run(types?: readonly LinkType[]): LinkRecords {
-    return new LinkRecords(iterRead(this.#link), this.#filled, this.#trust, this.linkId, types);
-  }
-
-  /** The same in memory that the next call uses again. */
-  runBriefly(types?: readonly LinkType[]): LinkRecords {
-    return new LinkRecords(iterReadBriefly(this.#link), this.#filled, this.#trust, this.linkId, types);
+    return new LinkRecords(iterReadLent(this.#link), this.#filled, this.#trust, this.linkId, types);
   }
 
   /** Unloads the program. */

@@ -1,5 +1,6 @@
 /** What the iterator's program writes: a record a link, read as infos once it was found to tell the truth. */
 import { BpfError } from "../error.ts";
+import { giveBack } from "../ffi/read.ts";
 import { lazy } from "../lazy.ts";
 import { closeIfOpen } from "../os/files.ts";
 import { linkGetFdById } from "../sys/link.ts";
@@ -44,7 +45,8 @@ function readerOf(number: number, filled: Filled): Reader {
 }
 
 /** The records of one run, in the order of ids. They are named by where they lie. */
-export class LinkRecords {
+export class LinkRecords implements Disposable {
+  #bytes: Uint8Array<ArrayBuffer> | undefined;
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #longs: BigUint64Array;
   readonly #filled: Filled;
@@ -68,6 +70,7 @@ export class LinkRecords {
     types: readonly LinkType[] | undefined,
   ) {
     if (bytes.length % 8 !== 0) throw notWhole();
+    this.#bytes = bytes;
     this.#words = new Uint32Array(bytes.buffer, 0, bytes.length / 4);
     this.#longs = new BigUint64Array(bytes.buffer, 0, bytes.length / 8);
     this.#filled = filled;
@@ -76,6 +79,12 @@ export class LinkRecords {
     this.#types = types;
     this.end = this.#words.length;
     this.first = this.#taken = this.#skip(0);
+  }
+
+  /** Gives the memory back; no more can be read. */
+  [Symbol.dispose](): void {
+    if (this.#bytes !== undefined) giveBack(this.#bytes);
+    this.#bytes = undefined;
   }
 
   /** The record behind another. */
@@ -91,10 +100,11 @@ export class LinkRecords {
   /** Where the first record begins that is not the same in another run, which was walked. */
   sameUntil(other: LinkRecords): number {
     const a = this.#words, b = other.#words, end = Math.min(a.length, b.length);
-    for (let at = 0, next, i; at < end; at = next) {
+    for (let at = 0, next; at < end; at = next) {
+      let differing = 0; // bits: a branch for each word takes longer
       next = at + (b[at]! >>> 18);
-      for (i = at; i < next && a[i] === b[i]; i++);
-      if (i < next) return at;
+      for (let i = at; i < next; i++) differing |= a[i]! ^ b[i]!;
+      if (differing !== 0) return at;
     }
     return end;
   }
@@ -154,16 +164,28 @@ export class LinkRecords {
    * last of their type. None at the end.
    */
   take<T>(decoderOf: (type: LinkType) => Decoder<T>, most: number): T[] {
-    const words = this.#words, longs = this.#longs, readers = this.#readers;
+    const words = this.#words, longs = this.#longs, readers = this.#readers, end = this.end, ownId = this.#ownId;
     // room for all at once: to grow takes as long as to fill
-    const infos: T[] = new Array(Math.min(most, (this.end - this.#taken) / (NAME / 4) >>> 0));
+    const infos: T[] = new Array(Math.min(most, (end - this.#taken) / (NAME / 4) >>> 0));
     let count = 0, at = this.#taken;
-    for (; at < this.end && count < most; at = this.next(at)) {
-      const head = words[at]!, reader = readers[head & 0xffff];
-      const info = reader !== undefined && reader.head === head && isNamedAlike(words, at, reader.at)
-        ? reader.decoder!.readRecord!(words, longs, at, reader.filled, reader.name) as T
-        : this.decode(at, decoderOf);
-      if (info !== undefined) infos[count++] = info;
+    while ((at = this.#skip(at)) < end && count < most) {
+      const reader = readers[words[at]! & 0xffff];
+      if (reader === undefined || reader.head !== words[at] || !isNamedAlike(words, at, reader.at)) {
+        const info = this.decode(at, decoderOf);
+        if (info !== undefined) infos[count++] = info;
+        at += words[at]! >>> 18;
+        continue;
+      }
+      // a run of records like the last one
+      const { head, at: last, filled, name } = reader, length = head >>> 18;
+      const readRecord = reader.decoder!.readRecord as RecordReader<T>;
+      do {
+        infos[count++] = readRecord(words, longs, at, filled, name);
+        at += length;
+      } while (
+        count < most && at + length <= end && words[at] === head && words[at + 1] !== ownId &&
+        isNamedAlike(words, at, last)
+      );
     }
     this.#taken = at;
     infos.length = count;
@@ -198,8 +220,8 @@ export class LinkRecords {
 
 /** Whether two records of one length have the same name. */
 function isNamedAlike(words: Uint32Array, a: number, b: number): boolean {
-  const end = a + (words[a]! >>> 18), to = b - a;
-  for (let i = a + NAME / 4; i < end; i++) if (words[i] !== words[i + to]) return false;
+  const length = words[a]! >>> 18;
+  for (let i = NAME / 4; i < length; i++) if (words[a + i] !== words[b + i]) return false;
   return true;
 }
 

@@ -2,7 +2,7 @@
 import { checkFd, checkString, checkU32 } from "../check.ts";
 import { Call } from "../ffi/symbols.ts";
 import { fast, native } from "../ffi/library.ts";
-import { readKept } from "../ffi/read.ts";
+import { giveBack, readWhole } from "../ffi/read.ts";
 import { ARGS, duplicate, PATH_SIZE, Request, system, withPath } from "../ffi/request.ts";
 import { lazy } from "../lazy.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
@@ -144,12 +144,14 @@ export async function* readLines(fd: number, signal?: AbortSignal): AsyncGenerat
 
 /** All that is left to be read; of more than `most` bytes some more. */
 export function readToEnd(fd: number, most: number = Infinity): Uint8Array<ArrayBuffer> {
-  return readBriefly(fd, most).slice();
+  const lent = readLent(fd, most), bytes = lent.slice();
+  giveBack(lent);
+  return bytes;
 }
 
-/** The same in memory that is used again by the next call. */
-export function readBriefly(fd: number, most: number = Infinity): Uint8Array<ArrayBuffer> {
-  const bytes = readKept(fd, most);
+/** The same in memory that is to be given back with {@linkcode giveBack}: to make it takes as long as to read. */
+export function readLent(fd: number, most: number = Infinity): Uint8Array<ArrayBuffer> {
+  const bytes = readWhole(fd, most);
   if (typeof bytes === "number") throw refused(bytes, READ, "Cannot read");
   return bytes;
 }

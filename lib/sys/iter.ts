@@ -1,7 +1,7 @@
 /** The command that starts an iterator. */
 import { checkFd } from "../check.ts";
 import { words } from "../ffi/request.ts";
-import { closeIfOpen, readBriefly } from "../os/files.ts";
+import { closeIfOpen, readLent, readToEnd } from "../os/files.ts";
 import { checked, CLOSED, type Refusals } from "../refusal.ts";
 import { Command } from "../uapi/constants.ts";
 
@@ -46,14 +46,18 @@ export function iterCreate(linkFd: number): number {
 
 /** Runs an iterator once: all that its program writes. */
 export function iterRead(linkFd: number): Uint8Array<ArrayBuffer> {
-  return iterReadBriefly(linkFd).slice();
+  return withRun(linkFd, readToEnd);
 }
 
-/** The same in memory that is used again by the next call. */
-export function iterReadBriefly(linkFd: number): Uint8Array<ArrayBuffer> {
+/** The same in memory that is to be given back. */
+export function iterReadLent(linkFd: number): Uint8Array<ArrayBuffer> {
+  return withRun(linkFd, readLent);
+}
+
+function withRun<T>(linkFd: number, use: (fd: number) => T): T {
   const fd = iterCreate(linkFd);
   try {
-    return readBriefly(fd);
+    return use(fd);
   } finally {
     closeIfOpen(fd);
   }

@@ -192,6 +192,52 @@ sourceTest("list() returns at once what infos() yields, and says from where", {}
   assertThrows(() => Link.list({ source: "netlink" as Source }), TypeError, "options.source");
 });
 
+sourceTest(
+  "listings by turns, steps at once and loops that are left disturb no other listing",
+  {},
+  async () => {
+    using program = taskIterator("turns");
+    using first = Link.attach(program, { type: "iter" });
+    using _links = manyLinks(program, 700);
+    const isOurs = ({ programId }: LinkInfo) => programId === program.id;
+    for (const source of SOURCES) {
+      const expected = Link.list({ source }).filter(isOurs);
+      const listings = [Link.infos({ source }), Link.infos({ source })], infos: LinkInfo[][] = [[], []];
+      for (let ended = 0; ended < 2;) {
+        ended = 0;
+        for (const [i, listing] of listings.entries()) {
+          const steps = await Promise.all([listing.next(), listing.next(), listing.next()]);
+          for (const { value } of steps) if (value) infos[i]!.push(value);
+          if (steps[2].done) ended++;
+        }
+        if (source === "proc") continue; // it takes long
+        if (source === "iterator") first.close(); // what is read from now on lies elsewhere
+        for await (const _ of Link.infos({ source, types: ["iter"] })) break;
+      }
+      assertEquals(infos.map((infos) => infos.filter(isOurs)), [expected, expected]);
+      for (const listing of listings) assertEquals(await listing.next(), { done: true, value: undefined });
+    }
+  },
+);
+
+sourceTest("what is left of a listing is not told once it is closed or its signal aborted", {}, async () => {
+  using program = taskIterator("left");
+  using _links = manyLinks(program, 700);
+  for (const source of SOURCES) {
+    const closed = Link.infos({ source }), abort = new AbortController();
+    await closed.next();
+    await closed.return!();
+    assertEquals(await closed.next(), { done: true, value: undefined });
+    const aborted = Link.infos({ source, signal: abort.signal });
+    await aborted.next();
+    abort.abort(new Error("enough"));
+    await assertRejects(() => aborted.next(), Error, "enough");
+    const unread = Link.infos({ source });
+    await unread[Symbol.asyncDispose]();
+    assertEquals(await unread.next(), { done: true, value: undefined });
+  }
+});
+
 /** Links that wait for nothing, until the end of the scope. */
 function manyLinks(program: Program, count: number): Disposable {
   const stack = new DisposableStack();

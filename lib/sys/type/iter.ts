@@ -113,19 +113,17 @@ export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {
     ],
     name: "tinfo.reg_info.target",
     read(words, longs, at, _tells, targetName): IterLinkInfo {
-      const ofCgroups = targetName === "cgroup";
-      const taskType = words[at + C] !== 0 && targetName.startsWith("task") ? words[at + C]! : 0;
-      return {
-        type: "iter",
-        id: words[at + 1]!,
-        progId: words[at + 2]!,
-        targetName,
-        mapId: words[at + D]!,
-        cgroupId: ofCgroups ? longs[(at + B) >> 1]! : 0n,
-        order: ofCgroups ? words[at + A]! : 0,
-        tid: taskType === TASK_TID ? words[at + C + 1]! : 0,
-        pid: taskType === TASK_TGID ? words[at + C + 1]! : 0,
-      };
+      const id = words[at + 1]!, progId = words[at + 2]!, mapId = words[at + D]!;
+      const order = words[at + A]!, taskType = words[at + C]!; // 0 without a cgroup or a task
+      if (order !== 0 && targetName === "cgroup") {
+        return { type: "iter", id, progId, targetName, mapId, cgroupId: longs[(at + B) >> 1]!, order, tid: 0, pid: 0 };
+      }
+      if (taskType !== 0 && targetName.startsWith("task")) {
+        const number = words[at + C + 1]!;
+        const tid = taskType === TASK_TID ? number : 0, pid = taskType === TASK_TGID ? number : 0;
+        return { type: "iter", id, progId, targetName, mapId, cgroupId: 0n, order: 0, tid, pid };
+      }
+      return { type: "iter", id, progId, targetName, mapId, cgroupId: 0n, order: 0, tid: 0, pid: 0 };
     },
     variesByName: true, // each kind of iterator has members of its own
   },
