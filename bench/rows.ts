@@ -1,7 +1,7 @@
 /** All rows, by name. As a script: prints those that are named, in surroundings that `run.ts` made. */
 import { calls } from "./calls.ts";
 import { cycles } from "./cycles.ts";
-import { list } from "./list.ts";
+import { list, listStart } from "./list.ts";
 import { loop } from "./loop.ts";
 import { ring } from "./ring.ts";
 import { object, objectTurns } from "./object.ts";
@@ -16,6 +16,7 @@ export const ROWS: Record<string, Rows> = {
   ...calls,
   ...list,
   ...start,
+  ...listStart,
   ...loop,
   ...ring,
   ...size,

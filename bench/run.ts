@@ -45,7 +45,7 @@ try {
   const twin = compileTwin(`${scratch}/twin`);
   const others = names.filter((name) => compared.has(name) && twin !== undefined);
   if (others.length > 0) buildPeers(`${scratch}/peers`);
-  if (names.includes("start")) await stage(`${scratch}/staged`);
+  if (names.includes("start") || names.includes("list_start")) await stage(`${scratch}/staged`);
   printHeading();
   const first = ["chrt", "-r", "1"], alone = ["taskset", "-c", lastProcessor(), ...first];
   const ways: [rows: string[], prefix: string[]][] = [

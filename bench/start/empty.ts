@@ -1,1 +1,1 @@
-// Deno alone: what the other scripts here are compared with.
+// Deno alone.
