@@ -1,4 +1,10 @@
-/** Calls against the same in C, in rounds of about a millisecond that take turns. */
+/**
+ * Calls against the same in C, in rounds of about a millisecond that take turns.
+ *
+ * Rows that end in `_alone` are floors: what V8 and Deno take of the same calls without this package, with libbpf opened
+ * by hand, or in an object that does nothing else.
+ */
+import { writeText } from "../lib/ffi/request.ts";
 import { unlink } from "../lib/os/files.ts";
 import { tryDetachAndClose } from "../lib/sys/link.ts";
 import {
@@ -11,6 +17,8 @@ import {
   objPin,
   open,
 } from "../lib/sys/mod.ts";
+import { BPF_F_REPLACE } from "../lib/uapi/constants.ts";
+import { bpf_link_info } from "../lib/uapi/layout.ts";
 import { Link, type Program } from "../mod.ts";
 import { PinDirectory } from "../tests/fixture/place/bpffs.ts";
 import { cgroupEgress, taskIterator } from "../tests/fixture/program/programs.ts";
@@ -51,18 +59,32 @@ class Scene implements Disposable {
   }
 }
 
-/** What `using` takes by itself. */
+/** What `using` takes by itself, of a link that ends so. */
 class Alone implements Disposable {
   readonly #link: number;
+  readonly #end: (link: number) => void;
 
-  constructor(link: number) {
+  constructor(link: number, end: (link: number) => void) {
     this.#link = link;
+    this.#end = end;
   }
 
   [Symbol.dispose](): void {
-    tryDetachAndClose(this.#link);
+    this.#end(this.#link);
   }
 }
+
+/** The C library and libbpf as `twin.c` calls them. */
+function byHand(): Deno.DynamicLibrary<typeof BY_HAND>["symbols"] {
+  return Deno.dlopen("libbpf.so.1", BY_HAND).symbols; // which is linked with the C library
+}
+
+const BY_HAND = {
+  bpf_link_update: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+  bpf_obj_get_info_by_fd: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  bpf_obj_pin: { parameters: ["i32", "buffer"], result: "i32" },
+  unlink: { parameters: ["buffer"], result: "i32" },
+} as const;
 
 /** Puts the two programs into the link by turns. */
 function updating({ programs: [first, second] }: Scene, update: (other: number, held: number) => void): () => void {
@@ -100,11 +122,36 @@ const CALLS: Record<string, Call> = {
     inC: "update_expected",
     prepare: (scene) => updating(scene, (other, held) => linkUpdate(scene.link.fd, other, { oldProgFd: held })),
   },
+  update_expected_alone: {
+    what: "  bpf_link_update by Deno.dlopen",
+    inC: "update_expected",
+    prepare(scene): () => void {
+      const { bpf_link_update } = byHand(), { link: { fd } } = scene;
+      const options = Uint32Array.of(16, 0, BPF_F_REPLACE, 0); // its size, flags, old_prog_fd
+      return updating(scene, (other, held) => {
+        options[3] = held;
+        if (bpf_link_update(fd, other, options) !== 0) throw new Error("it failed");
+      });
+    },
+  },
   info: {
     what: "linkGetInfoByFd",
     bound: 1.1,
     inC: "info",
     prepare: ({ link: { fd } }) => () => void linkGetInfoByFd(fd),
+  },
+  info_alone: {
+    what: "  bpf_obj_get_info_by_fd by Deno.dlopen",
+    inC: "info",
+    prepare({ link: { fd, id } }): () => void {
+      const { bpf_obj_get_info_by_fd } = byHand(), size = new Uint32Array(1);
+      const longs = new BigUint64Array(bpf_link_info.sizeof / 8), words = new Uint32Array(longs.buffer);
+      return () => {
+        size[0] = longs.fill(0n).byteLength;
+        const result = bpf_obj_get_info_by_fd(fd, words, size), cgroup = longs[2]!;
+        if (result !== 0 || words[1] !== id || cgroup === 0n) throw new Error("it failed");
+      };
+    },
   },
   obj_pin: {
     what: "objPin + unlink",
@@ -118,16 +165,29 @@ const CALLS: Record<string, Call> = {
       };
     },
   },
-  pin: {
-    what: "Link.pin + unpin", // it proves what it removes: nine calls where C makes two
+  obj_pin_alone: {
+    what: "  bpf_obj_pin, unlink by Deno.dlopen, and the path to bytes",
     inC: "pin",
-    prepare({ link, pins }): () => void {
-      const path = pins.pin("ours");
+    prepare({ link: { fd }, pins }): () => void {
+      const { bpf_obj_pin, unlink } = byHand(), path = pins.pin("ours"), room = new Uint8Array(256);
       return () => {
-        link.pin(path);
-        link.unpin();
+        writeText(room, 0, room.length, path);
+        if (bpf_obj_pin(fd, room) !== 0) throw new Error("it failed");
+        writeText(room, 0, room.length, path);
+        if (unlink(room) !== 0) throw new Error("it failed");
       };
     },
+  },
+  pin: {
+    what: "Link.pin + unpin",
+    inC: "pin",
+    prepare: pinning,
+  },
+  pin_proved: {
+    what: "  against C that proves what it removes", // nine calls, where C alone makes one
+    bound: 1.15,
+    inC: "pin_proved",
+    prepare: pinning,
   },
   create: {
     what: "using Link.attach, cgroup",
@@ -141,8 +201,14 @@ const CALLS: Record<string, Call> = {
     what: "  using an object that makes the calls alone",
     inC: "create",
     prepare: ({ programs: [program], cgroup }) => () => {
-      using _alone = new Alone(linkCreate(program.fd, cgroup, "cgroup_inet_egress"));
+      using _alone = new Alone(linkCreate(program.fd, cgroup, "cgroup_inet_egress"), tryDetachAndClose);
     },
+  },
+  create_close: {
+    what: "  Link.attach and close(), without using",
+    bound: 1.15,
+    inC: "create",
+    prepare: ({ programs: [program], cgroup }) => () => Link.attach(program, { type: "cgroup", cgroup }).close(),
   },
   iter: {
     what: "using Link.attach, iter",
@@ -152,7 +218,22 @@ const CALLS: Record<string, Call> = {
       using _link = Link.attach(iterator, { type: "iter" });
     },
   },
+  iter_alone: {
+    what: "  using an object that makes the calls alone",
+    inC: "iter",
+    prepare: ({ iterator }) => () => {
+      using _alone = new Alone(linkCreate(iterator.fd, 0, "trace_iter"), close);
+    },
+  },
 };
+
+function pinning({ link, pins }: Scene): () => void {
+  const path = pins.pin("ours");
+  return () => {
+    link.pin(path);
+    link.unpin();
+  };
+}
 
 /** A row for each call. */
 export const calls: Record<string, Rows> = Object.fromEntries(

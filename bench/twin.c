@@ -22,8 +22,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PATH_FD (1 << 14) // the path of OBJ_GET begins at an fd: since Linux 6.6
 
 static int checked(int result, const char *what) {
     if (result < 0) {
@@ -81,6 +85,28 @@ static void pin(void) {
     checked(unlink(pin_path), "unlink");
 }
 
+// Pins, and unpins by the rule of Link.unpin: what is removed is that link, under the lock of the directory.
+static void pin_proved(void) {
+    static char directory[PATH_MAX];
+    const char *name = strrchr(pin_path, '/') + 1;
+    char target;
+    checked(bpf_obj_pin(link_fd, pin_path), "pin");
+    snprintf(directory, sizeof directory, "%.*s", (int)(name - pin_path), pin_path);
+    int at = checked(open(directory, O_RDONLY | O_CLOEXEC), "directory");
+    checked(flock(at, LOCK_EX | LOCK_NB), "lock");
+    if (readlinkat(at, name, &target, 1) >= 0 || errno != EINVAL) exit(2); // a symbolic link
+    __u64 get[] = { (__u64)(unsigned long)name, (__u64)PATH_FD << 32, at };
+    int pinned = checked(syscall(SYS_bpf, BPF_OBJ_GET, get, sizeof get), "open pin"); // libbpf has no path_fd yet
+    if (bpf_link_update(pinned, -1, NULL) != -EBADF) exit(2); // no link
+    struct bpf_link_info told = {};
+    __u32 size = 8;
+    checked(bpf_obj_get_info_by_fd(pinned, &told, &size), "info");
+    if (told.id != link_id) exit(2);
+    checked(unlinkat(at, name, 0), "unlinkat");
+    close(pinned);
+    close(at);
+}
+
 static void open_pinned(void) { close(checked(bpf_obj_get(pin_path), "open pin")); }
 
 static void create_close(void) { close(attach()); }
@@ -132,6 +158,7 @@ static const struct {
     { "next_id", next_id }, { "fd_by_id", fd_by_id }, { "update", update }, { "update_expected", update_expected },
     { "info", info },       { "pin", pin },           { "create", create }, { "iter", iter },
     { "walk", walk },       { "iterate", iterate },   { "open_pinned", open_pinned }, { "create_close", create_close },
+    { "pin_proved", pin_proved },
 };
 
 static double nanoseconds(void (*run)(void), long count) {
