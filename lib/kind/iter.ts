@@ -85,19 +85,19 @@ const ORDERS = CGROUP_ITER_ORDERS.slice(1) as CgroupOrder[];
 
 const KEYS = keysOf<IterTarget>({ type: true, map: true, cgroup: true, task: true });
 
+/** What walks all there is. */
+const EVERYTHING: Attachment = { attachType: "trace_iter", targetFd: 0 };
+
 function prepare(_program: Program, target: IterTarget): Attachment {
   checkKeys(target, "target", KEYS);
   const { map, cgroup, task } = target;
+  if (map === undefined && cgroup === undefined && task === undefined) return EVERYTHING;
   if ([map, cgroup, task].filter((given) => given !== undefined).length > 1) {
     throw new TypeError("target may have one of map, cgroup and task, not several");
   }
   if (cgroup !== undefined) return prepareCgroupWalk(cgroup);
-  const iterInfo = map !== undefined
-    ? { map: { mapFd: mapFd(map, "target.map") } }
-    : task !== undefined
-    ? { task: taskOf(task) }
-    : undefined;
-  return { attachType: "trace_iter", targetFd: 0, options: iterInfo && { iterInfo } };
+  const iterInfo = map !== undefined ? { map: { mapFd: mapFd(map, "target.map") } } : { task: taskOf(task!) };
+  return { attachType: "trace_iter", targetFd: 0, options: { iterInfo } };
 }
 
 function prepareCgroupWalk(walk: NonNullable<IterTarget["cgroup"]>): Attachment {
