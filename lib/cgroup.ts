@@ -103,13 +103,13 @@ export function makeCgroup(path: string | URL): MadeCgroup {
 /** What errnos of a process's move mean. */
 const MOVE: Refusals = {
   command: "write",
-  rows: {
+  rows: () => ({
     ESRCH: ["gone", "there is no such process"],
     EACCES: ["policy", "the process may not be moved", "it takes permission on the cgroup that holds both"],
     EPERM: ["policy", "the process may not be moved"],
     EBUSY: ["busy", "the cgroup hands its controllers down, so its processes must be in cgroups below it"],
     EOPNOTSUPP: ["invalid", "the cgroup is threaded, or below one that is"],
-  },
+  }),
 };
 
 class Made implements MadeCgroup {

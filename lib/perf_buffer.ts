@@ -12,7 +12,7 @@ import { PERF_SAMPLE_RAW, PERF_TYPES, SOFTWARE_EVENTS } from "./uapi/linux.ts";
 /** What errnos of mapping and reading the ring of a perf event mean. */
 const PERF_RING: Refusals = {
   command: "ring",
-  rows: {
+  rows: () => ({
     EINVAL: ["invalid", "bytesPerCpu is no multiple of the page size, or somebody else moved the ring's position"],
     EPERM: [
       "limit",
@@ -20,7 +20,7 @@ const PERF_RING: Refusals = {
       "read with fewer bytesPerCpu, raise kernel.perf_event_mlock_kb, or give the process CAP_IPC_LOCK",
     ],
     EACCES: ["policy", "a security module lets its pages not be mapped"],
-  },
+  }),
 };
 
 const ACTION = "Cannot open perf event for records";

@@ -12,18 +12,18 @@ export type Rows = Readonly<Record<string, Row>>;
 export interface Refusals {
   /** The command of bpf(2), without `BPF_`, or the name of another system call. */
   readonly command: string;
-  readonly rows: Rows;
+  readonly rows: () => Rows;
 }
 
 /** A call whose errnos mean nothing special. */
 export function plain(command: string): Refusals {
-  return { command, rows: {} };
+  return { command, rows: () => ({}) };
 }
 
 /** The errno of a result as an explanation; rows of the call come before those that any call may need. */
 export function explanation(result: number, { command, rows }: Refusals): Explanation {
   const [code, text] = ERRNO[-result] ?? ["", "unknown error"];
-  const row = rows[code] ?? (code === "ENOSYS" && command === command.toUpperCase() ? NO_BPF : ANY[code]);
+  const row = rows()[code] ?? (code === "ENOSYS" && command === command.toUpperCase() ? NO_BPF : ANY[code]);
   return row === undefined ? { reason: "other", meaning: text } : { reason: row[0], meaning: row[1], hint: row[2] };
 }
 

@@ -17,7 +17,7 @@ const DISCARDED = 0x40000000;
 /** What errnos of reading a ring buffer map mean. */
 const RING: Refusals = {
   command: "ring",
-  rows: {
+  rows: () => ({
     EINVAL: [
       "invalid",
       "the fd is no ring buffer, or somebody else moved its position",
@@ -26,7 +26,7 @@ const RING: Refusals = {
     EPERM: ["policy", "the ring buffer may not be written, which a reader must", "open it for reading and writing"],
     EACCES: ["policy", "a security module lets its pages not be mapped"],
     EAGAIN: ["limit", "its pages cannot be locked into memory", "raise RLIMIT_MEMLOCK"],
-  },
+  }),
 };
 
 /** Where the kernel writes records. */

@@ -79,14 +79,14 @@ function ask(kind: BtfKind, name: string, member: string, module: string | undef
 /** What errnos of a look-up mean. */
 const BTF: Refusals = {
   command: "btf",
-  rows: {
+  rows: () => ({
     ENODEV: [
       "unsupported",
       "there is no such file",
       "the kernel needs CONFIG_DEBUG_INFO_BTF, and /sys must be mounted",
     ],
     EINVAL: ["unsupported", "it is no BTF, or has kinds of types that are newer than this package"],
-  },
+  }),
 };
 
 /** The id of a type in BTF that the caller has; undefined if it has none of this name and kind. */

@@ -13,7 +13,7 @@ export interface LinkFd {
 }
 
 const { RECORD_SIZE, PID, FD, ID } = numbers.holders;
-const HOLDERS: Refusals = { command: "openat", rows: { EACCES: ["policy", "the directory may not be read"] } };
+const HOLDERS: Refusals = { command: "openat", rows: () => ({ EACCES: ["policy", "the directory may not be read"] }) };
 
 const CAPACITY = 512; // of one call, which takes some milliseconds
 

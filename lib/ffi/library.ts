@@ -22,6 +22,8 @@ import {
 import { embedded, name } from "./embedded.ts";
 import { numbers, symbols } from "./symbols.ts";
 
+type Symbols = Readonly<Record<string, Deno.ForeignFunction>>;
+
 /** What is special about a native library. */
 export interface NativeLibraryOptions {
   /** Whose library it is, for messages. */
@@ -31,9 +33,11 @@ export interface NativeLibraryOptions {
   /** The public functions that name its file and return its bytes, for messages. */
   readonly api: { readonly setPath: string; readonly bytes: string };
   /** All functions that it exports. */
-  readonly symbols: Deno.ForeignLibraryInterface;
-  /** Those of them that run on a thread of Deno's pool too. */
-  readonly onThread: Deno.ForeignLibraryInterface;
+  readonly symbols: Symbols;
+  /** Those of them that are not opened before they are needed, by {@linkcode NativeLibrary.more}. */
+  readonly later: readonly string[];
+  /** Those that run on a thread of Deno's pool too. */
+  readonly onThread: readonly string[];
   /** The one of them that takes nothing and returns the version of the interface, and which version that must be. */
   readonly abi: { readonly symbol: string; readonly version: number };
   /** Those that are called in loops. */
@@ -93,9 +97,12 @@ export class NativeLibrary<F extends object> {
   /** The same for many calls: opening the handle takes about as long as a call. */
   threads(): Threads {
     void this.functions; // opens the library, or throws
-    const { onThread } = this.#options;
+    const { symbols: all, onThread } = this.#options;
     try {
-      this.#onThread ??= Deno.dlopen(this.#path ?? this.#known!, onThread);
+      this.#onThread ??= Deno.dlopen(
+        this.#path ?? this.#known!,
+        Object.fromEntries(onThread.map((name) => [name, { ...all[name]!, nonblocking: true }])),
+      );
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) return this.#thisThread(error); // the permission was given back
       throw error;
@@ -154,7 +161,7 @@ export class NativeLibrary<F extends object> {
   #open(): unknown {
     checkRuntime(this.#options.owner);
     const path = this.#path ??= this.#pathFromEnvironment();
-    const slow = withoutFastPaths(this.#options.symbols);
+    const slow = withoutFastPaths(this.#options);
     return this.#untilOften(path === undefined ? this.#openEmbedded(slow) : this.#openFile(path, slow));
   }
 
@@ -162,7 +169,8 @@ export class NativeLibrary<F extends object> {
   #untilOften(slow: Slow): F {
     let calls = 0;
     const counting: Slow = {};
-    for (const [name, call] of Object.entries(slow)) {
+    for (const name in slow) {
+      const call = slow[name]!;
       counting[name] = (...args) => {
         if (++calls === OFTEN) this.#useFastPaths();
         return call(...args, NOTHING);
@@ -219,32 +227,14 @@ export class NativeLibrary<F extends object> {
 
   /** Nothing is written to a disk, where somebody else might change it before it is loaded with our privileges. */
   #openEmbedded(symbols: Deno.ForeignLibraryInterface): Slow {
-    const { api, name } = this.#options;
-    const bytes = this.bytes();
-    const asFile = `write ${api.bytes} to a file`, byPath = `name it with ${api.setPath}`;
+    const { name } = this.#options, bytes = this.bytes();
     let libc: ReturnType<typeof openLibc>;
     try {
       libc = openLibc();
     } catch (cause) {
-      const hint = cause instanceof Deno.errors.NotCapable
-        ? `run with --allow-ffi, or ${asFile}, ${byPath} and run with --allow-ffi=FILE`
-        : `the C library, libc.so.6, cannot be opened; ${asFile} and ${byPath}`;
-      const message = `Cannot load native library: ${hint}`;
-      throw cause instanceof Deno.errors.NotCapable
-        ? new Deno.errors.NotCapable(message, { cause })
-        : new Deno.errors.NotSupported(message, { cause });
+      throw this.#withoutLibc(cause);
     }
     const call = libc.symbols, encoder = new TextEncoder();
-    const failed = (errno: number, command: string) => {
-      const cause = refused(-errno, { command, rows: NO_MEMORY_FILE }, "Cannot load native library");
-      return new Deno.errors.NotSupported(`${cause.message}; ${cause.hint ?? `${asFile} and ${byPath}`}`, { cause });
-    };
-    const number = (value: number, command: string): number => {
-      if (value >= 0) return value;
-      const errno = new Int32Array(1);
-      call.memcpy(errno, call.__errno_location(NOTHING), 4n, NOTHING); // where the C library keeps it
-      throw failed(errno[0]!, command);
-    };
     let fd = -1;
     try {
       // Deno looks for a name in the current directory, unless all is granted.
@@ -252,14 +242,12 @@ export class NativeLibrary<F extends object> {
       const known = takesNames && call.dlopen?.(encoder.encode(`${name}\0`), RTLD_LAZY | RTLD_NOLOAD, NOTHING);
       let file = name;
       if (!known) {
-        fd = number(
-          call.memfd_create(encoder.encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING, NOTHING),
-          "memfd_create",
-        );
-        const written = number(call.write(fd, bytes, BigInt(bytes.length), NOTHING), "write");
-        if (written !== bytes.length) throw failed(EFBIG, "write");
+        fd = call.memfd_create(encoder.encode("bpf_link\0"), MFD_CLOEXEC | MFD_ALLOW_SEALING, NOTHING);
+        if (fd < 0) throw this.#refused("memfd_create", errnoOf(call));
+        const written = call.write(fd, bytes, BigInt(bytes.length), NOTHING);
+        if (written !== bytes.length) throw this.#refused("write", written < 0 ? errnoOf(call) : EFBIG);
         const seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-        number(call.fcntl(fd, F_ADD_SEALS, seals, NOTHING), "fcntl");
+        if (call.fcntl(fd, F_ADD_SEALS, seals, NOTHING) < 0) throw this.#refused("fcntl", errnoOf(call));
         file = pathOf(fd, name);
       }
       const library = Deno.dlopen(file, symbols);
@@ -270,6 +258,27 @@ export class NativeLibrary<F extends object> {
       if (fd >= 0) call.close(fd, NOTHING);
       libc.close();
     }
+  }
+
+  #withoutLibc(cause: unknown): Error {
+    const [asFile, byPath] = this.#otherWay();
+    if (cause instanceof Deno.errors.NotCapable) {
+      const hint = `run with --allow-ffi, or ${asFile}, ${byPath} and run with --allow-ffi=FILE`;
+      return new Deno.errors.NotCapable(`Cannot load native library: ${hint}`, { cause });
+    }
+    const hint = `the C library, libc.so.6, cannot be opened; ${asFile} and ${byPath}`;
+    return new Deno.errors.NotSupported(`Cannot load native library: ${hint}`, { cause });
+  }
+
+  #refused(command: string, errno: number): Error {
+    const cause = refused(-errno, { command, rows: () => NO_MEMORY_FILE }, "Cannot load native library");
+    const hint = cause.hint ?? this.#otherWay().join(" and ");
+    return new Deno.errors.NotSupported(`${cause.message}; ${hint}`, { cause });
+  }
+
+  #otherWay(): [asFile: string, byPath: string] {
+    const { api } = this.#options;
+    return [`write ${api.bytes} to a file`, `name it with ${api.setPath}`];
   }
 }
 
@@ -285,10 +294,12 @@ type Slow = Record<string, (...args: unknown[]) => number>;
  */
 const NOTHING = new Uint8Array(4), STRUCT = { struct: ["i32"] } as const;
 
-function withoutFastPaths(symbols: Deno.ForeignLibraryInterface): Deno.ForeignLibraryInterface {
+function withoutFastPaths({ symbols, later }: NativeLibraryOptions): Deno.ForeignLibraryInterface {
   const slow: Record<string, Deno.ForeignFunction> = {};
-  for (const [name, symbol] of Object.entries(symbols as Record<string, Deno.ForeignFunction>)) {
-    slow[name] = { ...symbol, parameters: [...symbol.parameters, STRUCT] };
+  for (const name in symbols) {
+    if (later.includes(name)) continue;
+    const { parameters, result } = symbols[name]!;
+    slow[name] = { parameters: [...parameters, STRUCT], result };
   }
   return slow;
 }
@@ -347,6 +358,12 @@ const LIBC = {
   memcpy: { parameters: ["buffer", "u64", "usize", STRUCT], result: "void" },
 } as const;
 
+function errnoOf(call: Deno.DynamicLibrary<typeof LIBC>["symbols"]): number {
+  const errno = new Int32Array(1);
+  call.memcpy(errno, call.__errno_location(NOTHING), 4n, NOTHING); // from where the C library keeps it
+  return errno[0]!;
+}
+
 /**
  * A path of `fd` that only this library has: the loader takes one that it knows for the library that had it, and the
  * numbers of fds come again. `.` and an empty part of a path mean nothing, so they can spell the name's digits.
@@ -362,20 +379,14 @@ export type Native = Deno.DynamicLibrary<typeof symbols>["symbols"];
 
 type ThreadSymbol = "bpf_link_bpf" | "bpf_link_system";
 
-const onThread: Deno.ForeignLibraryInterface = {
-  bpf_link_bpf: { ...symbols.bpf_link_bpf, nonblocking: true },
-  bpf_link_system: { ...symbols.bpf_link_system, nonblocking: true },
-  bpf_link_ring_wait: { ...symbols.bpf_link_ring_wait, nonblocking: true },
-};
-const { bpf_link_abi: _, bpf_link_ring, bpf_link_ring_map, bpf_link_ring_wait, ...atOnce } = symbols;
-
 const core = new NativeLibrary<Native>({
   owner: "@bpf/link",
   variable: "BPF_LINK_LIBRARY",
   api: { setPath: "setLibraryPath()", bytes: "libraryBytes()" },
-  symbols: atOnce,
+  symbols,
+  later: ["bpf_link_abi", "bpf_link_ring", "bpf_link_ring_map", "bpf_link_ring_wait"],
   fast: ["bpf_link_words", "bpf_link_info", "bpf_link_bpf", "bpf_link_system", "bpf_link_close", "bpf_link_unpin"],
-  onThread,
+  onThread: ["bpf_link_bpf", "bpf_link_system", "bpf_link_ring_wait"],
   abi: { symbol: "bpf_link_abi", version: numbers.abi.VERSION },
   embedded,
   name,
@@ -403,7 +414,12 @@ let rings: Pick<Native, "bpf_link_ring" | "bpf_link_ring_map" | "bpf_link_ring_w
 
 /** The functions for rings, which are opened now if they are not yet. */
 export function nativeRings(): NonNullable<typeof rings> {
-  return rings ??= core.more({ bpf_link_ring, bpf_link_ring_map, bpf_link_ring_wait });
+  return rings ??= openRings();
+}
+
+function openRings(): NonNullable<typeof rings> {
+  const { bpf_link_ring, bpf_link_ring_map, bpf_link_ring_wait } = symbols;
+  return core.more({ bpf_link_ring, bpf_link_ring_map, bpf_link_ring_wait });
 }
 
 /** The functions of the native library, which is opened now if it is not yet. */

@@ -30,12 +30,12 @@ import {
 /** What errnos of {@linkcode open} mean. */
 export const OPENAT: Refusals = {
   command: "openat",
-  rows: {
+  rows: () => ({
     ENOENT: ["gone", "there is no such file or directory"],
     EACCES: ["policy", "the file may not be opened"],
     EPERM: ["policy", "the file may not be opened", "a security module or the kernel's lockdown forbids it"],
     ENOTDIR: ["invalid", "a part of the path is no directory"],
-  },
+  }),
 };
 
 /**
@@ -95,7 +95,7 @@ const MAX_SILENT = 10_000;
 /** What errnos of a read mean. */
 const READ: Refusals = {
   command: "read",
-  rows: {
+  rows: () => ({
     EAGAIN: [
       "unsettled",
       "the iterator's program asks without end to be run again for the same object",
@@ -106,7 +106,7 @@ const READ: Refusals = {
       "the iterator's program writes more for one object than the kernel's buffer holds",
       "write less than 32 KiB for each object",
     ],
-  },
+  }),
 };
 
 /** Reads up to 64 KiB; an empty array is the end. The result is the caller's. */
@@ -170,10 +170,10 @@ function piece(request: Request, count: number): Uint8Array<ArrayBuffer> {
 /** What errnos of a read at an offset mean. */
 const PREAD64: Refusals = {
   command: "pread64",
-  rows: {
+  rows: () => ({
     ESPIPE: ["invalid", "it is no regular file"],
     EISDIR: ["invalid", "it is a directory"],
-  },
+  }),
 };
 
 /** Reads up to `length` bytes of the file `path`, open as `fd`, from `offset`; fewer where it ends. */
@@ -303,7 +303,7 @@ export function readText(fd: number): string {
 }
 
 /** What errnos of a duplication mean. */
-const FCNTL: Refusals = { command: "fcntl", rows: { EBADF: ["invalid", "the fd is not open"] } };
+const FCNTL: Refusals = { command: "fcntl", rows: () => ({ EBADF: ["invalid", "the fd is not open"] }) };
 
 /** A second fd for the same object. */
 export function duplicateFd(fd: number): number {
@@ -317,12 +317,12 @@ const removal = lazy(() => withPath(ARGS, 8));
 /** What errnos of a removal mean. */
 const UNLINKAT: Refusals = {
   command: "unlinkat",
-  rows: {
+  rows: () => ({
     ENOENT: ["gone", "the file does not exist"],
     EACCES: ["policy", "the directory may not be written"],
     EPERM: ["policy", "it may not be removed"],
     EBUSY: ["busy", "it is in use", "a cgroup is removed after all processes and cgroups in it"],
-  },
+  }),
 };
 
 /** Removes a file, such as a pin. */
@@ -359,24 +359,24 @@ export function removeDirectory(path: string): void {
 /** What errnos of a new directory mean. */
 const MKDIRAT: Refusals = {
   command: "mkdirat",
-  rows: {
+  rows: () => ({
     EACCES: ["policy", "the directory above it may not be written"],
     EEXIST: ["exists", "it is there already"],
     ENOENT: ["gone", "the directory above it does not exist"],
     EPERM: ["policy", "a security module or the file system refuses it; one of bpf has no names with a dot"],
     EROFS: ["policy", "the file system is mounted read-only"],
     ENOSPC: ["limit", "the file system has no room for it"],
-  },
+  }),
 };
 
 /** What errnos of a new name mean. */
 const RENAMEAT2: Refusals = {
   command: "renameat2",
-  rows: {
+  rows: () => ({
     EACCES: ["policy", "the directory may not be written"],
     EPERM: ["policy", "the file that is there may not be replaced"],
     EISDIR: ["invalid", "a directory is there"],
-  },
+  }),
 };
 
 /**
@@ -467,7 +467,7 @@ export function fileSystemOf(fd: number): number {
 }
 
 /** What errnos of {@linkcode close} mean. */
-const CLOSE: Refusals = { command: "close", rows: { EBADF: ["invalid", "the fd is not open"] } };
+const CLOSE: Refusals = { command: "close", rows: () => ({ EBADF: ["invalid", "the fd is not open"] }) };
 
 /**
  * Closes an fd of the kernel.

@@ -60,7 +60,7 @@ const MODES: readonly (readonly [attribute: number, mode: number])[] = [
 /** What errnos of a question to rtnetlink mean. */
 const QUERY: Refusals = {
   command: "RTM_GETLINK",
-  rows: { ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] },
+  rows: () => ({ ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] }),
 };
 
 /** The XDP programs of an interface in a network namespace (an fd; the caller's own if absent), one a mode at most. */
@@ -175,7 +175,7 @@ function attributesIn(view: DataView, at: number, end: number): Map<number, Data
 /** What errnos of entering a network namespace mean. */
 const SETNS: Refusals = {
   command: "setns",
-  rows: {
+  rows: () => ({
     EBADF: ["invalid", "the fd is not open", "a number is an fd; the namespace of a process is /proc/PID/ns/net"],
     EINVAL: ["invalid", "the file is no network namespace", "name a file such as /proc/PID/ns/net or /run/netns/NAME"],
     EPERM: [
@@ -183,7 +183,7 @@ const SETNS: Refusals = {
       "entering another network namespace needs CAP_SYS_ADMIN",
       "run as root, or give the process it",
     ],
-  },
+  }),
 };
 
 /** Refuses an fd that is no network namespace; calls that go there could not say what was wrong. */
@@ -199,7 +199,7 @@ const encoder = lazy(() => new TextEncoder()), decoder = lazy(() => new TextDeco
 /** What errnos of looking up an interface mean. */
 const LOOK_UP: Refusals = {
   command: "ioctl",
-  rows: { ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] },
+  rows: () => ({ ENODEV: ["gone", "there is no such interface in this network namespace", "see `ip link`"] }),
 };
 
 /** The number of the interface called `name` in a network namespace (an fd; the caller's own if absent). */

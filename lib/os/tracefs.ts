@@ -50,14 +50,14 @@ function readFile(file: string): string | undefined {
 /** What errnos of a mount of tracefs mean. */
 const FSOPEN: Refusals = {
   command: "fsopen",
-  rows: {
+  rows: () => ({
     EPERM: [
       "capability",
       "tracefs is not mounted, and mounting it needs CAP_SYS_ADMIN",
       "mount it at /sys/kernel/tracing, or give the process CAP_SYS_ADMIN",
     ],
     ENODEV: ["unsupported", "this kernel has no tracefs", "it was built without CONFIG_TRACING"],
-  },
+  }),
 };
 
 /** An fd of its root: where it is mounted, or of a mount that nobody else sees and that ends with the fd. */

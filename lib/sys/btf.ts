@@ -21,7 +21,7 @@ export interface BtfLoadOptions {
 /** What errnos of {@linkcode btfLoad} mean. */
 export const BTF_LOAD: Refusals = {
   command: "BTF_LOAD",
-  rows: {
+  rows: () => ({
     EINVAL: [
       "invalid",
       "the kernel refuses the data",
@@ -29,7 +29,7 @@ export const BTF_LOAD: Refusals = {
     ],
     E2BIG: ["limit", "it has more than 16 MiB"],
     EPERM: ["capability", "it needs CAP_BPF", "run as root, or give the process CAP_BPF"],
-  },
+  }),
 };
 
 /**
@@ -94,10 +94,10 @@ export function btfLoad(data: ArrayBufferView, options: BtfLoadOptions = {}): nu
 /** What errnos of {@linkcode btfGetNextId} mean. */
 export const BTF_GET_NEXT_ID: Refusals = {
   command: "BTF_GET_NEXT_ID",
-  rows: {
+  rows: () => ({
     EPERM: ADMIN,
     EINVAL: ["invalid", "the id is out of range"],
-  },
+  }),
 };
 
 /**
@@ -136,10 +136,10 @@ export function btfGetNextId(startId: number): number | undefined {
 /** What errnos of {@linkcode btfGetFdById} mean. */
 export const BTF_GET_FD_BY_ID: Refusals = {
   command: "BTF_GET_FD_BY_ID",
-  rows: {
+  rows: () => ({
     EPERM: ADMIN,
     ENOENT: ["gone", "there is no such BTF object", "it is gone with the module or the last program that used it"],
-  },
+  }),
 };
 
 /**

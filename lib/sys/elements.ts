@@ -25,7 +25,7 @@ const MAP_ACCESS: Rows = {
 /** What errnos of {@linkcode mapLookupElem} mean. */
 export const MAP_LOOKUP_ELEM: Refusals = {
   command: "MAP_LOOKUP_ELEM",
-  rows: {
+  rows: () => ({
     ...MAP_ACCESS,
     EINVAL: ["invalid", "the fd is no map, or elements of this type cannot be read", "pass an fd of a map"],
     ENOSPC: [
@@ -33,7 +33,7 @@ export const MAP_LOOKUP_ELEM: Refusals = {
       "the map's values are too small for what the kernel reports",
       "make the sockmap with values of 8 bytes",
     ],
-  },
+  }),
 };
 
 /**
@@ -71,7 +71,7 @@ export function mapLookupElem(mapFd: number, key: ArrayBufferView, flags = 0): U
 /** What errnos of {@linkcode mapUpdateElem} mean. */
 export const MAP_UPDATE_ELEM: Refusals = {
   command: "MAP_UPDATE_ELEM",
-  rows: {
+  rows: () => ({
     ...MAP_ACCESS,
     EINVAL: [
       "invalid",
@@ -85,7 +85,7 @@ export const MAP_UPDATE_ELEM: Refusals = {
     E2BIG: ["limit", "the map is full, or the index is beyond its end"],
     EBUSY: ["busy", "the element is being changed, or the struct_ops map has its value already"],
     EAGAIN: ["unsettled", "the element is being changed", "ask again"],
-  },
+  }),
 };
 
 /**
@@ -128,7 +128,7 @@ export function mapUpdateElem(mapFd: number, key: ArrayBufferView, value: ArrayB
 /** What errnos of {@linkcode mapDeleteElem} mean. */
 export const MAP_DELETE_ELEM: Refusals = {
   command: "MAP_DELETE_ELEM",
-  rows: {
+  rows: () => ({
     ...MAP_ACCESS,
     EINVAL: [
       "unsupported",
@@ -137,7 +137,7 @@ export const MAP_DELETE_ELEM: Refusals = {
     ],
     EBUSY: ["busy", "the element is being changed"],
     EINPROGRESS: ["unsettled", "the struct_ops is still being removed", "ask again"],
-  },
+  }),
 };
 
 /**
@@ -172,10 +172,10 @@ export function mapDeleteElem(mapFd: number, key: ArrayBufferView): boolean {
 /** What errnos of {@linkcode mapGetNextKey} mean. */
 export const MAP_GET_NEXT_KEY: Refusals = {
   command: "MAP_GET_NEXT_KEY",
-  rows: {
+  rows: () => ({
     ...MAP_ACCESS,
     EINVAL: ["unsupported", "maps of this type have no keys", "read them with lookup() or records()"],
-  },
+  }),
 };
 
 /**
@@ -219,12 +219,12 @@ export interface MapBatch {
 /** What errnos of {@linkcode mapLookupBatch} mean. */
 export const MAP_LOOKUP_BATCH: Refusals = {
   command: "MAP_LOOKUP_BATCH",
-  rows: {
+  rows: () => ({
     ...MAP_ACCESS,
     EINVAL: ["invalid", "the fd is no map, or the beginning of the part is none"],
     ENOSPC: ["limit", "a bucket of the hash has more elements than were asked for", "ask for more at once"],
     EINTR: ["unsettled", "the elements were changed too quickly", "ask again"],
-  },
+  }),
 };
 
 /**
@@ -273,10 +273,10 @@ function elementsOf(mapFd: number): Elements {
 /** What errnos of taking an element out of a queue mean. */
 const MAP_LOOKUP_AND_DELETE_ELEM: Refusals = {
   command: "MAP_LOOKUP_AND_DELETE_ELEM",
-  rows: {
+  rows: () => ({
     ...MAP_ACCESS,
     EINVAL: ["invalid", "elements of this type cannot be taken out"],
-  },
+  }),
 };
 
 /**

@@ -8,10 +8,10 @@ import { Command } from "../uapi/constants.ts";
 /** What errnos of {@linkcode iterCreate} mean. */
 export const ITER_CREATE: Refusals = {
   command: "ITER_CREATE",
-  rows: {
+  rows: () => ({
     EBADF: CLOSED,
     EINVAL: ["invalid", "the fd is no iter link"],
-  },
+  }),
 };
 
 /**

@@ -15,7 +15,7 @@ import { rowOf } from "./type/mod.ts";
 /** What errnos of {@linkcode linkDetach} mean. */
 export const LINK_DETACH: Refusals = {
   command: "LINK_DETACH",
-  rows: {
+  rows: () => ({
     EBADF: CLOSED,
     EINVAL: NOT_A_LINK,
     EOPNOTSUPP: [
@@ -23,7 +23,7 @@ export const LINK_DETACH: Refusals = {
       "this type of link cannot be detached by force",
       "close every fd and remove every pin of it",
     ],
-  },
+  }),
 };
 
 /**
@@ -124,7 +124,7 @@ const UPDATE_OPTIONS = keysOf<LinkUpdateOptions>({ flags: true, oldProgFd: true,
 /** What errnos of {@linkcode linkUpdate} mean. */
 export const LINK_UPDATE: Refusals = {
   command: "LINK_UPDATE",
-  rows: {
+  rows: () => ({
     EBADF: CLOSED,
     EINVAL: [
       "unsupported",
@@ -143,43 +143,49 @@ export const LINK_UPDATE: Refusals = {
       "the new program is attached to this hook already",
       "a hook of an interface takes a program once; load it a second time",
     ],
-  },
+  }),
 };
 
 /** The same with an expected program. */
 const UPDATE_EXPECTED: Refusals = {
   command: "LINK_UPDATE",
-  rows: {
-    ...LINK_UPDATE.rows,
+  rows: () => ({
+    ...LINK_UPDATE.rows(),
     EPERM: [
       "mismatch",
       "the link holds another program than expected",
       "somebody else updated it first; read info().programId and decide again",
     ],
-  },
+  }),
 };
 
 /** The same with unknown flags. */
 const UPDATE_FLAGS: Refusals = {
   command: "LINK_UPDATE",
-  rows: { ...LINK_UPDATE.rows, EINVAL: ["invalid", "no kernel has these flags", "give 0 or BPF_F_REPLACE (4)"] },
+  rows: () => ({
+    ...LINK_UPDATE.rows(),
+    EINVAL: ["invalid", "no kernel has these flags", "give 0 or BPF_F_REPLACE (4)"],
+  }),
 };
 
 /** The same where links of the type have an update. */
 const UPDATE_UPDATABLE: Refusals = {
   command: "LINK_UPDATE",
-  rows: {
-    ...LINK_UPDATE.rows,
+  rows: () => ({
+    ...LINK_UPDATE.rows(),
     EINVAL: [
       "mismatch",
       "it is no program, or not of the type and attach type that the link was made with",
       "load it for the same type and expectedAttachType",
     ],
-  },
+  }),
 };
 
 /** The same where the fd is no link. */
-const UPDATE_NO_LINK: Refusals = { command: "LINK_UPDATE", rows: { ...LINK_UPDATE.rows, EINVAL: NOT_A_LINK } };
+const UPDATE_NO_LINK: Refusals = {
+  command: "LINK_UPDATE",
+  rows: () => ({ ...LINK_UPDATE.rows(), EINVAL: NOT_A_LINK }),
+};
 
 /**
  * Puts another program (another map for struct_ops) into a link, without a moment in which nothing is attached.
@@ -266,10 +272,10 @@ function updateRefused(
 /** What errnos of {@linkcode linkGetNextId} mean. */
 export const LINK_GET_NEXT_ID: Refusals = {
   command: "LINK_GET_NEXT_ID",
-  rows: {
+  rows: () => ({
     EPERM: ADMIN,
     EINVAL: ["invalid", "the id is out of range"],
-  },
+  }),
 };
 
 /**
@@ -306,12 +312,12 @@ export function linkGetNextId(startId: number): number | undefined {
 /** What errnos of {@linkcode linkGetFdById} mean. */
 export const LINK_GET_FD_BY_ID: Refusals = {
   command: "LINK_GET_FD_BY_ID",
-  rows: {
+  rows: () => ({
     EPERM: ADMIN,
     ENOENT: ["gone", "there is no such link", "it has ended; list the links again"],
     EAGAIN: ["unsettled", "the link is just being made", "ask again"],
     EINVAL: ["invalid", "links take neither open flags nor a token", "leave both out"],
-  },
+  }),
 };
 
 /**

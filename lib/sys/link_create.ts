@@ -17,7 +17,7 @@ const create = lazy(() => new Request(largest(), 1024));
 /** What errnos mean to every type; the rows of a type come before them. */
 const LINK_CREATE: Refusals = {
   command: "LINK_CREATE",
-  rows: {
+  rows: () => ({
     EBADF: CLOSED,
     EINVAL: [
       "invalid",
@@ -35,7 +35,7 @@ const LINK_CREATE: Refusals = {
       "query the hook again and repeat with the new revision",
     ],
     E2BIG: ["limit", "there are too many already", "detach one of them first"],
-  },
+  }),
 };
 
 /**
@@ -186,7 +186,7 @@ function explain(
   row: AnyLinkTypeRow | undefined,
   options: LinkCreateOptions | undefined,
 ): Explanation {
-  const known = explanation(result, { ...LINK_CREATE, rows: { ...LINK_CREATE.rows, ...row?.refusals } });
+  const known = explanation(result, { ...LINK_CREATE, rows: () => ({ ...LINK_CREATE.rows(), ...row?.refusals() }) });
   if (known.reason === "policy") {
     return missingCapabilities([options?.netns === undefined ? "CAP_NET_ADMIN" : "CAP_SYS_ADMIN"]) ?? known;
   }

@@ -62,7 +62,7 @@ const OPTIONS = keysOf<MapCreateOpts>({
 /** What errnos of {@linkcode mapCreate} mean. */
 export const MAP_CREATE: Refusals = {
   command: "MAP_CREATE",
-  rows: {
+  rows: () => ({
     EINVAL: [
       "invalid",
       "the kernel refuses sizes, number of elements or flags, or does not know the type",
@@ -75,7 +75,7 @@ export const MAP_CREATE: Refusals = {
     ENOENT: ["invalid", "there is no such type in the kernel's BTF"],
     EOPNOTSUPP: ["unsupported", "this kernel was built without maps of this type"],
     ENOTSUPP: ["unsupported", "this kernel has no such struct_ops, or no map of this kind"],
-  },
+  }),
 };
 
 /**
@@ -237,7 +237,7 @@ export function mapGetInfoByFd(mapFd: number): MapInfo {
 /** What errnos of {@linkcode mapFreeze} mean. */
 export const MAP_FREEZE: Refusals = {
   command: "MAP_FREEZE",
-  rows: {
+  rows: () => ({
     EBADF: CLOSED,
     EINVAL: ["invalid", "the fd is no map", "pass an fd of a map"],
     EPERM: [
@@ -247,7 +247,7 @@ export const MAP_FREEZE: Refusals = {
     ],
     EBUSY: ["busy", "the map is frozen already, or a process writes to it or has it mapped to write"],
     ENOTSUPP: ["unsupported", "maps of this type, or with such values, cannot be frozen"],
-  },
+  }),
 };
 
 /**
@@ -284,7 +284,7 @@ const nextId = lazy(() => new Request(get_id.sizeof));
 /** What errnos of {@linkcode mapGetNextId} mean. */
 export const MAP_GET_NEXT_ID: Refusals = {
   command: "MAP_GET_NEXT_ID",
-  rows: { EPERM: ADMIN, EINVAL: ["invalid", "the id is out of range"] },
+  rows: () => ({ EPERM: ADMIN, EINVAL: ["invalid", "the id is out of range"] }),
 };
 
 /**
@@ -320,10 +320,10 @@ export function mapGetNextId(startId: number): number | undefined {
 /** What errnos of {@linkcode mapGetFdById} mean. */
 export const MAP_GET_FD_BY_ID: Refusals = {
   command: "MAP_GET_FD_BY_ID",
-  rows: {
+  rows: () => ({
     EPERM: ADMIN,
     ENOENT: ["gone", "there is no such map", "it was freed when its last user ended"],
-  },
+  }),
 };
 
 /**

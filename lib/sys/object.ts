@@ -16,7 +16,7 @@ const pinning = lazy(() => withPath(obj_pin.sizeof, obj_pin.pathname));
 /** What errnos of {@linkcode objPin} mean. */
 export const OBJ_PIN: Refusals = {
   command: "OBJ_PIN",
-  rows: {
+  rows: () => ({
     EINVAL: ["invalid", "the fd is no object of bpf, or it is closed"],
     EEXIST: ["exists", "the path exists already", "choose another path, or remove that pin first"],
     EPERM: [
@@ -29,7 +29,7 @@ export const OBJ_PIN: Refusals = {
     ENOTDIR: ["invalid", "a part of the path is no directory"],
     EROFS: ["policy", "the file system is mounted read-only"],
     ENAMETOOLONG: ["invalid", "the path or a name in it is too long"],
-  },
+  }),
 };
 
 /**
@@ -100,7 +100,7 @@ export function pinAs(fd: number, path: string, shown: string): void {
 /** What errnos of {@linkcode objGet} mean. */
 export const OBJ_GET: Refusals = {
   command: "OBJ_GET",
-  rows: {
+  rows: () => ({
     ENOENT: ["gone", "nothing is pinned there", "check the path; another bpf mount over it hides pins"],
     EACCES: [
       "invalid",
@@ -110,7 +110,7 @@ export const OBJ_GET: Refusals = {
     ENOTDIR: ["invalid", "a part of the path is no directory"],
     EINVAL: ["invalid", "a link cannot be opened read-only or write-only"],
     EPERM: ["policy", "opening the pin is not permitted"],
-  },
+  }),
 };
 
 /**
@@ -163,11 +163,11 @@ function pinRefused(result: number, refusals: Refusals, action: string): BpfErro
 /** What errnos of a question about an object mean. */
 export const OBJ_GET_INFO_BY_FD: Refusals = {
   command: "OBJ_GET_INFO_BY_FD",
-  rows: {
+  rows: () => ({
     EBADFD: CLOSED,
     EBADF: CLOSED,
     EINVAL: ["invalid", "the fd is no object of bpf, or of another kind"],
-  },
+  }),
 };
 
 const NO_PROGRAM = -1 >>> 0;

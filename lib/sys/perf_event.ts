@@ -42,7 +42,7 @@ export interface PerfEventAttr {
 /** What errnos of {@linkcode perfEventOpen} mean. */
 export const PERF_EVENT_OPEN: Refusals = {
   command: "perf_event_open",
-  rows: {
+  rows: () => ({
     EACCES: [
       "capability",
       "it needs CAP_PERFMON",
@@ -64,7 +64,7 @@ export const PERF_EVENT_OPEN: Refusals = {
     EOPNOTSUPP: ["unsupported", "this machine cannot count it so", "leave out excludeUser, excludeKernel or sampling"],
     ENOSPC: ["limit", "all breakpoints of the hardware are in use", "detach one of them first"],
     EBUSY: ["busy", "somebody else has the counters for themselves"],
-  },
+  }),
 };
 
 /**
@@ -115,8 +115,8 @@ export function perfEventOpen(attr: PerfEventAttr, pid: number, cpu: number): nu
 /** The same where the event is a kprobe. */
 export const KPROBE_OPEN: Refusals = {
   command: "perf_event_open",
-  rows: {
-    ...PERF_EVENT_OPEN.rows,
+  rows: () => ({
+    ...PERF_EVENT_OPEN.rows(),
     ENOENT: [
       "invalid",
       "the kernel has no such function",
@@ -130,14 +130,14 @@ export const KPROBE_OPEN: Refusals = {
     EILSEQ: ["invalid", "no instruction begins there"],
     E2BIG: ["invalid", "the name is longer than that of any function"],
     EADDRNOTAVAIL: ["invalid", "several functions have this name", "give the address of the one that is meant"],
-  },
+  }),
 };
 
 /** The same where the event is a uprobe. */
 export const UPROBE_OPEN: Refusals = {
   command: "perf_event_open",
-  rows: {
-    ...PERF_EVENT_OPEN.rows,
+  rows: () => ({
+    ...PERF_EVENT_OPEN.rows(),
     ENOENT: ["gone", "there is no such file"],
     EINVAL: ["invalid", "the file is no regular file, or the offset lies outside of it"],
     E2BIG: ["invalid", "the path is too long"],
@@ -152,7 +152,7 @@ export const UPROBE_OPEN: Refusals = {
       "no instruction that can be probed begins at the offset",
       "take offsets from the symbol table",
     ],
-  },
+  }),
 };
 
 /** {@linkcode perfEventOpen}, with a better beginning of an error and what errnos mean to a kind of event. */
@@ -243,10 +243,10 @@ function bit(attr: PerfEventAttr, name: "excludeUser" | "excludeKernel", value: 
 /** What errnos of {@linkcode perfEventEnable} mean. */
 export const PERF_EVENT_ENABLE: Refusals = {
   command: "ioctl",
-  rows: {
+  rows: () => ({
     EBADF: ["invalid", "the fd is not open"],
     ENOTTY: ["invalid", "the fd is no perf event", "pass what perf_event_open returned"],
-  },
+  }),
 };
 
 /**

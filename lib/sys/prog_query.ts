@@ -42,7 +42,7 @@ const CAPACITY = 64; // what a hook takes, so one call is enough but for the eff
 /** What errnos of {@linkcode progQuery} mean. */
 export const PROG_QUERY: Refusals = {
   command: "PROG_QUERY",
-  rows: {
+  rows: () => ({
     EPERM: [
       "capability",
       "it needs CAP_NET_ADMIN",
@@ -62,7 +62,7 @@ export const PROG_QUERY: Refusals = {
     ENXIO: ["invalid", "the interface is no netkit device", "name a device made with `ip link add type netkit`"],
     ENOENT: ["gone", "the cgroup is being removed"],
     EOPNOTSUPP: ["invalid", "the target is a map of another type", "name a sockmap or sockhash"],
-  },
+  }),
 };
 
 /**

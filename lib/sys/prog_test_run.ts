@@ -51,7 +51,7 @@ const OPTIONS = keysOf<ProgTestRunOptions>({
 /** What errnos of {@linkcode progTestRun} mean. */
 export const PROG_TEST_RUN: Refusals = {
   command: "PROG_TEST_RUN",
-  rows: {
+  rows: () => ({
     EBADF: CLOSED,
     EINVAL: [
       "invalid",
@@ -63,7 +63,7 @@ export const PROG_TEST_RUN: Refusals = {
     ENOTSUPP: ["unsupported", "programs of this type cannot be run by hand"],
     ENXIO: ["invalid", "there is no such CPU, or it is offline"],
     EINTR: ["unsettled", "a signal ended the runs early", "run it less often, or again"],
-  },
+  }),
 };
 
 /** Bytes of data or context at most: far more than the kernel takes. */

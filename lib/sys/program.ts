@@ -84,7 +84,7 @@ const SEE_LOG = "the error's log has the verifier's way there";
 /** What errnos of {@linkcode progLoad} mean. */
 export const PROG_LOAD: Refusals = {
   command: "PROG_LOAD",
-  rows: {
+  rows: () => ({
     EPERM: [
       "policy",
       "loading this kind of program is not permitted",
@@ -109,7 +109,7 @@ export const PROG_LOAD: Refusals = {
     EBADF: CLOSED,
     ENOENT: ["invalid", "the function to attach to does not exist"],
     ENOTSUPP: ["invalid", "this type and attach type do not go together, or attachTo is missing"],
-  },
+  }),
 };
 
 /**
@@ -371,7 +371,7 @@ const nextId = lazy(() => new Request(get_id.sizeof));
 /** What errnos of {@linkcode progGetNextId} mean. */
 export const PROG_GET_NEXT_ID: Refusals = {
   command: "PROG_GET_NEXT_ID",
-  rows: { EPERM: ADMIN, EINVAL: ["invalid", "the id is out of range"] },
+  rows: () => ({ EPERM: ADMIN, EINVAL: ["invalid", "the id is out of range"] }),
 };
 
 /**
@@ -407,10 +407,10 @@ export function progGetNextId(startId: number): number | undefined {
 /** What errnos of {@linkcode progGetFdById} mean. */
 export const PROG_GET_FD_BY_ID: Refusals = {
   command: "PROG_GET_FD_BY_ID",
-  rows: {
+  rows: () => ({
     EPERM: ADMIN,
     ENOENT: ["gone", "there is no such program", "it was unloaded when its last user ended"],
-  },
+  }),
 };
 
 /**

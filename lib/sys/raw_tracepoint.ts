@@ -8,7 +8,7 @@ import { raw_tracepoint } from "../uapi/layout.ts";
 /** What errnos of {@linkcode rawTracepointOpen} mean. */
 export const RAW_TRACEPOINT_OPEN: Refusals = {
   command: "RAW_TRACEPOINT_OPEN",
-  rows: {
+  rows: () => ({
     ENOENT: [
       "invalid",
       "the kernel has no raw tracepoint of this name",
@@ -27,14 +27,14 @@ export const RAW_TRACEPOINT_OPEN: Refusals = {
     EBADF: CLOSED,
     EFAULT: ["invalid", "a raw_tracepoint program needs a name"],
     EPERM: ["policy", "attaching is not permitted"],
-  },
+  }),
 };
 
 /** The same without a name, for the function that the program was loaded for. */
 export const FUNCTION_OPEN: Refusals = {
   command: "RAW_TRACEPOINT_OPEN",
-  rows: {
-    ...RAW_TRACEPOINT_OPEN.rows,
+  rows: () => ({
+    ...RAW_TRACEPOINT_OPEN.rows(),
     EINVAL: [
       "invalid",
       "the program was loaded for no function, or its function is unknown by now",
@@ -52,7 +52,7 @@ export const FUNCTION_OPEN: Refusals = {
       "detach one of them first",
     ],
     EFAULT: ["invalid", "the program is for a raw tracepoint by name", 'use the target { type: "raw_tracepoint" }'],
-  },
+  }),
 };
 
 /**

@@ -8,10 +8,10 @@ import { enable_stats } from "../uapi/layout.ts";
 /** What errnos of {@linkcode enableStats} mean. */
 export const ENABLE_STATS: Refusals = {
   command: "ENABLE_STATS",
-  rows: {
+  rows: () => ({
     EPERM: ADMIN,
     EINVAL: ["invalid", "there are no such statistics", "0 is the runs of programs"],
-  },
+  }),
 };
 
 /**

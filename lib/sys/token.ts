@@ -8,7 +8,7 @@ import { token_create } from "../uapi/layout.ts";
 /** What errnos of {@linkcode tokenCreate} mean. */
 export const TOKEN_CREATE: Refusals = {
   command: "TOKEN_CREATE",
-  rows: {
+  rows: () => ({
     EBADF: CLOSED,
     EINVAL: ["invalid", "the fd is not the root of a bpf file system", "tokens came with Linux 6.9"],
     EPERM: [
@@ -22,7 +22,7 @@ export const TOKEN_CREATE: Refusals = {
       "capabilities count there; tokens are for other user namespaces",
     ],
     ENOENT: ["invalid", "the mount delegates nothing", "mount it with delegate_cmds and its sisters"],
-  },
+  }),
 };
 
 /**

@@ -145,13 +145,13 @@ async function tables(): Promise<Codes> {
       if (!isTable(value) || SHARED.includes(name)) continue;
       const [first, ...words] = name.toLowerCase().split("_");
       const camel = first + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("");
-      found.set(FUNCTIONS[name] ?? camel, new Set(Object.keys(value.rows)).difference(ANY));
+      found.set(FUNCTIONS[name] ?? camel, new Set(Object.keys(value.rows())).difference(ANY));
     }
   }
   return found;
 }
 
-function isTable(value: unknown): value is { rows: object } {
+function isTable(value: unknown): value is { rows: () => object } {
   return typeof value === "object" && value !== null && "command" in value && "rows" in value;
 }
 

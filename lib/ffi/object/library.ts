@@ -30,9 +30,8 @@ const object = new NativeLibrary<ObjectNative>({
   api: { setPath: "setObjectLibraryPath()", bytes: "objectLibraryBytes()" },
   symbols,
   fast: ["bpf_object_read", "bpf_object_write"],
-  onThread: {
-    bpf_object_load: { ...symbols.bpf_object_load, nonblocking: true },
-  },
+  later: [],
+  onThread: ["bpf_object_load"],
   abi: { symbol: "bpf_object_abi", version: numbers.abi.VERSION },
   ...await importEmbedded(),
 });

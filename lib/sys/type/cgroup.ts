@@ -34,7 +34,7 @@ export const cgroup: LinkTypeRow<CgroupLinkInfo, CgroupCreateOptions> = {
   query: "flags",
   hasUpdate: true,
   place: "cgroupId",
-  refusals: {
+  refusals: () => ({
     EBADF: [
       "invalid",
       "the target is no directory of a cgroup2 file system, or an fd is closed",
@@ -56,7 +56,7 @@ export const cgroup: LinkTypeRow<CgroupLinkInfo, CgroupCreateOptions> = {
       "the program does not fit the attach type, or the position cannot be had",
       "load the program for this attach type; anchors of a cgroup are links of the same hook and the same preorder",
     ],
-  },
+  }),
   options: {
     fields: ["cgroup"],
     size: () => link_create.cgroup.sizeof,

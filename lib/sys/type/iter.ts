@@ -36,7 +36,7 @@ export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {
   since: "5.8",
   attachTypes: ["trace_iter"],
   hasUpdate: true,
-  refusals: {
+  refusals: () => ({
     EINVAL: [
       "invalid",
       "the iterator refuses its parameters",
@@ -45,7 +45,7 @@ export const iter: LinkTypeRow<IterLinkInfo, IterCreateOptions> = {
     EBADF: ["invalid", "the iterator needs a map, cgroup or process that is open"],
     ESRCH: ["gone", "there is no such process"],
     ENOENT: ["gone", "there is no such cgroup"],
-  },
+  }),
   options: {
     fields: ["iterInfo"],
     size: () => link_create.iter_info_len + 4,

@@ -43,7 +43,7 @@ export const kprobe_multi: LinkTypeRow<KprobeMultiLinkInfo, KprobeMultiCreateOpt
   attachTypes: ["trace_kprobe_multi", "trace_kprobe_session"],
   attachTypesSince: { trace_kprobe_session: "6.10" },
   hasUpdate: false,
-  refusals: {
+  refusals: () => ({
     EINVAL: [
       "invalid",
       "the program was not loaded for this, or the kernel refuses a function",
@@ -57,7 +57,7 @@ export const kprobe_multi: LinkTypeRow<KprobeMultiLinkInfo, KprobeMultiCreateOpt
     ],
     ENOENT: ["invalid", "an address or symbol is no traceable function", "see available_filter_functions in tracefs"],
     E2BIG: ["limit", "there are more functions than one link takes"],
-  },
+  }),
   options: {
     fields: ["kprobeMulti"],
     size: () => createAt.sizeof,

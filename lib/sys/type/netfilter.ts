@@ -31,7 +31,7 @@ export const netfilter: LinkTypeRow<NetfilterLinkInfo, NetfilterCreateOptions> =
   since: "6.4",
   attachTypes: ["netfilter"],
   hasUpdate: false,
-  refusals: {
+  refusals: () => ({
     EAFNOSUPPORT: ["invalid", "the protocol family is neither IPv4 nor IPv6"],
     EPROTO: ["invalid", "there is no such netfilter hook"],
     ERANGE: [
@@ -41,7 +41,7 @@ export const netfilter: LinkTypeRow<NetfilterLinkInfo, NetfilterCreateOptions> =
     ],
     EBUSY: ["busy", "another program has this family, hook and priority", "use another priority"],
     EOPNOTSUPP: ["unsupported", "this kernel does not know the netfilter flags"],
-  },
+  }),
   options: {
     fields: ["netfilter"],
     size: () => createAt.sizeof,

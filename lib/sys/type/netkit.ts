@@ -35,7 +35,7 @@ export const netkit: LinkTypeRow<NetkitLinkInfo, NetkitCreateOptions> = {
   query: "links",
   hasUpdate: true,
   place: "ifindex",
-  refusals: {
+  refusals: () => ({
     ...hookRefusals("netkit"),
     ENODEV: [
       "gone",
@@ -53,7 +53,7 @@ export const netkit: LinkTypeRow<NetkitLinkInfo, NetkitCreateOptions> = {
       "the interface is the peer of a netkit pair",
       "name the primary device, and say peer: true for the peer's side",
     ],
-  },
+  }),
   options: {
     fields: ["netkit"],
     size: () => link_create.netkit.sizeof,

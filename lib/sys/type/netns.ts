@@ -19,7 +19,7 @@ export const netns: LinkTypeRow<NetnsLinkInfo, object> = {
   attachTypesSince: { sk_lookup: "5.9" },
   hasUpdate: true,
   place: "netnsIno",
-  refusals: {
+  refusals: () => ({
     EINVAL: [
       "invalid",
       "the target is no network namespace, or the program does not fit",
@@ -31,7 +31,7 @@ export const netns: LinkTypeRow<NetnsLinkInfo, object> = {
       "detach one of them first",
     ],
     EEXIST: ["busy", "a program is attached there without a link", "detach that program first"],
-  },
+  }),
   info: (answer, id, progId) => ({
     type: "netns",
     id,

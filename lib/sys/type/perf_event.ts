@@ -41,7 +41,7 @@ export const perf_event: LinkTypeRow<PerfEventLinkInfo, PerfEventCreateOptions> 
   since: "5.15",
   attachTypes: ["perf_event"],
   hasUpdate: false,
-  refusals: {
+  refusals: () => ({
     EBADF: ["invalid", "the target is no perf event"],
     EEXIST: ["exists", "another program is attached to this event", "open an event of your own"],
     EINVAL: ["invalid", "the program's type does not fit the event"],
@@ -51,7 +51,7 @@ export const perf_event: LinkTypeRow<PerfEventLinkInfo, PerfEventCreateOptions> 
       "the program asks for stacks, but the event samples none",
       "set PERF_SAMPLE_CALLCHAIN on the event",
     ],
-  },
+  }),
   options: {
     fields: ["perfEvent"],
     size: () => createAt.sizeof,

@@ -16,7 +16,7 @@ export const raw_tracepoint: LinkTypeRow<RawTracepointLinkInfo, object> = {
   since: "5.7",
   attachTypes: [],
   hasUpdate: false,
-  refusals: {},
+  refusals: () => ({}),
   asksAgain: true,
   info(answer, id, progId, asker): RawTracepointLinkInfo {
     const tpName = asker.text(at.tp_name, at.tp_name_len, answer.u32(at.tp_name_len));

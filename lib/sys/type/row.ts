@@ -120,7 +120,7 @@ export interface LinkTypeRow<I extends LinkInfoHead<LinkType>, O> {
   /** What is 0 once the link is detached. */
   readonly place?: PlaceField;
   /** What errnos of LINK_CREATE mean for the type. */
-  readonly refusals: Rows;
+  readonly refusals: () => Rows;
   /** What a refusal means on a kernel that has such links, but not by LINK_CREATE with these options. */
   tooOld?(options: O | undefined): Explanation | undefined;
   readonly options?: OptionsCodec<O>;

@@ -18,14 +18,14 @@ export const sockmap: LinkTypeRow<SockmapLinkInfo, object> = {
   attachTypes: ["sk_msg_verdict", "sk_skb_stream_parser", "sk_skb_stream_verdict", "sk_skb_verdict"],
   hasUpdate: true,
   place: "mapId",
-  refusals: {
+  refusals: () => ({
     EINVAL: ["invalid", "the target is no sockmap or sockhash, or the program does not fit"],
     EBUSY: [
       "busy",
       "another link holds the map's hook, or its other verdict hook is in use",
       "skb_verdict and stream_verdict exclude each other",
     ],
-  },
+  }),
   info: (answer, id, progId) => ({
     type: "sockmap",
     id,

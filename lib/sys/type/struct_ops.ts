@@ -13,7 +13,7 @@ export const struct_ops: LinkTypeRow<StructOpsLinkInfo, object> = {
   attachTypes: ["struct_ops"],
   hasUpdate: true,
   place: "mapId",
-  refusals: {
+  refusals: () => ({
     EINVAL: [
       "invalid",
       "the map is no struct_ops map that is filled and made for links",
@@ -24,7 +24,7 @@ export const struct_ops: LinkTypeRow<StructOpsLinkInfo, object> = {
       "an implementation of this name is registered",
       "give it another name, or end the link of that one",
     ],
-  },
+  }),
   info: (answer, id, progId) => ({
     type: "struct_ops",
     id,

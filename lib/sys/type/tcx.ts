@@ -35,10 +35,10 @@ export const tcx: LinkTypeRow<TcxLinkInfo, TcxCreateOptions> = {
   query: "links",
   hasUpdate: true,
   place: "ifindex",
-  refusals: {
+  refusals: () => ({
     ...hookRefusals("tcx"),
     ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
-  },
+  }),
   options: {
     fields: ["tcx"],
     size: () => link_create.tcx.sizeof,

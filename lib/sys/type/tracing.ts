@@ -34,7 +34,7 @@ export const tracing: LinkTypeRow<TracingLinkInfo, TracingCreateOptions> = {
   attachTypesSince: { trace_fsession: "7.0" },
   hasUpdate: false,
   place: "targetBtfId",
-  refusals: {
+  refusals: () => ({
     EBUSY: ["busy", "the program is attached to this target already, or an extension is in the way"],
     E2BIG: ["limit", "the function has its 38 programs already", "detach one of them first"],
     EINVAL: [
@@ -42,7 +42,7 @@ export const tracing: LinkTypeRow<TracingLinkInfo, TracingCreateOptions> = {
       "the program does not fit the target, or the kernel does not know the cookie",
       "only a program of type ext replaces a function, and one that is like its own; cookies came with Linux 5.19",
     ],
-  },
+  }),
   tooOld(options): Explanation | undefined {
     if (options?.targetBtfId !== undefined || !isOlderThan("5.19")) return undefined;
     return {

@@ -36,7 +36,7 @@ export const tracing_multi: LinkTypeRow<TracingMultiLinkInfo, TracingMultiCreate
   since: "7.2",
   attachTypes: ["trace_fentry_multi", "trace_fexit_multi", "trace_fsession_multi"],
   hasUpdate: false,
-  refusals: {
+  refusals: () => ({
     EBUSY: ["busy", "the program is attached to one of the functions already"],
     E2BIG: ["limit", "there are more functions than one link takes (2 ** 20)"],
     EINVAL: [
@@ -44,7 +44,7 @@ export const tracing_multi: LinkTypeRow<TracingMultiLinkInfo, TracingMultiCreate
       "an id is no function's that can be traced, one comes twice, there is none, or the program was not loaded for this",
       'load it with expectedAttachType "trace_fentry_multi", "trace_fexit_multi" or "trace_fsession_multi"',
     ],
-  },
+  }),
   options: {
     fields: ["tracingMulti"],
     size: () => createAt.sizeof,

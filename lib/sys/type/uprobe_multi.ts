@@ -50,7 +50,7 @@ export const uprobe_multi: LinkTypeRow<UprobeMultiLinkInfo, UprobeMultiCreateOpt
   attachTypes: ["trace_uprobe_multi", "trace_uprobe_session"],
   attachTypesSince: { trace_uprobe_session: "6.13" },
   hasUpdate: false,
-  refusals: {
+  refusals: () => ({
     ENOENT: ["gone", "there is no such file"],
     EBADF: ["invalid", "the path is no regular file"],
     ESRCH: ["gone", "there is no such process"],
@@ -65,7 +65,7 @@ export const uprobe_multi: LinkTypeRow<UprobeMultiLinkInfo, UprobeMultiCreateOpt
       "an offset lies outside of the file, there is none, or the program was not loaded for this",
       'load it with expectedAttachType "trace_uprobe_multi", or "trace_uprobe_session" for session',
     ],
-  },
+  }),
   options: {
     fields: ["uprobeMulti"],
     size: () => createAt.sizeof,

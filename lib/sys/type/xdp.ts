@@ -16,7 +16,7 @@ export const xdp: LinkTypeRow<XdpLinkInfo, object> = {
   target: "ifindex",
   hasUpdate: true,
   place: "ifindex",
-  refusals: {
+  refusals: () => ({
     EINVAL: [
       "invalid",
       "the interface does not exist in this network namespace, or the program is no XDP program",
@@ -40,7 +40,7 @@ export const xdp: LinkTypeRow<XdpLinkInfo, object> = {
     ENOSPC: ["limit", "the interface has fewer queues to receive than its peer has to send", "give it more"],
     EOPNOTSUPP: ["unsupported", "the driver cannot run XDP in this mode", 'use mode "generic"'],
     ENODEV: ["gone", "there is no such interface in this network namespace", "check the device and the netns"],
-  },
+  }),
   info: (answer, id, progId) => ({ type: "xdp", id, progId, ifindex: answer.u32(bpf_link_info.xdp.ifindex) }),
   fdinfo: (lines, id, progId) => ({ type: "xdp", id, progId, ifindex: lines.u32("ifindex") }),
   record: {
