@@ -6,7 +6,7 @@ import { toJson } from "./json.ts";
 import type { AttachOptions } from "./kind/attach.ts";
 import type { CgroupTarget } from "./kind/cgroup.ts";
 import type { HookKind, Look } from "./kind/kind.ts";
-import { type AttachTarget, HOOK_KINDS, kindFor, KINDS } from "./kind/mod.ts";
+import { type AttachTarget, hookKinds, kindFor, KINDS } from "./kind/mod.ts";
 import type { NetkitTarget } from "./kind/netkit.ts";
 import type { NetnsTarget } from "./kind/netns.ts";
 import type { Position } from "./kind/position.ts";
@@ -127,8 +127,8 @@ export class Hook {
    */
   static query(target: HookTarget): Hook {
     kindFor(target); // throws if it is no target at all
-    if (!HOOK_KINDS.has(target.type)) {
-      const types = Array.from(HOOK_KINDS.keys(), (type) => `"${type}"`).join(", ");
+    if (!hookKinds().has(target.type)) {
+      const types = Array.from(hookKinds().keys(), (type) => `"${type}"`).join(", ");
       throw new TypeError(`target.type must be one of ${types}, not "${target.type}"`);
     }
     return new Hook({ ...target });
@@ -253,7 +253,7 @@ function unsettled(action: string): BpfError {
 
 /** Looks at a place until its programs and their links belong together. */
 function view(target: HookTarget): View {
-  const kind = HOOK_KINDS.get(target.type)!, since = performance.now();
+  const kind = hookKinds().get(target.type)!, since = performance.now();
   const look = () => lookAt(kind, target);
   let found = look(), before: View | undefined;
   for (let round = 1;; round++) {

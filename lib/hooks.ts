@@ -1,7 +1,7 @@
 /** The places that the kernel can be asked about: what is attached there, with or without links. */
 import { BpfError } from "./error.ts";
 import type { HookKind } from "./kind/kind.ts";
-import { HOOK_KINDS, type LinkInfo, linkKindOf } from "./kind/mod.ts";
+import { hookKinds, type LinkInfo, linkKindOf } from "./kind/mod.ts";
 import { closeIfOpen, open } from "./os/files.ts";
 import { deviceIndex, interfaceNames, OWN_NETNS, ownNetns } from "./os/interfaces.ts";
 import { cgroups } from "./os/proc.ts";
@@ -48,7 +48,7 @@ export function places(): { places: Place[]; isRefused: boolean } {
     }
   };
   const askAll = (at: HookKind<never>["at"], target: number, where: Omit<Where, "type">): void => {
-    for (const [type, hook] of HOOK_KINDS) {
+    for (const [type, hook] of hookKinds()) {
       if (hook.at !== at) continue;
       for (const attachType of hook.attachTypes.length === 0 ? [undefined] : hook.attachTypes) {
         attempt(() => {

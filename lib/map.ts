@@ -218,7 +218,7 @@ export class BpfMap implements Disposable {
     if (opts.btfVmlinuxValueTypeId === undefined) {
       return new BpfMap(mapCreate(type, keySize, valueSize, maxEntries, opts));
     }
-    const btfFd = btfLoad(SOME_BTF, { tokenFd: opts.tokenFd });
+    const btfFd = btfLoad(someBtf(), { tokenFd: opts.tokenFd });
     try {
       return new BpfMap(mapCreate(type, keySize, valueSize, maxEntries, { ...opts, btfFd }));
     } finally {
@@ -967,10 +967,11 @@ function structOptions({ type, struct, link }: MapCreateOptions): StructOps | un
 }
 
 /** The kernel wants BTF beside that of its own, and does not look at it: a header, the type `int`, its name. */
-const SOME_BTF = new Uint8Array([
-  ...new Uint8Array(new Uint32Array([0x1eb9f, 24, 0, 16, 16, 5, 1, 1 << 24, 4, 1 << 24 | 32]).buffer),
-  ...new TextEncoder().encode("\0int\0"),
-]);
+const someBtf = (): Uint8Array<ArrayBuffer> =>
+  new Uint8Array([
+    ...new Uint8Array(new Uint32Array([0x1eb9f, 24, 0, 16, 16, 5, 1, 1 << 24, 4, 1 << 24 | 32]).buffer),
+    ...new TextEncoder().encode("\0int\0"),
+  ]);
 
 interface StructOps {
   readonly typeId: number;

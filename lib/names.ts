@@ -1,6 +1,6 @@
 /** Names for the numbers in infos: programs, interfaces, cgroups. */
 import type { PlaceNames } from "./kind/kind.ts";
-import { HOOK_KINDS, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
+import { hookKinds, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { cgroupDirectory } from "./kind/target.ts";
 import { programNames } from "./listing/program_names.ts";
 import { allLinks } from "./listing/walk.ts";
@@ -191,7 +191,7 @@ type InterfaceInfo = Extract<LinkInfo, { ifindex: number }>;
  */
 function isHere(info: InterfaceInfo, madeHere = false): boolean {
   const { id, type, ifindex, programId } = info, attachType = "attachType" in info ? info.attachType : undefined;
-  const progs = unlessRefused(() => HOOK_KINDS.get(type)?.ask(ifindex, attachType, {}).progs) ?? [];
+  const progs = unlessRefused(() => hookKinds().get(type)?.ask(ifindex, attachType, {}).progs) ?? [];
   if (progs.some(({ linkId }) => linkId !== undefined)) return progs.some(({ linkId }) => linkId === id);
   // the kernel reports programs without links: another link may be meant
   return progs.some(({ progId }) => progId === programId) && (madeHere || isAlone(info));

@@ -2,7 +2,7 @@
 import { Hook, type HookEntry, type HookTarget } from "../hook.ts";
 import { reportsLinks } from "../hooks.ts";
 import type { HookKind } from "../kind/kind.ts";
-import { HOOK_KINDS } from "../kind/mod.ts";
+import { hookKinds } from "../kind/mod.ts";
 import { Link } from "../link.ts";
 import { BpfMap } from "../map.ts";
 import { LINK_TYPES } from "../uapi/constants.ts";
@@ -15,7 +15,7 @@ import { columns } from "./table.ts";
 /** What each type of hook takes. */
 const PLACES: ReadonlyMap<string, HookKind<never>> = new Map(
   LINK_TYPES.flatMap((type) => {
-    const hook = HOOK_KINDS.get(type);
+    const hook = hookKinds().get(type);
     return hook === undefined ? [] : [[type, hook] as const];
   }),
 );

@@ -4,6 +4,7 @@ import { lazy } from "../lazy.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
+import { lazy } from "../lazy.ts";
 import type { LinkType } from "../uapi/constants.ts";
 import { cgroup, type CgroupInfo, type CgroupTarget } from "./cgroup.ts";
 import { iter, type IterInfo, type IterTarget } from "./iter.ts";
@@ -184,8 +185,12 @@ export function linkKindOf(type: LinkType): LinkKind<LinkType, LinkInfo> {
 }
 
 /** The places that the kernel can be asked about, by the type of their links. */
-export const HOOK_KINDS: ReadonlyMap<LinkType, HookKind<never>> = new Map(
-  Object.values(KINDS).flatMap(({ linkType, hook }) => hook === undefined ? [] : [[linkType, hook as HookKind<never>]]),
+export const hookKinds: () => ReadonlyMap<LinkType, HookKind<never>> = lazy(() =>
+  new Map(
+    Object.values(KINDS).flatMap(({ linkType, hook }) =>
+      hook === undefined ? [] : [[linkType, hook as HookKind<never>]]
+    ),
+  )
 );
 
 const kinds = lazy(() => new Map<string, KindOf<TargetType>>(Object.entries(KINDS)));
