@@ -4,7 +4,6 @@ import { lazy } from "../lazy.ts";
 import type { BpfMap } from "../map.ts";
 import type { Program } from "../program.ts";
 import type { BpfLinkInfo } from "../sys/type/mod.ts";
-import { lazy } from "../lazy.ts";
 import type { LinkType } from "../uapi/constants.ts";
 import { cgroup, type CgroupInfo, type CgroupTarget } from "./cgroup.ts";
 import { iter, type IterInfo, type IterTarget } from "./iter.ts";

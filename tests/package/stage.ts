@@ -5,16 +5,28 @@
  * the package has a module an entry point, and chunks with what they share, so that a class is one class for all of them.
  * Nothing is minified: names in stack traces are those of the sources. The same sources give the same bytes.
  */
-import { join, resolve } from "node:path";
+import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 // named here and not in deno.json, whose packages every task would install first, the demo too
-import { build } from "npm:esbuild@0.28.2";
+import { build, type BuildOptions, type PluginBuild } from "npm:esbuild@0.28.2";
 import { rollup } from "npm:rollup@4.68.8";
 import { dts } from "npm:rollup-plugin-dts@6.5.1";
 import ts from "npm:typescript@5.9.3";
 
 /** An entry point for the bundler alone. */
 const COMMAND = "command";
+/**
+ * What sources import beside what they need: the bundler makes a file of what some entry points share and others do not,
+ * and each file costs a start as much as 100 KB do.
+ */
+const BESIDE: Readonly<Record<string, string>> = {
+  "mod.ts": "./lib/sys/mod.ts",
+  "lib/object/mod.ts": "../../mod.ts",
+  "lib/otel/mod.ts": "../../mod.ts",
+  "lib/cli/main.ts": "../../mod.ts",
+};
+/** Modules that are files of their own, for one of them is imported and only when it is needed. */
+const APART = ["lib/ffi/object/embedded_x86_64.ts", "lib/ffi/object/embedded_aarch64.ts"];
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** What `deno.json` says of the package. */
@@ -56,23 +68,37 @@ export async function stage(folder: string): Promise<string[]> {
 }
 
 async function bundleCode(entries: ReadonlyMap<string, string>, folder: string): Promise<void> {
-  await build({
+  const common: BuildOptions = {
     absWorkingDir: ROOT,
-    // Deno keeps no compiled code of the module that is run: what the command is made of goes into one that it imports
-    entryPoints: { ...Object.fromEntries(entries), [COMMAND]: "lib/cli/main.ts" },
     outdir: resolve(folder),
-    bundle: true,
-    splitting: true,
     format: "esm",
     platform: "neutral",
     target: "esnext",
     supported: { using: false }, // else runtimes that are too old report a syntax error, and not what they lack
+    plugins: [{ name: "sources", setup }],
+    logLevel: "warning",
+  }; // all in ASCII, or V8 would keep each character in two bytes
+  await build({ ...common, entryPoints: APART });
+  await build({
+    ...common,
+    // Deno keeps no compiled code of the module that is run: what the command is made of goes into one that it imports
+    entryPoints: { ...Object.fromEntries(entries), [COMMAND]: "lib/cli/main.ts" },
+    bundle: true,
+    splitting: true,
     external: ["node:*"],
     chunkNames: "shared-[hash]",
-    plugins: [{ name: "sources", setup: (build) => build.onLoad({ filter: /\.ts$/ }, load) }],
-    logLevel: "warning",
-  }); // all in ASCII, or V8 would keep each character in two bytes
+  });
   Deno.removeSync(`${folder}/${COMMAND}.js`); // which nothing imports
+}
+
+function setup(build: PluginBuild): void {
+  build.onLoad({ filter: /\.ts$/ }, load);
+  build.onResolve({ filter: /^\./ }, ({ path, kind }) => {
+    const name = basename(path);
+    return kind === "dynamic-import" && APART.some((apart) => basename(apart) === name)
+      ? { path: `./${name.replace(".ts", ".js")}`, external: true }
+      : undefined;
+  });
 }
 
 /**
@@ -80,8 +106,9 @@ async function bundleCode(entries: ReadonlyMap<string, string>, folder: string):
  * at each start.
  */
 function load({ path }: { path: string }): { contents: string; loader: "js" } {
-  const source = Deno.readTextFileSync(path);
-  const code = path.endsWith("/lib/cli/main.ts") ? importingAtOnce(source) : source;
+  const name = relative(ROOT, path), source = Deno.readTextFileSync(path), beside = BESIDE[name];
+  const imports = beside === undefined ? "" : `import "${beside}";\n`;
+  const code = imports + (name === "lib/cli/main.ts" ? importingAtOnce(source) : source);
   const compilerOptions = { removeComments: true, target: ts.ScriptTarget.ESNext };
   return { contents: ts.transpileModule(code, { compilerOptions }).outputText, loader: "js" };
 }
