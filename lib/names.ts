@@ -2,11 +2,12 @@
 import type { PlaceNames } from "./kind/kind.ts";
 import { hookKinds, type LinkInfo, linkKindOf, readInfo } from "./kind/mod.ts";
 import { cgroupDirectory } from "./kind/target.ts";
+import { lazy } from "./lazy.ts";
 import { programNames } from "./listing/program_names.ts";
 import { allLinks } from "./listing/walk.ts";
 import { closeIfOpen, statPath } from "./os/files.ts";
 import { interfaceName, ownNetns } from "./os/interfaces.ts";
-import { cgroups, mounts } from "./os/proc.ts";
+import { cgroupById, cgroups, mounts } from "./os/proc.ts";
 import { unlessGone, unlessRefused, visibly } from "./refusal.ts";
 import { linkGetInfoByFd } from "./sys/link_info.ts";
 import { progGetFdById, progGetInfoByFd } from "./sys/program.ts";
@@ -35,6 +36,7 @@ export class Names {
   readonly #programs = new Map<number, string | undefined>();
   readonly #areHere = new Map<string, boolean>();
   readonly #cgroups = new Map<bigint, string | undefined>();
+  readonly #cgroupMounts = lazy(() => mounts("self", "cgroup2"));
   readonly #ownNetns = ownNetns();
   #maySeeNames = true;
 
@@ -117,6 +119,8 @@ export class Names {
     const id = "cgroupId" in info ? info.cgroupId : undefined;
     if (id === undefined || id === 0n) return undefined;
     return remembered(this.#cgroups, id, () => {
+      const path = cgroupById(id, this.#cgroupMounts());
+      if (path !== undefined) return path;
       for (const { path, id } of cgroups()) this.#cgroups.set(id, path);
       return this.#cgroups.get(id);
     });

@@ -13,6 +13,7 @@ import {
   AT_REMOVEDIR,
   DT_DIR,
   DT_REG,
+  FILEID_KERNFS,
   KCMP_FILE,
   LOCK_EX,
   LOCK_NB,
@@ -271,14 +272,45 @@ export function readLink(fd: number): string {
 /** A path that stays the same when the process changes its directory; unchanged where `/proc` does not report that. */
 export function absolutePath(path: string): string {
   if (path.startsWith("/")) return path;
-  const fd = openEntry(AT_FDCWD, "/proc/self/cwd");
-  if (fd < 0) return path;
+  const here = linkedPath("/proc/self/cwd");
+  return here === undefined ? path : `${here}/${path}`;
+}
+
+/** Where a symbolic link of `/proc` leads; undefined where that is not reported. */
+function linkedPath(link: string): string | undefined {
+  const fd = openEntry(AT_FDCWD, link);
+  if (fd < 0) return undefined;
   try {
-    return `${readLink(fd)}/${path}`;
+    return readLink(fd);
   } finally {
     closeIfOpen(fd);
   }
 }
+
+/**
+ * The path of a directory of kernfs, as cgroups are, by its number, on the file system that is mounted at `mount`; undefined
+ * if there is none, or if opening files by number is refused: that takes CAP_DAC_READ_SEARCH. Of what does not lie below
+ * the mount it may be another's.
+ */
+export function pathOfInode(mount: string, inode: bigint): string | undefined {
+  const at = open(mount);
+  try {
+    const request = new Request(ARGS, ARGS + HANDLE_SIZE).u32(0, at).u32(16, O_PATH | O_CLOEXEC);
+    const handle = request.room(8, HANDLE_SIZE); // struct file_handle: how long the number is, its kind, and it
+    request.u32(handle, 8).u32(handle + 4, FILEID_KERNFS).u64(handle + 8, inode);
+    const fd = request.system(Call.open_by_handle_at);
+    if (fd < 0) return undefined;
+    try {
+      return linkedPath(`/proc/thread-self/fd/${fd}`);
+    } finally {
+      closeIfOpen(fd);
+    }
+  } finally {
+    closeIfOpen(at);
+  }
+}
+
+const HANDLE_SIZE = 16;
 
 /** The user as whom this thread makes and opens files. */
 export function userId(): number {

@@ -1,6 +1,6 @@
 /** What `/proc` reports of processes and mounts. */
 import { visibly } from "../refusal.ts";
-import { readDirectory, readTextFile, statPath } from "./files.ts";
+import { pathOfInode, readDirectory, readTextFile, statPath } from "./files.ts";
 
 /** A mounted file system. */
 export interface Mount {
@@ -32,6 +32,18 @@ function unescape(path: string): string {
 /** The number of this process in the `/proc` that it sees. */
 export function ownPid(): number {
   return parseInt(readTextFile("/proc/self/stat"));
+}
+
+/**
+ * The directory of a cgroup, by its id, below one of these mounts; undefined if it is not there, or if that cannot be told at
+ * once: it takes CAP_DAC_READ_SEARCH. {@linkcode cgroups} takes a look at each of them.
+ */
+export function cgroupById(id: bigint, mounts: readonly Mount[]): string | undefined {
+  for (const { path: mount, device } of mounts) {
+    const path = visibly(() => pathOfInode(mount, id)), found = path && visibly(() => statPath(path));
+    if (found && found.device === device && found.inode === id) return path;
+  }
+  return undefined;
 }
 
 /** The directories of all cgroups that can be seen, each with its id, from the top down. */

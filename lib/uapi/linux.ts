@@ -12,6 +12,9 @@ export const AT_FDCWD = -100,
   DT_DIR = 4,
   DT_REG = 8;
 /** `struct stat`, in bytes, and the magic numbers of file systems. */
+/** The kind of handle by which files of kernfs are opened: their number alone. */
+export const FILEID_KERNFS = 0xfe;
+
 export const STAT_SIZE = 144, BPF_FS_MAGIC = 0xcafe4a11, CGROUP2_SUPER_MAGIC = 0x63677270, PROC_SUPER_MAGIC = 0x9fa0;
 /** statx(2): a flag, what it is asked for, its answer in bytes and where what is in it; bits of a mode. */
 export const AT_EMPTY_PATH = 0x1000,

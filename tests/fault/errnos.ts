@@ -31,6 +31,7 @@ const CALLS: Readonly<Record<string, readonly string[]>> = {
   MKDIRAT: ["EACCES", "ENOENT", "ENOMEM", "ENOSPC", "EPERM", "EROFS"],
   MMAP: ["EACCES", "EAGAIN", "ENOMEM", "EPERM"],
   OPENAT: ["EACCES", "EINTR", "ELOOP", "ENOENT", "EPERM", ...FD],
+  OPEN_BY_HANDLE_AT: ["EINVAL", "EOPNOTSUPP", "EPERM", "ESTALE", ...FD],
   PERF_EVENT_OPEN: [
     ...["EACCES", "EBUSY", "EINTR", "EINVAL", "ENODEV", "ENOENT", "ENOSPC", "EOPNOTSUPP", "EPERM", "ESRCH"],
     ...FD,

@@ -1,6 +1,7 @@
 /** Names for the numbers in infos. */
 import { assertEquals } from "@std/assert";
 import { FullNames } from "../../lib/full_names.ts";
+import { cgroupById, mounts } from "../../lib/os/proc.ts";
 import { Link, type LinkInfo, Names } from "../../mod.ts";
 import { Cgroup } from "../fixture/place/cgroup.ts";
 import { OtherNetns, VethPair } from "../fixture/place/netns.ts";
@@ -29,6 +30,21 @@ kernelTest("names: the directory of a cgroup", { needs: ["cgroup2"] }, () => {
   const names = new Names(), info = link.info();
   assertEquals([names.cgroup(info), names.device(info)], [cgroup.path, undefined]);
   assertEquals(names.place(info), `${cgroup.path} cgroup_inet_egress`);
+});
+
+kernelTest("names: a cgroup by its number, or by a look at each", { needs: ["cgroup2", "setpriv"] }, async () => {
+  using outer = new Cgroup();
+  using inner = new Cgroup(outer.path);
+  const find = (id: bigint) => cgroupById(id, mounts("self", "cgroup2"));
+  assertEquals([inner.id, 0n, 0x7fff_ffff_ffff_ffffn].map(find), [inner.path, undefined, undefined]);
+  assertEquals(find(BigInt(Deno.statSync("/proc/self/ns").ino!)), undefined, "a number of another file system");
+  const script = `
+    import { Names } from "${MOD}";
+    import { cgroupById, mounts } from "${new URL("../../lib/os/proc.ts", import.meta.url)}";
+    const byNumber = cgroupById(${inner.id}n, mounts("self", "cgroup2")) ?? null;
+    console.log(JSON.stringify([byNumber, new Names().cgroup({ type: "cgroup", cgroupId: ${inner.id}n })]));`;
+  const { output, errors } = await runScript(script, ["--allow-ffi"], { through: withOnly("bpf") });
+  assertEquals([errors, JSON.parse(output)], ["", [null, inner.path]]);
 });
 
 kernelTest("names: an interface of another network namespace has none", { needs: ["netns"] }, async () => {

@@ -45,6 +45,7 @@ pub mod nr {
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const OPENAT: usize = 257;
+    pub const OPEN_BY_HANDLE_AT: usize = 304;
     pub const PERF_EVENT_OPEN: usize = 298;
     pub const PREAD64: usize = 17;
     pub const READ: usize = 0;
@@ -85,6 +86,7 @@ pub mod nr {
     pub const MPROTECT: usize = 226;
     pub const MUNMAP: usize = 215;
     pub const OPENAT: usize = 56;
+    pub const OPEN_BY_HANDLE_AT: usize = 265;
     pub const PERF_EVENT_OPEN: usize = 241;
     pub const PREAD64: usize = 67;
     pub const READ: usize = 63;
@@ -129,6 +131,7 @@ calls! {
     KCMP,
     MKDIRAT,
     OPENAT => FD,
+    OPEN_BY_HANDLE_AT => FD,
     PERF_EVENT_OPEN => FD,
     PREAD64,
     READ,
