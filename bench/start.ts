@@ -1,4 +1,6 @@
 /** What scripts and the command pay to start, beside an empty script: as users get the package, from a registry here. */
+import { Link, type Program } from "../mod.ts";
+import { cgroupEgress } from "../tests/fixture/program/programs.ts";
 import { Registry } from "../tests/package/registry.ts";
 import { objectPath, whyNoObjects } from "../tests/object/build.ts";
 import { median, type Row, type Rows } from "./table.ts";
@@ -13,6 +15,8 @@ interface Start {
   readonly bound?: number;
   /** How many milliseconds longer than the first of all it may take. */
   readonly more?: number;
+  /** How many links there are meanwhile. */
+  readonly links?: number;
 }
 
 /** What opens the native library, and little else. */
@@ -30,6 +34,8 @@ const STARTS: readonly Start[] = [
     bound: 1.4,
   },
   { what: "bpflink list", script: ["jsr:@bpf/link/bpflink", "list"], bound: 2.5 },
+  { what: "  with 20 links", script: ["jsr:@bpf/link/bpflink", "list"], links: 20 },
+  { what: "  what any command takes: bpflink --version", script: ["jsr:@bpf/link/bpflink", "--version"] },
   ...whyNoObjects() !== undefined ? [] : [{
     what: "first object, beyond the start of `.`",
     script: `import { BpfObject } from "jsr:@bpf/link/object"; BpfObject.open("${objectPath("syscalls")}").close();`,
@@ -46,7 +52,7 @@ const STARTS: readonly Start[] = [
 
 /** Rows for warm starts, and one for what a cold one asks the registry for. */
 export const start: Record<string, Rows> = {
-  async *start({ scratch }): AsyncGenerator<Row> {
+  async *start({ scratch, cgroup }): AsyncGenerator<Row> {
     await using registry = await Registry.serve(`${scratch}/staged`);
     const file = (name: string, text: string) => {
       Deno.writeTextFileSync(`${scratch}/${name}`, text);
@@ -59,12 +65,14 @@ export const start: Record<string, Rows> = {
       args: typeof start.script === "string" ? file(`start${i}.ts`, start.script) : start.script,
       times: [] as number[],
     }));
+    using program = cgroupEgress();
     await run(starts[0]!.args);
     yield { what: "requests of a cold start, `.`", figure: registry.takeRequests().length, unit: "", bound: 8 };
     for (let round = -2; round < RUNS; round++) {
       const ms = await run(empty);
       if (round >= 0) bare.push(ms); // those before filled the caches
-      for (const { args, times } of starts) {
+      for (const { args, times, links = 0 } of starts) {
+        using _links = manyLinks(program, cgroup, links);
         const ms = await run(args);
         if (round >= 0) times.push(ms);
       }
@@ -87,6 +95,12 @@ export const start: Record<string, Rows> = {
     }
   },
 };
+
+function manyLinks(program: Program, cgroup: string, count: number): Disposable {
+  using links = new DisposableStack();
+  for (let i = 0; i < count; i++) links.use(Link.attach(program, { type: "cgroup", cgroup }));
+  return links.move();
+}
 
 /** Milliseconds of a process that runs this script. */
 export async function time(args: readonly string[], env: Record<string, string>): Promise<number> {

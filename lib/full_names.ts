@@ -103,6 +103,14 @@ export class FullNames extends Names {
     return name === undefined || module === undefined ? name : `${module}:${name}`;
   }
 
+  /** Completes the info of a link at an interface of our network namespace; false if the interface may be elsewhere. */
+  locate(info: LinkInfo): boolean {
+    if (!("ifindex" in info) || info.attached === false || info.netnsIno !== undefined) return true;
+    if (this.device(info) === undefined) return false;
+    info.netnsIno = this.#here;
+    return true;
+  }
+
   /** What a link is attached to, for a narrow column. `cgroup` and `device` are its names if they are known. */
   where(info: LinkInfo, device: string | undefined, cgroup: string | undefined): string {
     const words = whereOf(info, {

@@ -68,8 +68,9 @@ export class Output {
   }
 
   /** Prints the answer: as JSON, or as lines of text. */
-  print(answer: Answer, text: () => readonly string[]): void {
-    writeAll(Deno.stdout, this.json ? `${jsonLine(answer)}\n` : text().map((line) => `${line}\n`).join(""));
+  print(answer: Answer | (() => Answer), text: () => readonly string[]): void {
+    const json = () => jsonLine(typeof answer === "function" ? answer() : answer);
+    writeAll(Deno.stdout, (this.json ? [json()] : text()).map((line) => `${line}\n`).join(""));
   }
 
   /** A line that stands out on a terminal, if colours are wanted. */

@@ -47,7 +47,7 @@ export function items(
   options: ListOptions,
   names: FullNames,
 ): Pick<LinkListing, "source" | "partial"> & { links: Item[] } {
-  const infos = list(options);
+  const infos = list(options, names);
   names.learn(infos);
   const holders = Link.holdersOf(infos.map(({ id }) => id));
   const links = infos.map((info) => named(info, names, holders.get(info.id)));
@@ -55,17 +55,12 @@ export function items(
 }
 
 /** The infos: where there are few links by their ids, which takes no program to be loaded. */
-function list(options: ListOptions): LinkList {
+function list(options: ListOptions, names: FullNames): LinkList {
   if (options.source !== undefined) return Link.list(options);
   const infos = unlessRefused(() => Link.list(options));
-  if (infos !== undefined && (infos.source === "iterator" || !infos.some(lacksNetns))) return infos;
+  if (infos !== undefined && (infos.source === "iterator" || infos.every((info) => names.locate(info)))) return infos;
   // of the sources the iterator alone reports in which network namespace an interface is
   return unlessRefused(() => Link.list({ ...options, source: "iterator" })) ?? infos ?? Link.list(options);
-}
-
-/** Whether a link is at an interface, and nothing says in which network namespace. */
-export function lacksNetns(info: LinkInfo): boolean {
-  return "ifindex" in info && info.attached !== false && info.netnsIno === undefined;
 }
 
 /** The record of a link. */

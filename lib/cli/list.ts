@@ -22,7 +22,6 @@ import {
   hookText,
   type Item,
   items,
-  lacksNetns,
   named,
   programText,
   programWord,
@@ -81,7 +80,7 @@ export const list: Command = {
     const links = found.links.filter((_, i) => answers[i]), isUnclear = answers.includes(undefined);
     const { source } = found, partial = found.partial || isUnclear;
     output.print(
-      { links: links.map(toRecord), source, partial },
+      () => ({ links: links.map(toRecord), source, partial }),
       () => [
         ...linkTable(links, output),
         ...footer(partial ? { source, isWanted: values.source !== undefined, choice: isUnclear } : undefined, links),
@@ -124,7 +123,8 @@ async function find(which: string): Promise<Item> {
 
 /** Whether an interface is in another network namespace, and nothing says in which. */
 function isUnknownDevice(info: LinkInfo, names: FullNames): boolean {
-  return lacksNetns(info) && names.device(info) === undefined;
+  return "ifindex" in info && info.attached !== false && info.netnsIno === undefined &&
+    names.device(info) === undefined;
 }
 
 /** The info of a link as the iterator reports it, which knows in which network namespace an interface is. */
