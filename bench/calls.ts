@@ -1,8 +1,8 @@
 /**
  * Calls against the same in C, in rounds of about a millisecond that take turns.
  *
- * Rows that end in `_alone` are floors: what V8 and Deno take of the same calls without this package, with libbpf opened
- * by hand, or in an object that does nothing else.
+ * What `_alone` measures is what V8 and Deno take of the same calls without this package: with libbpf opened by hand, or
+ * in an object that does nothing else.
  */
 import { writeText } from "../lib/ffi/request.ts";
 import { unlink } from "../lib/os/files.ts";
@@ -124,6 +124,7 @@ const CALLS: Record<string, Call> = {
   },
   update_expected_alone: {
     what: "  bpf_link_update by Deno.dlopen",
+    bound: 1.1,
     inC: "update_expected",
     prepare(scene): () => void {
       const { bpf_link_update } = byHand(), { link: { fd } } = scene;
@@ -142,6 +143,7 @@ const CALLS: Record<string, Call> = {
   },
   info_alone: {
     what: "  bpf_obj_get_info_by_fd by Deno.dlopen",
+    bound: 1.1,
     inC: "info",
     prepare({ link: { fd, id } }): () => void {
       const { bpf_obj_get_info_by_fd } = byHand(), size = new Uint32Array(1);
@@ -166,7 +168,8 @@ const CALLS: Record<string, Call> = {
     },
   },
   obj_pin_alone: {
-    what: "  bpf_obj_pin, unlink by Deno.dlopen, and the path to bytes",
+    what: "  bpf_obj_pin, unlink by Deno.dlopen",
+    bound: 1.1,
     inC: "pin",
     prepare({ link: { fd }, pins }): () => void {
       const { bpf_obj_pin, unlink } = byHand(), path = pins.pin("ours"), room = new Uint8Array(256);
@@ -184,7 +187,7 @@ const CALLS: Record<string, Call> = {
     prepare: pinning,
   },
   pin_proved: {
-    what: "  against C that proves what it removes", // nine calls, where C alone makes one
+    what: "Link.pin + unpin, against C that proves as much", // nine calls, where C alone makes one
     bound: 1.15,
     inC: "pin_proved",
     prepare: pinning,
@@ -199,13 +202,14 @@ const CALLS: Record<string, Call> = {
   },
   create_alone: {
     what: "  using an object that makes the calls alone",
+    bound: 1.15,
     inC: "create",
     prepare: ({ programs: [program], cgroup }) => () => {
       using _alone = new Alone(linkCreate(program.fd, cgroup, "cgroup_inet_egress"), tryDetachAndClose);
     },
   },
   create_close: {
-    what: "  Link.attach and close(), without using",
+    what: "Link.attach + close(), cgroup",
     bound: 1.15,
     inC: "create",
     prepare: ({ programs: [program], cgroup }) => () => Link.attach(program, { type: "cgroup", cgroup }).close(),
@@ -220,6 +224,7 @@ const CALLS: Record<string, Call> = {
   },
   iter_alone: {
     what: "  using an object that makes the calls alone",
+    bound: 1.2,
     inC: "iter",
     prepare: ({ iterator }) => () => {
       using _alone = new Alone(linkCreate(iterator.fd, 0, "trace_iter"), close);
