@@ -463,16 +463,16 @@ export interface DirectoryEntry {
 
 /** The same of a directory that is open and was not read yet. */
 export function entriesOf(fd: number, path: string): DirectoryEntry[] {
-  const request = new Request(ARGS, ARGS + PIECE).u64(0, BigInt(fd)).u64(16, BigInt(PIECE));
-  const room = request.room(8, PIECE);
+  const request = reader ??= reading(); // whose arguments are the same
+  request.u64(0, BigInt(fd));
   const entries = [];
   for (let size; (size = request.system(Call.getdents64)) !== 0;) {
     checked(size, plain("getdents64"), () => `Cannot read directory "${path}"`);
     // struct linux_dirent64: inode and offset, 8 bytes each, length 2, type 1, name with its NUL
-    const view = new DataView(request.bytes(room, size).slice().buffer);
+    const view = new DataView(request.bytes(ARGS, size).slice().buffer);
     for (let at = 0; at < size;) {
       const length = view.getUint16(at + 16, true);
-      const name = request.getString(room + at + 19, length - 19);
+      const name = request.getString(ARGS + at + 19, length - 19);
       const type = view.getUint8(at + 18);
       if (name !== "." && name !== "..") {
         const inode = view.getBigUint64(at, true);
