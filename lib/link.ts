@@ -1187,12 +1187,8 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
     if (this.closed) return this.#throwFailure();
     const keeps = this.onClose === "keep", fd = this.#leave();
     if (keeps) return close(fd);
-    const result = undetachable[this.type] ? -EOPNOTSUPP : tryDetachAndClose(fd);
-    try {
-      this.#settleEnd(result, fd);
-    } finally {
-      if (result < 0) closeIfOpen(fd);
-    }
+    if (undetachable[this.type]) closeIfOpen(fd);
+    else this.#detachAndClose(fd);
     if (this.#owned.hasPins) this.#owned.removePins(this.#id);
   }
 
@@ -1229,6 +1225,15 @@ export class Link<T extends LinkType = LinkType> implements Disposable, AsyncDis
   /** {@linkcode closeAsync}, at the end of an `await using` scope. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.closeAsync();
+  }
+
+  #detachAndClose(fd: number): void {
+    const result = tryDetachAndClose(fd);
+    try {
+      this.#settleEnd(result, fd);
+    } finally {
+      if (result < 0) closeIfOpen(fd);
+    }
   }
 
   /** What a detachment at the end gave, `fd` if it is open. That a type has none is no failure: closing is all there is. */
