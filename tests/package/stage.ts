@@ -19,11 +19,11 @@ const COMMAND = "command";
  * What sources import beside what they need: the bundler makes a file of what some entry points share and others do not,
  * and each file costs a start as much as 100 KB do.
  */
-const BESIDE: Readonly<Record<string, string>> = {
-  "mod.ts": "./lib/sys/mod.ts",
-  "lib/object/mod.ts": "../../mod.ts",
-  "lib/otel/mod.ts": "../../mod.ts",
-  "lib/cli/main.ts": "../../mod.ts",
+const BESIDE: Readonly<Record<string, readonly string[]>> = {
+  "mod.ts": ["./lib/sys/mod.ts", "./lib/uapi/btf.ts"],
+  "lib/object/mod.ts": ["../../mod.ts"],
+  "lib/otel/mod.ts": ["../../mod.ts"],
+  "lib/cli/main.ts": ["../../mod.ts"],
 };
 /** Modules that are files of their own, for one of them is imported and only when it is needed. */
 const APART = ["lib/ffi/object/embedded_x86_64.ts", "lib/ffi/object/embedded_aarch64.ts"];
@@ -106,8 +106,8 @@ function setup(build: PluginBuild): void {
  * at each start.
  */
 function load({ path }: { path: string }): { contents: string; loader: "js" } {
-  const name = relative(ROOT, path), source = Deno.readTextFileSync(path), beside = BESIDE[name];
-  const imports = beside === undefined ? "" : `import "${beside}";\n`;
+  const name = relative(ROOT, path), source = Deno.readTextFileSync(path), beside = BESIDE[name] ?? [];
+  const imports = beside.map((path) => `import "${path}";\n`).join("");
   const code = imports + (name === "lib/cli/main.ts" ? importingAtOnce(source) : source);
   const compilerOptions = { removeComments: true, target: ts.ScriptTarget.ESNext };
   return { contents: ts.transpileModule(code, { compilerOptions }).outputText, loader: "js" };
