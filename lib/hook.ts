@@ -204,7 +204,7 @@ export class Hook {
     const target = this.#target, { type } = target;
     checkHandle(program, "program", "program");
     if (typeof place !== "function") throw new TypeError(`place must be a function, not ${kindOf(place)}`);
-    if (KINDS[type].probe.position === undefined) {
+    if (KINDS[type].probe().position === undefined) {
       throw new TypeError(`programs of ${type} hooks have no position: use Link.attach`);
     }
     let { revision, entries }: View = this;

@@ -58,7 +58,7 @@ const YES: ProbeAnswer = { answer: "yes" };
  */
 export function probe(): Record<TargetType, TargetProbe> {
   const types = Object.keys(KINDS) as TargetType[];
-  return Object.fromEntries(types.map((type) => [type, ask(type, KINDS[type].probe)])) as Record<
+  return Object.fromEntries(types.map((type) => [type, ask(type, KINDS[type].probe())])) as Record<
     TargetType,
     TargetProbe
   >;

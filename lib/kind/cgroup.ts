@@ -201,7 +201,7 @@ export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", 
   where: ({ cgroupId, attachType }, { cgroup }) => `${cgroup ?? `cgroup ${cgroupId}`} ${attachType}`,
   update: (fd, source, expected, action, attachType) => update(fd, source as Program, expected, action, attachType),
   isAt: (info, { attachType, targetFd }) => info.attachType === attachType && info.cgroupId === inode(targetFd),
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress" } }],
     attach: {
       since: TYPES.cgroup.since,
@@ -214,7 +214,7 @@ export const cgroup: Kind<CgroupTarget, "cgroup", Program> & LinkKind<"cgroup", 
       since: "6.17",
       proofs: [{ call: create(NO_TARGET, "cgroup_inet_egress", { flags: BPF_F_BEFORE }), errno: "EBADF" }],
     },
-  },
+  }),
   hook: {
     at: "cgroup",
     attachTypes: TYPES.cgroup.attachTypes,

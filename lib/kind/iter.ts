@@ -169,7 +169,7 @@ export const iter: Kind<IterTarget, "iter", Program> & LinkKind<"iter", IterInfo
     const words = Object.entries(objects).flatMap(([key, value]) => value === undefined ? [] : [key, value]);
     return [targetName, ...words].join(" ");
   },
-  probe: {
+  probe: () => ({
     // kernels may refuse iterators that can write, such as the first, by policy
     examples: [
       // it wants a map
@@ -179,7 +179,7 @@ export const iter: Kind<IterTarget, "iter", Program> & LinkKind<"iter", IterInfo
     ],
     attach: { since: "5.9", proofs: [] },
     update: always(TYPES.iter),
-  },
+  }),
 };
 
 function iterator(attachTo: string): Example["program"] {

@@ -47,7 +47,7 @@ export interface Kind<T, L extends LinkType, S> {
   /** The target in an error's words. */
   describe(target: T): string;
   /** What proves that this kernel and this process can do it. */
-  readonly probe: ProbeRule;
+  readonly probe: () => ProbeRule;
   /** The types of the programs, where attach types do not choose them. */
   readonly programs?: readonly ProgramType[];
   /** What a refusal means here, where a further question says more than the errno. */

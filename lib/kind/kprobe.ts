@@ -154,11 +154,12 @@ export const kprobe: Kind<KprobeTarget, "perf_event", Program> & {
   describe,
   whyRefused: (refusal, _target, _attachment, program) => whyLoadedFor(refusal, program, "perf_event"),
   read,
-  probe: eventProbe(
-    "kprobe",
-    "CONFIG_KPROBE_EVENTS",
-    unlessLockedDown("kprobes"),
-    { call: () => probeType("kprobe") },
-    { call: () => openNothing("kprobe", NO_NAME, KPROBE_OPEN), errno: "ENOENT" },
-  ),
+  probe: () =>
+    eventProbe(
+      "kprobe",
+      "CONFIG_KPROBE_EVENTS",
+      unlessLockedDown("kprobes"),
+      { call: () => probeType("kprobe") },
+      { call: () => openNothing("kprobe", NO_NAME, KPROBE_OPEN), errno: "ENOENT" },
+    ),
 };

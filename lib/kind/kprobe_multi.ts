@@ -314,7 +314,7 @@ export const kprobe_multi:
         );
       return `${functionsWords(count, names ?? [])}${retprobe ? " on return" : ""}`;
     },
-    probe: {
+    probe: () => ({
       examples: [{ program: { type: "kprobe", expectedAttachType: "trace_kprobe_multi" } }],
       attach: {
         since: TYPES.kprobe_multi.since,
@@ -322,5 +322,5 @@ export const kprobe_multi:
         proofs: [{ call: NOTHING_THERE("trace_kprobe_multi"), errno: "ESRCH" }],
       },
       cookie: TYPES.kprobe_multi.since,
-    },
+    }),
   };

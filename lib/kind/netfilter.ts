@@ -114,7 +114,7 @@ export const netfilter: Kind<NetfilterTarget, "netfilter", Program> & LinkKind<"
     const { pf, hooknum, priority } = options!.netfilter!;
     return info.pf === pf && info.hooknum === hooknum && info.priority === priority;
   },
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "netfilter", expectedAttachType: "netfilter" } }],
     attach: {
       since: TYPES.netfilter.since,
@@ -125,5 +125,5 @@ export const netfilter: Kind<NetfilterTarget, "netfilter", Program> & LinkKind<"
       }],
     },
     detach: always(TYPES.netfilter),
-  },
+  }),
 };

@@ -136,7 +136,7 @@ export const netkit: Kind<NetkitTarget, "netkit", Program> & LinkKind<"netkit", 
   readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: whereInterface,
   isAt: isListed,
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "sched_cls" } }],
     attach: {
       since: TYPES.netkit.since,
@@ -146,7 +146,7 @@ export const netkit: Kind<NetkitTarget, "netkit", Program> & LinkKind<"netkit", 
     update: always(TYPES.netkit),
     detach: always(TYPES.netkit),
     position: always(TYPES.netkit),
-  },
+  }),
   hook: {
     at: "interface",
     attachTypes: TYPES.netkit.attachTypes,

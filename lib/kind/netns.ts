@@ -106,7 +106,7 @@ export const netns: Kind<NetnsTarget, "netns", Program> & LinkKind<"netns", Netn
   readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: ({ netnsIno, attachType }, { netns = `net:[${netnsIno}]` }) => `${netns} ${attachType}`,
   isAt: (info, { attachType, targetFd }) => info.attachType === attachType && BigInt(info.netnsIno) === inode(targetFd),
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "sk_lookup", expectedAttachType: "sk_lookup" } }],
     attach: {
       since: "5.9",
@@ -115,7 +115,7 @@ export const netns: Kind<NetnsTarget, "netns", Program> & LinkKind<"netns", Netn
     },
     update: always(TYPES.netns),
     detach: always(TYPES.netns),
-  },
+  }),
   hook: {
     at: "netns",
     attachTypes: TYPES.netns.attachTypes,

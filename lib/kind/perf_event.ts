@@ -299,11 +299,12 @@ export const perf_event: Kind<PerfEventTarget, "perf_event", Program> & LinkKind
   read,
   where,
   whereSaysWhat: true,
-  probe: eventProbe(
-    "perf_event",
-    "CONFIG_BPF_EVENTS",
-    { call: () => close(perfEventOpen({ type: PERF_TYPES.software, config: 0n }, -1, -1)), errno: "EINVAL" },
-  ),
+  probe: () =>
+    eventProbe(
+      "perf_event",
+      "CONFIG_BPF_EVENTS",
+      { call: () => close(perfEventOpen({ type: PERF_TYPES.software, config: 0n }, -1, -1)), errno: "EINVAL" },
+    ),
 };
 
 function where(info: AnyEventInfo, { functions }: PlaceNames): string {

@@ -82,7 +82,7 @@ export const raw_tracepoint:
     read,
     readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
     where: ({ name }) => name,
-    probe: {
+    probe: () => ({
       examples: [{ program: { type: "raw_tracepoint" } }],
       attach: {
         since: TYPES.raw_tracepoint.since,
@@ -90,5 +90,5 @@ export const raw_tracepoint:
         proofs: [{ call: (program) => close(rawTracepointOpen(NO_NAME, program)), errno: "ENOENT" }],
       },
       cookie: "6.10",
-    },
+    }),
   };

@@ -130,7 +130,7 @@ export const sockmap: Kind<SockmapTarget, "sockmap", Program> & LinkKind<"sockma
   where: ({ mapId, attachType }) => `map ${mapId} ${attachType}`,
   isAt: (info, { attachType, targetFd }) =>
     info.attachType === attachType && info.mapId === mapGetInfoByFd(targetFd).id,
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "sk_msg", expectedAttachType: "sk_msg_verdict" } }],
     attach: {
       since: TYPES.sockmap.since,
@@ -139,7 +139,7 @@ export const sockmap: Kind<SockmapTarget, "sockmap", Program> & LinkKind<"sockma
     },
     update: always(TYPES.sockmap),
     detach: always(TYPES.sockmap),
-  },
+  }),
   hook: {
     at: "map",
     attachTypes: TYPES.sockmap.attachTypes,

@@ -101,7 +101,7 @@ export const struct_ops: Kind<StructOpsTarget, "struct_ops", BpfMap> & LinkKind<
   holds: "map",
   update,
   isAt: () => true, // an update with another kind of map is refused
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "struct_ops", attachTo: { struct: "tcp_congestion_ops", member: "ssthresh" } } }],
     attach: {
       since: TYPES.struct_ops.since,
@@ -110,5 +110,5 @@ export const struct_ops: Kind<StructOpsTarget, "struct_ops", BpfMap> & LinkKind<
     },
     update: { since: TYPES.struct_ops.since, proofs: [{ kernelFunction: "bpf_struct_ops_map_link_update" }] },
     detach: { since: "6.11", proofs: [{ kernelFunction: "bpf_struct_ops_map_link_detach" }] },
-  },
+  }),
 };

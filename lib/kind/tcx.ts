@@ -101,7 +101,7 @@ export const tcx: Kind<TcxTarget, "tcx", Program> & LinkKind<"tcx", TcxInfo> = {
   readRecord: (words, longs, at, filled, name) => read(record.read(words, longs, at, filled, name)),
   where: whereInterface,
   isAt: isListed,
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "sched_cls" } }],
     attach: {
       since: TYPES.tcx.since,
@@ -111,7 +111,7 @@ export const tcx: Kind<TcxTarget, "tcx", Program> & LinkKind<"tcx", TcxInfo> = {
     update: always(TYPES.tcx),
     detach: always(TYPES.tcx),
     position: always(TYPES.tcx),
-  },
+  }),
   hook: {
     at: "interface",
     attachTypes: TYPES.tcx.attachTypes,

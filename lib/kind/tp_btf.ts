@@ -95,9 +95,9 @@ export const tp_btf: Kind<TpBtfTarget, "raw_tracepoint", Program> = {
   programs: ["tracing"],
   prepare,
   describe,
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "tracing", expectedAttachType: "trace_raw_tp", attachTo: "sched_switch" } }],
     attach: { since: TYPES.raw_tracepoint.since, config: "CONFIG_BPF_EVENTS", proofs: [] },
     cookie: "6.10",
-  },
+  }),
 };

@@ -120,14 +120,15 @@ export const tracepoint: Kind<TracepointTarget, "perf_event", Program> & {
   describe,
   whyRefused,
   read,
-  probe: eventProbe(
-    "tracepoint",
-    "CONFIG_BPF_EVENTS",
-    unlessLockedDown("to read tracefs"),
-    { call: () => readTracefs(`events/${NO_NAME}/id`, WITHOUT_TRACEFS) },
-    {
-      call: () => close(openEventAnywhere({ type: PERF_TYPES.tracepoint, config: 0n }, "Cannot open tracepoint")),
-      errno: "EINVAL",
-    },
-  ),
+  probe: () =>
+    eventProbe(
+      "tracepoint",
+      "CONFIG_BPF_EVENTS",
+      unlessLockedDown("to read tracefs"),
+      { call: () => readTracefs(`events/${NO_NAME}/id`, WITHOUT_TRACEFS) },
+      {
+        call: () => close(openEventAnywhere({ type: PERF_TYPES.tracepoint, config: 0n }, "Cannot open tracepoint")),
+        errno: "EINVAL",
+      },
+    ),
 };

@@ -194,7 +194,7 @@ export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracin
     const name = functions?.inBtf(targetBtfId, targetObjectId);
     return name === undefined ? `${attachType} BTF id ${targetBtfId}` : `${attachType.replace(/^trace_/, "")} ${name}`;
   },
-  probe: {
+  probe: () => ({
     examples: [
       { program: { type: "tracing", expectedAttachType: "trace_fentry", attachTo: "vfs_read" } },
       { program: { type: "tracing", expectedAttachType: "trace_fexit", attachTo: "vfs_read" } },
@@ -209,5 +209,5 @@ export const tracing: Kind<TracingTarget, "tracing", Program> & LinkKind<"tracin
       };
     },
     cookie: "5.19",
-  },
+  }),
 };

@@ -163,10 +163,11 @@ export const uprobe: Kind<UprobeTarget, "perf_event", Program> & {
   describe,
   whyRefused: (refusal, _target, _attachment, program) => whyLoadedFor(refusal, program, "perf_event"),
   read,
-  probe: eventProbe(
-    "kprobe",
-    "CONFIG_UPROBE_EVENTS",
-    { call: () => probeType("uprobe") },
-    { call: () => openNothing("uprobe", NO_FILE, UPROBE_OPEN), errno: "ENOENT" },
-  ),
+  probe: () =>
+    eventProbe(
+      "kprobe",
+      "CONFIG_UPROBE_EVENTS",
+      { call: () => probeType("uprobe") },
+      { call: () => openNothing("uprobe", NO_FILE, UPROBE_OPEN), errno: "ENOENT" },
+    ),
 };

@@ -226,7 +226,7 @@ export const uprobe_multi:
       const names = offsets.slice(0, MOST_NAMED).map(({ offset }) => functions.inFile(path, offset));
       return `${path.slice(path.lastIndexOf("/") + 1)}: ${functionsWords(count, names)}${suffix}`;
     },
-    probe: {
+    probe: () => ({
       examples: [{ program: { type: "kprobe", expectedAttachType: "trace_uprobe_multi" } }],
       attach: {
         since: TYPES.uprobe_multi.since,
@@ -237,5 +237,5 @@ export const uprobe_multi:
         }],
       },
       cookie: TYPES.uprobe_multi.since,
-    },
+    }),
   };

@@ -244,13 +244,13 @@ export const xdp: Kind<XdpTarget, "xdp", Program> & LinkKind<"xdp", XdpInfo> = {
   // every namespace has the same numbers
   isAt: ({ ifindex, progId }, { targetFd, options }) =>
     ifindex === targetFd && xdpQuery(targetFd, options?.netns).some((xdp) => xdp.progId === progId),
-  probe: {
+  probe: () => ({
     examples: [{ program: { type: "xdp" } }],
     // the kernel says the same of a link type that it lacks; but none from 5.10 on has such programs and no such links
     attach: { since: TYPES.xdp.since, proofs: [{ call: create(NO_TARGET, "xdp"), errno: "EINVAL" }] },
     update: always(TYPES.xdp),
     detach: always(TYPES.xdp),
-  },
+  }),
   hook: {
     at: "interface",
     attachTypes: [],
