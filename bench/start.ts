@@ -22,6 +22,9 @@ interface Start {
 /** What opens the native library, and little else. */
 export const FIRST_CALL = `import { Link } from "jsr:@bpf/link"; await Link.infos({ source: "syscall" }).next();`;
 
+/** The sources, each module a file. */
+const CHECKOUT = new URL("../mod.ts", import.meta.url).href;
+
 const STARTS: readonly Start[] = [
   {
     what: "start and first call, `.`",
@@ -43,10 +46,7 @@ const STARTS: readonly Start[] = [
   }],
   {
     what: "the first, from a checkout",
-    script: `import { Link } from "${new URL(
-      "../mod.ts",
-      import.meta.url,
-    )}"; await Link.infos({ source: "syscall" }).next();`,
+    script: FIRST_CALL.replace("jsr:@bpf/link", CHECKOUT),
   },
 ];
 
@@ -60,7 +60,11 @@ export const start: Record<string, Rows> = {
     };
     const run = (args: readonly string[]) => time(args, { DENO_DIR: `${scratch}/cold`, JSR_URL: registry.url });
     const empty = file("empty.ts", ""), bare: number[] = [];
-    const starts = STARTS.map((start, i) => ({
+    const nothing = {
+      what: "  as many modules of comments as long",
+      script: await comments(scratch),
+    };
+    const starts = [...STARTS, nothing].map((start: Start, i) => ({
       ...start,
       args: typeof start.script === "string" ? file(`start${i}.ts`, start.script) : start.script,
       times: [] as number[],
@@ -100,6 +104,19 @@ function manyLinks(program: Program, cgroup: string, count: number): Disposable 
   using links = new DisposableStack();
   for (let i = 0; i < count; i++) links.use(Link.attach(program, { type: "cgroup", cgroup }));
   return links.move();
+}
+
+/** A script that imports as many modules as the sources are, as long as they are: what Deno takes to read them alone. */
+async function comments(scratch: string): Promise<string> {
+  const args = ["info", "--json", "--no-config", CHECKOUT];
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
+  const { modules }: { modules: readonly { size: number }[] } = JSON.parse(new TextDecoder().decode(stdout));
+  Deno.mkdirSync(`${scratch}/comments`);
+  return modules.map(({ size }, i) => {
+    const text = `/** ${"a line of a comment\n * ".repeat(size / 23)}*/\nexport const nothing: number = ${i};\n`;
+    Deno.writeTextFileSync(`${scratch}/comments/${i}.ts`, text);
+    return `import "${scratch}/comments/${i}.ts";\n`;
+  }).join("");
 }
 
 /** Milliseconds of a process that runs this script. */
