@@ -164,7 +164,7 @@ class Floor implements Disposable {
 
   /** Whether what is read now is what was read last. */
   look(): boolean {
-    const { words, bytes } = this.#read(), last = this.#last;
+    const { words } = this.#read(), last = this.#last;
     let differing = 0;
     for (let i = 0; i < words.length; i++) differing |= words[i]! ^ last[i]!;
     if (last.length > 0) giveBack(new Uint8Array(last.buffer));
