@@ -37,7 +37,7 @@ const STARTS: readonly Start[] = [
     bound: 1.4,
   },
   { what: "bpflink list", script: ["jsr:@bpf/link/bpflink", "list"], bound: 2.5 },
-  { what: "  with 20 links", script: ["jsr:@bpf/link/bpflink", "list"], links: 20 },
+  { what: "  with 20 links", script: ["jsr:@bpf/link/bpflink", "list"], links: 20, bound: 2.5 },
   { what: "  what any command takes: bpflink --version", script: ["jsr:@bpf/link/bpflink", "--version"] },
   ...whyNoObjects() !== undefined ? [] : [{
     what: "first object, beyond the start of `.`",
