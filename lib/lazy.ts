@@ -5,3 +5,9 @@ export function lazy<T extends NonNullable<unknown>>(make: () => T): () => T {
   let value: T | undefined;
   return () => value ??= make();
 }
+
+/** From text to UTF-8. */
+export const encoder: () => TextEncoder = lazy(() => new TextEncoder());
+
+/** From UTF-8 to text, whole texts at a time. */
+export const decoder: () => TextDecoder = lazy(() => new TextDecoder());

@@ -1,5 +1,5 @@
 /** A request to the kernel, encoded. The layout is that of `ffi/core/src/request.rs`. */
-import { lazy } from "../lazy.ts";
+import { decoder, encoder, lazy } from "../lazy.ts";
 import { EAGAIN, EINTR } from "../uapi/errno.ts";
 import { F_DUPFD_CLOEXEC } from "../uapi/linux.ts";
 import { Call, numbers } from "./symbols.ts";
@@ -246,8 +246,6 @@ export function withPath(blockSize: number, field: number): { request: Request; 
   const request = new Request(blockSize, blockSize + 8 + PATH_SIZE);
   return { request, at: request.room(field, PATH_SIZE) };
 }
-
-const encoder = lazy(() => new TextEncoder()), decoder = lazy(() => new TextDecoder());
 
 /** Writes a string with its NUL to where there is room for `size` bytes. */
 export function writeText(bytes: Uint8Array<ArrayBuffer>, start: number, size: number, value: string): void {

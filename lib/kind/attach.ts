@@ -171,7 +171,7 @@ function checkType<K extends TargetType>({ kind, source, target }: Plan<K>, fd: 
 }
 
 /** The fd of what a link of this type holds: a program, or for some a map. */
-export function fdOf(source: Program | SourceOf<TargetType>, type: LinkType, name = "source"): number {
-  checkHandle(source, linkKindOf(type).holds ?? "program", name);
+export function fdOf(source: Program | SourceOf<TargetType>, type: LinkType): number {
+  checkHandle(source, linkKindOf(type).holds ?? "program", "source");
   return source.fd;
 }

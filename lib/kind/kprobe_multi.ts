@@ -1,7 +1,7 @@
 /** Links to many functions of the kernel. */
 import { checkKeys, checkOnlyOne, checkString, checkU64, keysOf, printable } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
-import { lazy } from "../lazy.ts";
+import { encoder } from "../lazy.ts";
 import { globMatches } from "../os/elf_functions.ts";
 import { ambiguousNames, functionsNamed, splitName, variantsOf } from "../os/kallsyms.ts";
 import { readTracefs } from "../os/tracefs.ts";
@@ -94,8 +94,6 @@ interface Places {
   readonly addresses?: readonly bigint[] | undefined;
 }
 
-const utf8 = lazy(() => new TextEncoder());
-
 const WITHOUT_TRACEFS = "give the functions' names, which need no tracefs";
 
 const KEYS = keysOf<KprobeMultiTarget>({
@@ -179,12 +177,14 @@ function missing(symbols: readonly string[]): Explanation {
 
 /** The functions that fit, by address where the kernel reports it (6.5): several may have one name. */
 function matching(pattern: string): Functions {
-  const glob = utf8().encode(pattern), hasModule = pattern.includes(":");
+  const glob = encoder().encode(pattern), hasModule = pattern.includes(":");
   const withAddresses = readTracefs("available_filter_functions_addrs", WITHOUT_TRACEFS);
   const list = withAddresses ?? readTracefs("available_filter_functions", WITHOUT_TRACEFS) ?? "";
   const found: TraceableFunction[] = [];
   for (const each of traceable(list)) {
-    if (globMatches(glob, utf8().encode(hasModule ? `${each.module ?? ""}:${each.name}` : each.name))) found.push(each);
+    if (globMatches(glob, encoder().encode(hasModule ? `${each.module ?? ""}:${each.name}` : each.name))) {
+      found.push(each);
+    }
   }
   if (found.length === 0) {
     throw new BpfError(ENOENT, {

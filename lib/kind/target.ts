@@ -2,7 +2,7 @@
 import { checkFd, checkFlag, checkPath, kindOf } from "../check.ts";
 import { BpfError, type Explanation } from "../error.ts";
 import { checkHandle } from "../handle/brand.ts";
-import { lazy } from "../lazy.ts";
+import { encoder } from "../lazy.ts";
 import type { BpfMap } from "../map.ts";
 import { elfFunctionOffsets, type WantedFunctions } from "../os/elf_functions.ts";
 import { closeIfOpen, open, readAt, statPath } from "../os/files.ts";
@@ -71,8 +71,6 @@ const CODE: Usually = {
   places: (path) => path.includes("/") ? [] : placesOf(path),
   example: 'name an executable by its path, a library also as programs load it, such as "libc.so.6"',
 };
-
-const encoder = lazy(() => new TextEncoder());
 
 /** What `look` sees at a path; an error names the field that has the path, and where one would look instead. */
 export function naming<T>(field: string, path: string, of: Usually, look: () => T): T {

@@ -1,7 +1,7 @@
 /** What the iterator's program writes: a record a link, read as infos once it was found to tell the truth. */
 import { BpfError } from "../error.ts";
 import { giveBack } from "../ffi/read.ts";
-import { lazy } from "../lazy.ts";
+import { decoder as utf8Decoder } from "../lazy.ts";
 import { closeIfOpen } from "../os/files.ts";
 import { linkGetFdById } from "../sys/link.ts";
 import { linkGetInfoByFd } from "../sys/link_info.ts";
@@ -235,7 +235,6 @@ function notWhole(): BpfError {
   return new BpfError(EIO, { action: "Cannot list links", command: "read", reason: "other", meaning });
 }
 
-const utf8 = lazy(() => new TextDecoder());
 type Name = readonly [words: Uint32Array, text: string];
 /** Names by a hash of their words: there are few, and a million links have them. */
 const names = new Map<number, Name>();
@@ -252,7 +251,7 @@ function nameOf(words: Uint32Array<ArrayBuffer>, from: number, end: number): str
   } else {
     const own = words.slice(from, end);
     const bytes = new Uint8Array(own.buffer), zero = bytes.indexOf(0);
-    last = [own, utf8().decode(zero < 0 ? bytes : bytes.subarray(0, zero))];
+    last = [own, utf8Decoder().decode(zero < 0 ? bytes : bytes.subarray(0, zero))];
     if (names.size > 4096) names.clear();
     names.set(hash, last);
   }

@@ -1,6 +1,6 @@
 /** What ELF files have: executables, shared libraries, debug files. */
 import { BpfError } from "../error.ts";
-import { lazy } from "../lazy.ts";
+import { decoder, encoder } from "../lazy.ts";
 import { EINVAL } from "../uapi/errno.ts";
 
 /** Reads `length` bytes of a file from `offset`; fewer only where the file ends. */
@@ -64,7 +64,6 @@ const PT_LOAD = 1,
   VERSYM_HIDDEN = 0x8000;
 const PIECE = 1 << 20; // bytes read at once
 
-const utf8 = lazy(() => new TextEncoder()), fromUtf8 = lazy(() => new TextDecoder());
 const EMPTY = new Uint8Array();
 
 /** A part of the file. */
@@ -178,7 +177,7 @@ export class ElfFile {
     const link = this.#sectionNamed(".gnu_debuglink");
     if (link === undefined || link.size <= 4 || link.size > MAX_NAME) return undefined;
     const bytes = this.#bytes(link.offset, link.size, "debug link"), name = textAt(asBytes(bytes), 0, link.size);
-    const checksumAt = padded(name === undefined ? 0 : utf8().encode(name).length + 1);
+    const checksumAt = padded(name === undefined ? 0 : encoder().encode(name).length + 1);
     if (!name || name.includes("/") || checksumAt + 4 > link.size) return undefined;
     return { name, checksum: bytes.getUint32(checksumAt, true) };
   }
@@ -337,5 +336,5 @@ function asBytes(view: DataView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
 /** The text at `at` up to its NUL; `undefined` if there is none within `length` bytes. */
 function textAt(strings: Uint8Array, at: number, length: number): string | undefined {
   const end = strings.subarray(at, at + length).indexOf(0);
-  return end < 0 ? undefined : fromUtf8().decode(strings.subarray(at, at + end));
+  return end < 0 ? undefined : decoder().decode(strings.subarray(at, at + end));
 }

@@ -1,6 +1,6 @@
 /** Functions of executables and shared libraries, by name. */
 import { BpfError } from "../error.ts";
-import { lazy } from "../lazy.ts";
+import { decoder, encoder } from "../lazy.ts";
 import { EINVAL, ENOENT } from "../uapi/errno.ts";
 import { O_NONBLOCK } from "../uapi/linux.ts";
 import { ElfFile, type ElfFunction, type SymbolTable } from "./elf.ts";
@@ -43,7 +43,7 @@ export function elfFunctionNames(path: string, offsets: ReadonlySet<number>): Re
         if (offset === undefined || !offsets.has(offset) || found.has(offset)) return;
         const end = table.strings.indexOf(0, nameAt);
         if (end < 0 || end - nameAt > MAX_NAME) return;
-        const name = fromUtf8().decode(table.strings.subarray(nameAt, end)), other = inTable.get(offset);
+        const name = decoder().decode(table.strings.subarray(nameAt, end)), other = inTable.get(offset);
         if (other === undefined || underscores(name) < underscores(other)) inTable.set(offset, name);
       });
       for (const [offset, name] of inTable) found.set(offset, name);
@@ -91,8 +91,6 @@ const MAX_NAME = 4096,
   MAX_SHARED = 64 << 20, // bytes by which names may be longer than the table that they share
   MAX_FOR_HINT = 32 << 20, // bytes of names in which a hint is looked for
   MAX_MATCHES = 1 << 20; // what one link takes
-
-const utf8 = lazy(() => new TextEncoder()), fromUtf8 = lazy(() => new TextDecoder());
 
 /** A name that is looked for, and what is found. */
 class Sought {
@@ -256,7 +254,7 @@ class Search {
 
   /** The functions whose names fit; those with a version also as `name@version`, if the pattern has an `@`. */
   #eachFit(pattern: string, table: SymbolTable, visit: (symbol: ElfFunction, name: () => string) => void): void {
-    const { strings } = table, glob = utf8().encode(pattern), isVersioned = pattern.includes("@");
+    const { strings } = table, glob = encoder().encode(pattern), isVersioned = pattern.includes("@");
     let left = strings.length + MAX_SHARED; // names may share characters, but not without end
     table.file.eachFunction(table, (symbol) => {
       const { nameAt } = symbol, limit = Math.min(nameAt + MAX_NAME, strings.length);
@@ -264,9 +262,9 @@ class Search {
       while (end < limit && strings[end] !== 0) end++;
       if (end === limit) return;
       if ((left -= end - nameAt) < 0) this.#file.fail(EINVAL, "the names of its symbols are too long");
-      const name = () => fromUtf8().decode(strings.subarray(nameAt, end));
+      const name = () => decoder().decode(strings.subarray(nameAt, end));
       if (isVersioned && symbol.version !== undefined) {
-        const full = `${name()}${symbol.isOld ? "@" : "@@"}${symbol.version}`, bytes = utf8().encode(full);
+        const full = `${name()}${symbol.isOld ? "@" : "@@"}${symbol.version}`, bytes = encoder().encode(full);
         if ((left -= bytes.length) < 0) this.#file.fail(EINVAL, "the names of its symbols are too long");
         if (globMatches(glob, bytes)) visit(symbol, () => full);
       } else if (globMatches(glob, strings, nameAt, end)) {
@@ -307,7 +305,7 @@ function suffixesOf(all: readonly Sought[]): Suffixes {
   const root: Suffixes = { before: new Map() };
   const add = (name: string, hit: Hit) => {
     let node = root;
-    for (const byte of utf8().encode(name).reverse()) {
+    for (const byte of encoder().encode(name).reverse()) {
       let before = node.before.get(byte);
       if (before === undefined) node.before.set(byte, before = { before: new Map() });
       node = before;

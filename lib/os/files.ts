@@ -85,7 +85,7 @@ export function openEntry(directory: number, name: string): number {
 
 const PIECE = 64 * 1024;
 
-let reader: Request | undefined; // kept, for making it takes longer than most reads
+const reader = lazy(reading); // kept, for making it takes longer than most reads
 
 /**
  * How often in a row an iterator may say EAGAIN, which means "go on reading": it does after a million objects of which
@@ -112,11 +112,10 @@ const READ: Refusals = {
 
 /** Reads up to 64 KiB; an empty array is the end. The result is the caller's. */
 export function read(fd: number): Uint8Array<ArrayBuffer> {
-  reader ??= reading();
-  reader.u64(0, BigInt(fd));
+  const request = reader().u64(0, BigInt(fd));
   let count, silent = 0;
-  do count = reader.system(Call.read); while (count === -EAGAIN && ++silent < MAX_SILENT);
-  return piece(reader, count);
+  do count = request.system(Call.read); while (count === -EAGAIN && ++silent < MAX_SILENT);
+  return piece(request, count);
 }
 
 /** The same on another thread. The fd must stay open until the promise is settled. */
@@ -463,8 +462,7 @@ export interface DirectoryEntry {
 
 /** The same of a directory that is open and was not read yet. */
 export function entriesOf(fd: number, path: string): DirectoryEntry[] {
-  const request = reader ??= reading(); // whose arguments are the same
-  request.u64(0, BigInt(fd));
+  const request = reader().u64(0, BigInt(fd)); // the arguments are those of a read
   const entries = [];
   for (let size; (size = request.system(Call.getdents64)) !== 0;) {
     checked(size, plain("getdents64"), () => `Cannot read directory "${path}"`);

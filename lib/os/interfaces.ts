@@ -2,7 +2,7 @@
 import { checkInteger, checkString, kindOf, printable } from "../check.ts";
 import { Call } from "../ffi/symbols.ts";
 import { ARGS, Request, system } from "../ffi/request.ts";
-import { lazy } from "../lazy.ts";
+import { decoder, encoder } from "../lazy.ts";
 import { checked, plain, type Refusals, refused } from "../refusal.ts";
 import { XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE, XDP_FLAGS_SKB_MODE } from "../uapi/constants.ts";
 import { EINVAL, ENOTTY } from "../uapi/errno.ts";
@@ -193,8 +193,6 @@ export function checkNetns(fd: number, name: string): void {
   // ENOTTY: it is no namespace; another type: it is one, of another kind
   throw refused(type < 0 && type !== -ENOTTY ? type : -EINVAL, SETNS, `Cannot enter ${name}`);
 }
-
-const encoder = lazy(() => new TextEncoder()), decoder = lazy(() => new TextDecoder());
 
 /** What errnos of looking up an interface mean. */
 const LOOK_UP: Refusals = {
